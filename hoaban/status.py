@@ -1,0 +1,68 @@
+"""What a camera says of itself, once a second: the one record that health, the API and the dashboard read."""
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class SourceState(StrEnum):
+    """The state of a camera's stream."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    """connected, but no frame for longer than the stall limit"""
+    FAILED = "failed"
+    """the last attempt failed; another follows after a pause"""
+    ENDED = "ended"
+    """a file that is not looped came to its end"""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera's state, rates and ages. Times are seconds since 1970 UTC; rates are per second."""
+
+    camera: str
+    state: SourceState
+    state_since_s: float
+    reported_s: float
+    last_frame_s: float | None = None
+    """capture time of the newest decoded frame"""
+    last_analysed_s: float | None = None
+    """capture time of the newest analysed frame"""
+    error: str | None = None
+    """what went wrong last, in words, with the cure where one is known; secrets removed"""
+    width: int | None = None
+    height: int | None = None
+    codec: str | None = None
+    decoded_fps: float = 0.0
+    analysed_fps: float = 0.0
+    target_fps: float = 0.0
+    frames_decoded: int = 0
+    frames_analysed: int = 0
+    frames_replaced: int = 0
+    """model inputs that a newer frame replaced before a model took them"""
+    frames_gated: int = 0
+    """frames that were due but held back because nothing moved"""
+    decode_errors: int = 0
+    reconnects: int = 0
+    events: int = 0
+    events_spooled: int = 0
+    """events waiting on disk because Redis did not take them"""
+    tracks: int = 0
+    latency_p50_s: float | None = None
+    """capture to events published, median of the last 256 analysed frames"""
+    latency_p95_s: float | None = None
+    counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """line -> direction -> class -> number"""
+    zones: dict[str, dict[str, int]] = field(default_factory=dict)
+    """zone -> class -> number now inside"""
+    model: dict[str, str] | None = None
+    inference: str | None = None
+    """name of the inference actor that serves this camera"""
+    node: str | None = None
+    pid: int | None = None
+    simulated: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
