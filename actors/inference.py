@@ -1,0 +1,343 @@
+"""The shared end of the frame path: models that serve many cameras, the most overdue first.
+
+`InferenceService` is the whole of it without Ray: it listens for cameras of its node, reads their mailboxes and
+answers. `InferenceActor` gives it a name and a place in the cluster, and a door for cameras of other nodes.
+"""
+
+import asyncio
+import contextlib
+import errno
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import ray
+import structlog
+from numpy.typing import NDArray
+
+from actors import wire
+from actors.mailbox import MailboxReader, Shape
+from actors.models import ModelError, find_model, load_detector
+from hoaban.models.backend import Detector
+from hoaban.scheduling import FrameScheduler
+
+log = structlog.get_logger(__name__)
+
+GPU_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    generation: int
+    detector: Detector
+
+    def welcome(self) -> dict[str, Any]:
+        detector = self.detector
+        return {
+            "generation": self.generation,
+            "model": detector.ref.as_dict(),
+            "labels": list(detector.labels),
+            "width": detector.input_width,
+            "height": detector.input_height,
+        }
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.detector.input_height, self.detector.input_width)
+
+
+class _Client(Protocol):
+    """A camera as a worker sees it."""
+
+    def take(self, into: NDArray[np.uint8]) -> int | None: ...
+    def answer(self, result: wire.Result) -> None: ...
+
+
+@dataclass(slots=True)
+class _LocalClient:
+    connection: socket.socket
+    camera: str = ""
+    mailbox: MailboxReader | None = None
+    hello: dict[str, Any] = field(default_factory=dict)
+    loaded: _Loaded | None = None
+
+    def take(self, into: NDArray[np.uint8]) -> int | None:
+        return None if self.mailbox is None else self.mailbox.copy_newest(into)
+
+    def answer(self, result: wire.Result) -> None:
+        try:
+            self.connection.send(wire.pack_result(result), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError as error:
+            # A full buffer is a camera that does not read: it gives this frame up by its own clock.
+            # Anything else ends the connection, which the listening thread sees and cleans up.
+            if error.errno not in (errno.EAGAIN, errno.EPIPE, errno.ECONNRESET, errno.EBADF):
+                log.warning("result not sent", camera=self.camera, error=str(error))
+
+
+@dataclass(slots=True)
+class _RemoteClient:
+    seq: int
+    pixels: NDArray[np.uint8]
+    answered: "Future[wire.Result]"
+
+    def take(self, into: NDArray[np.uint8]) -> int | None:
+        np.copyto(into, self.pixels)
+        return self.seq
+
+    def answer(self, result: wire.Result) -> None:
+        with contextlib.suppress(InvalidStateError):  # the camera gave it up
+            self.answered.set_result(result)
+
+
+class InferenceService:
+    """Models, their worker threads and the cameras they serve.
+
+    threads: how many frames are worked on at once, each by one thread of the model's back end, so that the
+    service never runs more threads than it was given. most: cameras in one batch (1 where the model gains nothing).
+    """
+
+    def __init__(self, name: str, session: str, models: Sequence[str], *, threads: int, device: str = "auto") -> None:
+        cv2.setNumThreads(1)
+        self.name = name
+        self._device = device
+        self._most = 1 if device == "cpu" else GPU_BATCH
+        self._models: dict[str, _Loaded] = {}
+        self._loading = threading.Lock()
+        self._generation = 0
+        for model in models:
+            self.load(model)
+        self._scheduler = FrameScheduler()
+        self._clients: dict[str, _Client] = {}
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._served: dict[str, int] = {}
+        self._busy_s: deque[float] = deque(maxlen=256)
+        self._failures = 0
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._selector = selectors.DefaultSelector()
+        self._listener = wire.listen(wire.address(session, name))
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
+        self._threads = [threading.Thread(target=self._listen, name="listen", daemon=True)]
+        self._threads += [threading.Thread(target=self._work, name=f"work-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def load(self, name: str) -> dict[str, Any]:
+        """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError."""
+        with self._loading:
+            if name not in self._models:
+                detector = load_detector(find_model(name), threads=1, device=self._device)
+                detector.warm_up()
+                self._generation += 1
+                self._models[name] = _Loaded(self._generation, detector)
+                log.info("model loaded", model=name, digest=detector.ref.digest[:12], inference=self.name)
+            return self._models[name].welcome()
+
+    def stats(self) -> dict[str, Any]:
+        """What it has done: frames served per camera, seconds a batch, failures, the loaded models."""
+        with self._ready:
+            busy = sorted(self._busy_s)
+            return {
+                "name": self.name,
+                "cameras": len(self._scheduler),
+                "served": dict(self._served),
+                "batch_p50_s": busy[len(busy) // 2] if busy else None,
+                "failures": self._failures,
+                "models": {name: loaded.detector.ref.as_dict() for name, loaded in self._models.items()},
+            }
+
+    def submit(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> "Future[wire.Result]":
+        """A frame of a camera on another node; the newest replaces one that still waits (which fails as replaced)."""
+        answered: Future[wire.Result] = Future()
+        camera = str(hello["camera"])
+        loaded = self._models[str(hello["model"])]
+        if pixels.shape != (loaded.shape.height, loaded.shape.width, 3):
+            answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
+            return answered
+        with self._ready:
+            if camera not in self._scheduler:
+                self._seat(hello)
+            old = self._clients.get(camera)
+            self._clients[camera] = _RemoteClient(seq, pixels, answered)
+            self._scheduler.offer(camera)
+            self._ready.notify()
+        if isinstance(old, _RemoteClient):
+            old.answered.cancel()
+        return answered
+
+    def stop(self) -> None:
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+        self._listener.close()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, _LocalClient):
+                key.data.connection.close()
+        for thread in self._threads[1:]:
+            thread.join(timeout=5)
+        self._loader.shutdown(wait=False)
+
+    # --- the cameras' side
+
+    def _seat(self, hello: dict[str, Any]) -> None:
+        self._scheduler.join(
+            str(hello["camera"]),
+            rate=float(hello["rate"]),
+            guaranteed_rate=float(hello.get("guaranteed_rate", 0)),
+            now=time.monotonic(),
+            group=str(hello["model"]),
+        )
+
+    def _listen(self) -> None:
+        while not self._stopping:
+            for key, _ in self._selector.select(timeout=0.5):
+                if key.data is None:
+                    self._accept()
+                else:
+                    try:
+                        self._hear(key.data)
+                    except (OSError, ValueError, KeyError, TypeError) as error:
+                        self._part(key.data, error)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        try:
+            wire.check_peer(connection)
+        except OSError as error:
+            log.warning("connection refused", error=str(error))
+            connection.close()
+            return
+        self._selector.register(connection, selectors.EVENT_READ, _LocalClient(connection))
+
+    def _hear(self, client: _LocalClient) -> None:
+        data, fd = wire.receive(client.connection)
+        if wire.is_offer(data):
+            with self._ready:
+                if self._clients.get(client.camera) is client:
+                    self._scheduler.offer(client.camera)
+                    self._ready.notify()
+            return
+        message = wire.parse_json(data)
+        if fd is not None:
+            shape = Shape(int(message["height"]), int(message["width"]))
+            client.mailbox = MailboxReader(fd, shape)
+            if client.loaded is None or shape != client.loaded.shape:
+                raise wire.WireError(f"a mailbox of {shape} does not fit the model")
+            with self._ready:
+                self._clients[client.camera] = client
+                self._seat(client.hello)
+        else:
+            client.hello, client.camera = message, str(message["camera"])
+            # Loading may take seconds; the other cameras' offers are heard meanwhile.
+            self._loader.submit(self._welcome, client)
+
+    def _welcome(self, client: _LocalClient) -> None:
+        name = str(client.hello.get("model"))
+        try:
+            answer = self.load(name)
+            client.loaded = self._models[name]
+        except ModelError as error:
+            answer = {"error": str(error)}
+        except Exception as error:  # a back end may raise anything on a broken file; this camera alone hears of it
+            log.exception("model not loaded", model=name)
+            answer = {"error": f"model {name} could not be loaded: {error}"}
+        with contextlib.suppress(OSError):
+            wire.send_json(client.connection, answer)
+
+    def _part(self, client: _LocalClient, why: Exception) -> None:
+        if not isinstance(why, ConnectionResetError):
+            log.warning("camera dropped", camera=client.camera, error=str(why))
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(client.connection)
+        client.connection.close()
+        with self._ready:
+            if self._clients.get(client.camera) is client:
+                del self._clients[client.camera]
+                self._scheduler.leave(client.camera)
+
+    # --- the model's side
+
+    def _work(self) -> None:
+        buffers: dict[Shape, NDArray[np.uint8]] = {}
+        while True:
+            with self._ready:
+                while not (batch := self._scheduler.pick(time.monotonic(), self._most)) and not self._stopping:
+                    self._ready.wait(timeout=0.5)
+                if self._stopping:
+                    return
+                clients = [(camera, self._clients[camera]) for camera in batch]
+                loaded = self._models[str(self._scheduler.group(batch[0]))]
+            shape = loaded.shape
+            if shape not in buffers:
+                buffers[shape] = np.empty((self._most, shape.height, shape.width, 3), np.uint8)
+            try:
+                self._serve(clients, loaded, buffers[shape])
+            except Exception:  # whatever happens to one batch, the worker serves the next
+                log.exception("batch lost", cameras=batch)
+            finally:
+                with self._ready:
+                    for camera in batch:
+                        self._scheduler.done(camera)
+                    self._ready.notify()
+
+    def _serve(self, clients: list[tuple[str, _Client]], loaded: _Loaded, inputs: NDArray[np.uint8]) -> None:
+        taken_s = time.time()
+        takers: list[tuple[str, _Client, int]] = []
+        for camera, client in clients:
+            seq = client.take(inputs[len(takers)])
+            if seq is not None:
+                takers.append((camera, client, seq))
+        if not takers:
+            return
+        started = time.perf_counter()
+        failed = False
+        try:
+            answers = loaded.detector.infer(inputs[: len(takers)])
+        except Exception:  # a model may raise anything; its cameras hear 'failed' and go on
+            log.exception("model failed", model=loaded.detector.ref.name)
+            answers, failed = [np.zeros((0, 6), np.float32)] * len(takers), True
+        done_s = time.time()
+        for (_, client, seq), rows in zip(takers, answers, strict=True):
+            client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, rows, failed))
+        with self._ready:
+            self._busy_s.append(time.perf_counter() - started)
+            self._failures += failed
+            for camera, _, _ in takers:
+                self._served[camera] = self._served.get(camera, 0) + 1
+
+
+@ray.remote
+class InferenceActor:
+    """An inference service with a name in the cluster."""
+
+    def __init__(self, name: str, session: str, models: Sequence[str], threads: int, device: str) -> None:
+        self._service = InferenceService(name, session, models, threads=threads, device=device)
+
+    async def where(self) -> dict[str, Any]:
+        """The node it runs on, for cameras to find the nearest."""
+        return {"node": ray.get_runtime_context().get_node_id(), **self._service.stats()}
+
+    async def welcome(self, hello: dict[str, Any]) -> dict[str, Any]:
+        """What a camera of another node must know of its model, or {"error"}."""
+        try:
+            return await asyncio.to_thread(self._service.load, str(hello["model"]))
+        except ModelError as error:
+            return {"error": str(error)}
+
+    async def infer(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> bytes | None:
+        """One frame of a camera on another node; the packed result, or None when a newer frame took its place."""
+        try:
+            return wire.pack_result(await asyncio.wrap_future(self._service.submit(hello, seq, pixels)))
+        except asyncio.CancelledError:
+            return None

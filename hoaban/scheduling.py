@@ -1,0 +1,103 @@
+"""Which cameras' frames a model takes next: plain data and one step, with the time given by the caller.
+
+Every camera holds at most one waiting frame, the newest. A camera's *lateness* is the time since it was last
+served, counted in its own periods, so that cameras of different rates get the same share of what they asked for
+when there is too little for all. A camera below its guaranteed rate goes before every camera that is not.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Seat:
+    group: Hashable
+    period_s: float
+    guaranteed_period_s: float
+    served_s: float
+    waiting: bool = False
+    in_flight: bool = False
+
+
+class FrameScheduler:
+    """Picks batches of cameras: the most overdue first, one frame of a camera in flight at a time.
+
+    A batch never mixes groups (a group is a model: its inputs have one shape).
+    """
+
+    def __init__(self) -> None:
+        self._seats: dict[str, _Seat] = {}
+
+    def __contains__(self, camera: str) -> bool:
+        return camera in self._seats
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def join(self, camera: str, *, rate: float, now: float, guaranteed_rate: float = 0.0, group: Hashable = None) -> None:
+        """Seat a camera that wants `rate` frames a second, of which `guaranteed_rate` come before others' wishes.
+
+        Joining again replaces the seat. Raises ValueError for a rate that is not above 0.
+        """
+        if not rate > 0 or guaranteed_rate < 0:
+            raise ValueError(f"camera {camera}: rates {rate}, {guaranteed_rate}: above 0, and 0 or above, are expected")
+        guaranteed_period_s = 1 / guaranteed_rate if guaranteed_rate else float("inf")
+        self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, served_s=now - 1 / rate)
+
+    def group(self, camera: str) -> Hashable:
+        """The group a camera was seated with. Raises KeyError."""
+        return self._seats[camera].group
+
+    def leave(self, camera: str) -> None:
+        """Forget a camera; one that is not seated is no error."""
+        self._seats.pop(camera, None)
+
+    def offer(self, camera: str) -> None:
+        """The camera has a frame waiting; a frame that waited already is the same one, renewed."""
+        if (seat := self._seats.get(camera)) is not None:
+            seat.waiting = True
+
+    def withdraw(self, camera: str) -> None:
+        """The camera's waiting frame is gone."""
+        if (seat := self._seats.get(camera)) is not None:
+            seat.waiting = False
+
+    def pick(self, now: float, most: int) -> list[str]:
+        """Up to `most` cameras of one group to serve now, the most overdue first; empty when none waits.
+
+        A picked camera is in flight until `done`.
+        """
+        ready = [(self._rank(seat, now), name) for name, seat in self._seats.items() if seat.waiting and not seat.in_flight]
+        if not ready:
+            return []
+        ready.sort()
+        group = self._seats[ready[0][1]].group
+        batch = [name for _, name in ready if self._seats[name].group == group][:most]
+        for name in batch:
+            seat = self._seats[name]
+            seat.waiting, seat.in_flight, seat.served_s = False, True, now
+        return batch
+
+    def done(self, camera: str) -> None:
+        """The camera's frame in flight was answered or given up."""
+        if (seat := self._seats.get(camera)) is not None:
+            seat.in_flight = False
+
+    @staticmethod
+    def _rank(seat: _Seat, now: float) -> tuple[int, float]:
+        waited_s = now - seat.served_s
+        if waited_s >= seat.guaranteed_period_s:
+            return (0, -waited_s / seat.guaranteed_period_s)
+        return (1, -waited_s / seat.period_s)
+
+
+def jain_index(shares: list[float]) -> float:
+    """Jain's fairness index of shares: 1 when all are equal, 1/n when one has all.
+
+    Jain, Chiu, Hawe: A Quantitative Measure of Fairness and Discrimination, DEC-TR-301, 1984.
+    Raises ValueError without shares; all-zero shares are equal, so 1.
+    """
+    if not shares:
+        raise ValueError("no shares to judge")
+    squares = sum(share * share for share in shares)
+    return 1.0 if squares == 0 else sum(shares) ** 2 / (len(shares) * squares)
