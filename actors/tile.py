@@ -1,0 +1,91 @@
+"""A camera's picture for people: small, faces blurred before anything else, tracks and zones drawn on top."""
+
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.blur import FaceBlur
+from actors.picture import Picture
+from hoaban.fleet import Camera
+
+if TYPE_CHECKING:
+    from actors.camera import Analysed
+
+JPEG_QUALITY = 78
+FRESH_S = 1.0
+"""a picture whose boxes are this much older than the stream is replaced by the stream's newest"""
+BOX, LINE, ZONE = (60, 190, 250), (240, 200, 60), (180, 120, 240)  # BGR
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A JPEG of a camera. blur: how faces were hidden ("faces" or "mosaic")."""
+
+    jpeg: bytes
+    seq: int
+    captured_s: float
+    blur: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class TileMaker:
+    """Makes each tile once, however many ask for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blur: FaceBlur | None = None
+        self._made: tuple[tuple[int, int], Tile] | None = None
+
+    def make(self, camera: Camera, latest: Picture, analysed: "Analysed | None", max_width: int) -> Tile:
+        """The tile of the analysed picture while it is fresh (its boxes fit it), else of the latest."""
+        picture = latest
+        if analysed and latest.meta.captured_s - analysed.picture.meta.captured_s < FRESH_S:
+            picture = analysed.picture
+        with self._lock:
+            key = (picture.meta.seq, max_width)
+            if self._made is not None and self._made[0] == key:
+                return self._made[1]
+            if self._blur is None:
+                self._blur = FaceBlur()
+            image = picture.bgr(max_width)
+            scale = image.shape[1] / picture.meta.width
+            people = np.zeros((0, 4), np.float32)
+            if analysed and len(analysed.detections):
+                detections = analysed.detections
+                is_person = np.array([label == "person" for label in detections.labels])[detections.classes]
+                people = detections.boxes[is_person] * np.float32(scale)
+            image, how = self._blur.apply(image, people)
+            image = draw(image, camera, analysed if analysed and analysed.picture is picture else None, scale)
+            ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            if not ok:
+                raise ValueError(f"camera {camera.id}: the picture could not be encoded as JPEG")
+            tile = Tile(jpeg.tobytes(), picture.meta.seq, picture.meta.captured_s, how)
+            self._made = (key, tile)
+            return tile
+
+
+def draw(image: NDArray[np.uint8], camera: Camera, analysed: "Analysed | None", scale: float) -> NDArray[np.uint8]:
+    """Zones, lines and tracks drawn on a tile, in place where the array allows it."""
+    image = np.ascontiguousarray(image)
+    size = np.array([image.shape[1], image.shape[0]])
+    for zone in camera.zones:
+        corners = (np.array(zone.polygon) * size).astype(np.int32)
+        cv2.polylines(image, [corners], True, ZONE, 1, cv2.LINE_AA)
+    for line in camera.lines:
+        start, end = ((np.array(point) * size).astype(int).tolist() for point in (line.from_, line.to))
+        cv2.line(image, start, end, LINE, 2, cv2.LINE_AA)
+    if analysed is not None:
+        tracks = analysed.tracks
+        for row in range(len(tracks)):
+            x1, y1, x2, y2 = (tracks.boxes[row] * scale).astype(int).tolist()
+            cv2.rectangle(image, (x1, y1), (x2, y2), BOX, 1, cv2.LINE_AA)
+            text = f"{tracks.label(row)} {int(tracks.ids[row])}"
+            cv2.putText(image, text, (x1, max(y1 - 3, 10)), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 3, cv2.LINE_AA)
+            cv2.putText(image, text, (x1, max(y1 - 3, 10)), cv2.FONT_HERSHEY_SIMPLEX, 0.38, BOX, 1, cv2.LINE_AA)
+    return image
