@@ -158,9 +158,7 @@ class CameraRuntime:
         meta = picture.meta
         if self._pacing == "live" and not self._sampler.due(meta.captured_s):
             return
-        if self._gate is not None and not self._gate.admit(
-            picture.luma(MOTION_WIDTH, MOTION_HEIGHT), meta.captured_s
-        ):
+        if self._gate is not None and not self._gate.admit(picture.luma(MOTION_WIDTH, MOTION_HEIGHT), meta.captured_s):
             self._gated += 1
             return
         while not self._link.offer(meta.seq, lambda into, model: self._fill(picture, into, model)):

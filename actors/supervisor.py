@@ -114,7 +114,9 @@ class Supervisor:
         fleet = self._fleet
         view: dict[str, Any] = {"errors": self._errors, "cameras": []}
         if fleet is not None:
-            view |= fleet.model_dump(mode="json", by_alias=True, include={"province", "districts", "agencies", "models"})
+            view |= fleet.model_dump(
+                mode="json", by_alias=True, include={"province", "districts", "agencies", "models"}
+            )
             view["digest"] = fleet.digest()
             for camera in fleet.cameras:
                 document = camera.model_dump(mode="json", by_alias=True)

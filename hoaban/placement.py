@@ -29,9 +29,7 @@ def inference_places(nodes: Sequence[Node]) -> list[Place]:
 
     Nodes without processors (a head that only governs) get none. Names are stable while the node lives.
     """
-    on_gpus = [
-        Place(f"inference:{node.id[:8]}:{index}", node.id, 1, 1) for node in nodes for index in range(node.gpus)
-    ]
+    on_gpus = [Place(f"inference:{node.id[:8]}:{index}", node.id, 1, 1) for node in nodes for index in range(node.gpus)]
     if on_gpus:
         return on_gpus
     return [Place(f"inference:{node.id[:8]}:0", node.id, 0, node.cpus) for node in nodes if node.cpus > 0]

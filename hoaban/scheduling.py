@@ -34,7 +34,9 @@ class FrameScheduler:
     def __len__(self) -> int:
         return len(self._seats)
 
-    def join(self, camera: str, *, rate: float, now: float, guaranteed_rate: float = 0.0, group: Hashable = None) -> None:
+    def join(
+        self, camera: str, *, rate: float, now: float, guaranteed_rate: float = 0.0, group: Hashable = None
+    ) -> None:
         """Seat a camera that wants `rate` frames a second, of which `guaranteed_rate` come before others' wishes.
 
         Joining again replaces the seat. Raises ValueError for a rate that is not above 0.
@@ -67,7 +69,9 @@ class FrameScheduler:
 
         A picked camera is in flight until `done`.
         """
-        ready = [(self._rank(seat, now), name) for name, seat in self._seats.items() if seat.waiting and not seat.in_flight]
+        ready = [
+            (self._rank(seat, now), name) for name, seat in self._seats.items() if seat.waiting and not seat.in_flight
+        ]
         if not ready:
             return []
         ready.sort()

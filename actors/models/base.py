@@ -1,0 +1,63 @@
+"""What the back ends share: a card's properties, and rows from outputs."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.events import ModelRef
+from hoaban.models.backend import ModelError
+from hoaban.models.card import ModelCard
+from hoaban.models.decode import fastestdet_rows, suppress, yolox_rows
+
+
+class CardDetector:
+    """The part of a detector that its card tells."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+
+    @property
+    def ref(self) -> ModelRef:
+        return self.card.ref
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    @property
+    def input_width(self) -> int:
+        return self.card.input.width
+
+    @property
+    def input_height(self) -> int:
+        return self.card.input.height
+
+    def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """See hoaban.models.backend.Detector."""
+        raise TypeError(f"{type(self).__name__} does not say how it infers")
+
+    def warm_up(self) -> None:
+        """One empty picture through the model; a shape that does not fit its card shows here. Raises ModelError."""
+        try:
+            rows = self.infer(np.full((1, self.input_height, self.input_width, 3), 114, np.uint8))
+        except ModelError:
+            raise
+        except Exception as error:  # each back end raises its own kinds; the card's owner needs one message
+            raise ModelError(
+                f"model {self.card.name!r} does not run as its card says: {str(error).strip().splitlines()[0]}; "
+                "correct input, decoder or labels in the card"
+            ) from error
+        if len(rows) != 1 or rows[0].ndim != 2 or rows[0].shape[1] != 6:
+            raise ModelError(f"model {self.card.name!r} gives no (n, 6) rows; correct the decoder in its card")
+
+    def rows(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows of one picture's output, by the card's decoder."""
+        card = self.card
+        if card.decoder == "rows":
+            if output.ndim != 2 or output.shape[1] != 6:
+                raise ValueError(f"output {output.shape} is not (n, 6)")
+            return suppress(output[output[:, 4] >= card.min_score], card.nms_iou)
+        decode = yolox_rows if card.decoder == "yolox" else fastestdet_rows
+        classes = output.shape[-1] - 5 if card.decoder == "yolox" else output.shape[0] - 5
+        if classes != len(card.labels):
+            raise ValueError(f"the output has {classes} classes, the card {len(card.labels)} labels")
+        return decode(output, card.input.width, card.input.height, card.min_score, card.nms_iou)

@@ -1,0 +1,72 @@
+"""What does not fit between the parts of a fleet file.
+
+Works on the plain document, whatever shape it has, so that these errors are reported together with those of single
+fields and not only after they are mended.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hoaban.fleet_rules import BUILT_RULES
+
+Path = tuple[str | int, ...]
+Misfit = tuple[Path, str]
+
+
+def misfits(document: Any) -> Iterator[Misfit]:
+    """(path, message) of each misfit: names given twice, names that nothing bears, rates that exceed each other."""
+    for key in ("districts", "agencies", "cameras"):
+        yield from _doubles(document, (key,))
+    districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
+    for index, camera in enumerate(_items(_get(document, "cameras"))):
+        path: Path = ("cameras", index)
+        for key, known, place in (("district", districts, "districts"), ("owner", agencies, "agencies")):
+            name = _get(camera, key)
+            if isinstance(name, str) and name not in known:
+                yield (*path, key), f"{name!r} is not among {place}; add it there or correct it"
+        yield from _doubles(camera, ("zones",), path)
+        yield from _doubles(camera, ("lines",), path)
+        yield from _rule_misfits(camera, path)
+        wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
+        if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
+            yield (*path, "guaranteed_fps"), f"{guaranteed} is above analysis_fps ({wanted}); lower it"
+
+
+def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
+    names: set[str] = set()
+    for index, rule in enumerate(_items(_get(camera, "rules"))):
+        kind = _get(rule, "type")
+        if kind not in BUILT_RULES:
+            continue
+        for key, place in (("line", "lines"), ("zone", "zones")):
+            name = _get(rule, key)
+            known = _ids(_get(camera, place))
+            if isinstance(name, str) and name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                yield (*path, "rules", index, key), f"the camera has no {key} {name!r}; it has: {listed}"
+        name = _get(rule, "id") or f"{kind}:{_get(rule, 'line') or _get(rule, 'zone') or ''}"
+        if name in names:
+            yield (*path, "rules", index), f"a second rule {name!r}; give it an id of its own"
+        names.add(str(name))
+
+
+def _doubles(parent: Any, key: tuple[str], path: Path = ()) -> Iterator[Misfit]:
+    seen: set[str] = set()
+    for index, item in enumerate(_items(_get(parent, key[0]))):
+        name = _get(item, "id")
+        if isinstance(name, str):
+            if name in seen:
+                yield (*path, *key, index, "id"), f"{name!r} is given twice; give each its own id"
+            seen.add(name)
+
+
+def _get(value: Any, key: str, default: Any = None) -> Any:
+    return value.get(key, default) if isinstance(value, dict) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _ids(value: Any) -> set[str]:
+    return {name for item in _items(value) if isinstance(name := _get(item, "id"), str)}

@@ -1,0 +1,1 @@
+"""Models as the core knows them: cards, and the mathematics between pixels and boxes."""

@@ -1,0 +1,107 @@
+"""The card of a model package (DESIGN 6): what the model is, what it wants and where it comes from."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hoaban.events import ModelRef
+from hoaban.models.labels import COCO_80
+
+
+class InputSpec(BaseModel):
+    """The picture a model wants: uint8 BGR, letterboxed with 114 at the bottom and right."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    width: int = Field(ge=32, le=4096)
+    height: int = Field(ge=32, le=4096)
+    scale: float = Field(1.0, gt=0, description="what each 0..255 value is multiplied by before the model")
+    colour: Literal["bgr", "rgb"] = "bgr"
+
+
+class ModelCard(BaseModel):
+    """One version of a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: Literal["detect", "face"]
+    backend: Literal["onnx", "torch", "opencv-hog", "opencv-yunet"]
+    decoder: Literal["yolox", "fastestdet", "rows"] = Field(
+        "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
+    )
+    file: str | None = Field(None, description="the model file beside the card")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    labels: tuple[str, ...] = ()
+    input: InputSpec
+    min_score: float = Field(0.25, ge=0, le=1, description="rows below are never reported")
+    nms_iou: float = Field(0.5, ge=0, le=1)
+    url: str | None = Field(None, description="the publisher's address of the file")
+    licence: str
+    origin: str
+    data: str = ""
+    known_failures: str = ""
+
+    @property
+    def ref(self) -> ModelRef:
+        return ModelRef(self.name, self.version, self.sha256)
+
+
+YOLOX_NANO = ModelCard(
+    name="yolox-nano",
+    version="0.1.1",
+    task="detect",
+    backend="onnx",
+    decoder="yolox",
+    file="yolox_nano.onnx",
+    sha256="e8af074932d4ed7e232278e3055cefcdea3edf178874a3694ae292649fb464dd",
+    labels=COCO_80,
+    input=InputSpec(width=416, height=416),
+    url="https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/yolox_nano.onnx",
+    licence="Apache-2.0 (believed; the pinned file came without a licence file)",
+    origin="believed to be Megvii's YOLOX release; it equals a BSD-3 copy within fp16. That the publisher's address "
+    "gives this digest has not been checked",
+    data="COCO 2017",
+    known_failures="steep top-down views; people under about 25 pixels high in the 416-pixel input",
+)
+FASTEST_DET = ModelCard(
+    name="fastestdet",
+    version="1.0.0",
+    task="detect",
+    backend="onnx",
+    decoder="fastestdet",
+    file="FastestDet.onnx",
+    sha256="31cb14c017fce347cb4c846ec62fdf00d76bb3beecdf4be21e7116ac67feb880",
+    labels=COCO_80,
+    input=InputSpec(width=352, height=352, scale=1 / 255),
+    licence="BSD-3-Clause",
+    origin="dog-qiuqiu/FastestDet",
+    data="COCO 2017",
+    known_failures="small and crowded objects: one box per 16-pixel cell",
+)
+OPENCV_HOG = ModelCard(
+    name="opencv-hog",
+    version="1.0.0",
+    task="detect",
+    backend="opencv-hog",
+    labels=("person",),
+    input=InputSpec(width=640, height=480),
+    min_score=0.0,
+    licence="Apache-2.0",
+    origin="people detector inside OpenCV; needs no weights (Dalal, Triggs: Histograms of Oriented Gradients, CVPR 2005)",
+    data="INRIA Person",
+    known_failures="sees upright people from about 100 pixels high only; no vehicles; slow",
+)
+YUNET = ModelCard(
+    name="yunet",
+    version="2023.3",
+    task="face",
+    backend="opencv-yunet",
+    file="yunet_n_dynamic.onnx",
+    sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
+    labels=("face",),
+    input=InputSpec(width=640, height=480),
+    licence="Apache-2.0",
+    origin="ShiqiYu/libfacedetection.train",
+    data="WIDER FACE",
+)
+PINNED = {card.name: card for card in (YOLOX_NANO, FASTEST_DET, YUNET, OPENCV_HOG)}
