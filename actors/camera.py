@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import ray
 import structlog
+from hoaban.pipeline import CameraPipeline
 from numpy.typing import NDArray
 
 from actors import wire
@@ -33,7 +34,6 @@ from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.motion import MotionGate
-from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.status import CameraStatus, SourceState
 
