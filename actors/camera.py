@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import ray
 import structlog
-from hoaban.pipeline import CameraPipeline
 from numpy.typing import NDArray
 
 from actors import wire
@@ -34,6 +33,7 @@ from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.motion import MotionGate
+from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.status import CameraStatus, SourceState
 

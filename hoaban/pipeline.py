@@ -1,0 +1,85 @@
+"""What happens to a frame's detections: tracks, rules, events, counts. The same for live cameras and for replay."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hoaban.detections import Detections, Tracks
+from hoaban.events import Event, ModelRef, Provenance, bind
+from hoaban.fleet import Camera
+from hoaban.frames import FrameMeta
+from hoaban.geometry import inside, to_pixels
+from hoaban.rules import Rule, build_rules
+from hoaban.tracking import Tracker
+
+Counts = dict[str, dict[str, dict[str, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one analysed frame gave."""
+
+    tracks: Tracks
+    events: list[Event]
+
+
+class CameraPipeline:
+    """The state beside one camera's frames. Not thread-safe: one caller at a time.
+
+    counts: line -> direction -> class -> number since the first start. zones: zone -> class -> number now inside.
+    """
+
+    def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
+        self.camera, self.model, self._code = camera, model, code
+        self.counts: Counts = {}
+        self.zones: dict[str, dict[str, int]] = {}
+        self._tracker = Tracker()
+        self._rules: list[Rule] = []
+        self._size: tuple[int, int] | None = None
+        self._captured_s: float | None = None
+        self._digest = camera.digest()
+
+    def step(self, frame: FrameMeta, detections: Detections) -> Step:
+        """Take one analysed frame in. Another frame size, or a clock that went back, begins tracks and rules anew."""
+        size = (frame.width, frame.height)
+        if size != self._size or (self._captured_s is not None and frame.captured_s < self._captured_s):
+            self._size = size
+            self._tracker.reset()
+            self._rules = build_rules(self.camera, *size)
+        self._captured_s = frame.captured_s
+        tracks = self._tracker.update(detections, frame.captured_s)
+        provenance = Provenance(self.model, self._digest, self._code)
+        findings = [finding for rule in self._rules for finding in rule.update(tracks, frame)]
+        for finding in findings:
+            if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
+                by_class = self.counts.setdefault(finding.line, {}).setdefault(finding.direction, {})
+                by_class[finding.label] = by_class.get(finding.label, 0) + 1
+        self.zones = self._occupancy(tracks)
+        return Step(tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
+
+    def reconfigure(self, camera: Camera) -> None:
+        """Another configuration of the same camera; tracks and counts live on, rules begin anew."""
+        self.camera, self._digest = camera, camera.digest()
+        if self._size is not None:
+            self._rules = build_rules(camera, *self._size)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What a successor needs so that the counters go on, as plain JSON values."""
+        return {"counts": {line: {d: dict(n) for d, n in by.items()} for line, by in self.counts.items()}}
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for line, by_direction in saved.get("counts", {}).items():
+            for direction, by_class in by_direction.items():
+                self.counts.setdefault(line, {})[direction] = {str(k): int(n) for k, n in by_class.items()}
+
+    def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
+        zones: dict[str, dict[str, int]] = {}
+        for zone in self.camera.zones:
+            names: list[str] = []
+            if len(tracks) and self._size:
+                within = inside(tracks.ground_points(), to_pixels(zone.polygon, *self._size))
+                names = [tracks.label(row) for row in within.nonzero()[0]]
+            zones[zone.id] = dict(Counter(names))
+        return zones
