@@ -87,7 +87,7 @@ OPENCV_HOG = ModelCard(
     input=InputSpec(width=640, height=480),
     min_score=0.0,
     licence="Apache-2.0",
-    origin="people detector inside OpenCV; needs no weights (Dalal, Triggs: Histograms of Oriented Gradients, CVPR 2005)",
+    origin="people detector inside OpenCV; needs no weights (Dalal, Triggs, CVPR 2005)",
     data="INRIA Person",
     known_failures="sees upright people from about 100 pixels high only; no vehicles; slow",
 )

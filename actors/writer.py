@@ -1,0 +1,113 @@
+"""From the stream into SQL: stored first, acknowledged after, so that a crash between the two only repeats."""
+
+import os
+import socket
+import threading
+
+import ray
+import redis
+import sqlalchemy.exc
+import structlog
+
+from actors.board import Board
+from actors.bus import Delivery, EventBus
+from actors.store import EventStore
+from hoaban.events import Event
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+CLAIM_IDLE_MS = 30_000
+
+
+class StoreWriter:
+    """Carries events from the bus into the store. One at a time writes; a second one takes over what a dead one left."""
+
+    def __init__(
+        self, bus: EventBus, store: EventStore, board: Board | None = None, consumer: str | None = None
+    ) -> None:
+        self._bus, self._store, self._board = bus, store, board
+        self._consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
+        self._joined = self._resumed = False
+
+    def run_once(self, block_ms: int = 500) -> int:
+        """Store what waits, at most one batch; how many entries were dealt with.
+
+        Raises redis.RedisError or SQLAlchemyError when a server is away: nothing is lost, call again.
+        """
+        if not self._joined:
+            self._bus.join()
+            self._joined = True
+        deliveries: list[Delivery] = []
+        if not self._resumed:
+            deliveries = self._bus.pending(self._consumer, BATCH) or self._bus.claim(
+                self._consumer, CLAIM_IDLE_MS, BATCH
+            )
+            self._resumed = not deliveries
+        deliveries = deliveries or self._bus.read(self._consumer, BATCH, block_ms)
+        if not deliveries:
+            self._resumed = False  # an idle moment: look for what a dead writer left
+            return 0
+        self._store_all(deliveries)
+        self._bus.acknowledge([delivery.entry for delivery in deliveries])
+        if self._board is not None:
+            self._board.tell_committed(self._store.last_seq())
+        return len(deliveries)
+
+    def _store_all(self, deliveries: list[Delivery]) -> None:
+        batch: list[Event] = []
+        for delivery in deliveries:
+            try:
+                batch.append(Event.from_json(delivery.body))
+            except ValueError as error:
+                self._bury(delivery, error)
+        try:
+            self._store.write(batch)
+        except (sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError, sqlalchemy.exc.StatementError) as error:
+            if isinstance(error, sqlalchemy.exc.OperationalError):
+                raise
+            self._store_singly(deliveries)
+
+    def _store_singly(self, deliveries: list[Delivery]) -> None:
+        """One of the batch cannot be stored: store the others, put that one aside."""
+        for delivery in deliveries:
+            try:
+                self._store.write([Event.from_json(delivery.body)])
+            except sqlalchemy.exc.OperationalError:
+                raise
+            except (ValueError, sqlalchemy.exc.StatementError) as error:
+                self._bury(delivery, error)
+
+    def _bury(self, delivery: Delivery, why: Exception) -> None:
+        log.error("event cannot be stored; put aside", entry=delivery.entry, why=str(why))
+        self._bus.bury(delivery, str(why))
+
+
+@ray.remote
+class WriterActor:
+    """The store writer in the cluster, named `writer`."""
+
+    def __init__(self, redis_url: str, store_url: str) -> None:
+        self._writer = StoreWriter(EventBus(redis_url), EventStore.open(store_url), Board(redis_url))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="write", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._writer.run_once()
+            except (redis.RedisError, sqlalchemy.exc.SQLAlchemyError) as error:
+                log.warning("store or stream is away; trying again", error=str(error).splitlines()[0])
+                self._stopping.wait(1.0)
+            except Exception:
+                log.exception("write failed; trying again")
+                self._stopping.wait(1.0)
+
+    def ready(self) -> bool:
+        return True
+
+    def stop(self) -> None:
+        """Store what waits and end."""
+        self._stopping.set()
+        self._thread.join(timeout=10)
