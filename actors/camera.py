@@ -53,6 +53,7 @@ class Publisher(Protocol):
     @property
     def spooled(self) -> int: ...
     def publish(self, events: list[Event]) -> None: ...
+    def drain(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,7 @@ class CameraRuntime:
     def _report_forever(self) -> None:
         while not self._stopping.wait(REPORT_EVERY_S):
             try:
+                self._publisher.drain()
                 status = self.status()
                 self._tell_health(status)
                 if self._board is not None:

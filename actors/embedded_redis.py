@@ -60,7 +60,7 @@ class EmbeddedRedis:
         )
         log = (self._folder / "valkey.log").open("ab")
         binary = valkey_binary.get_binary_path()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603  (the package's own binary)
             [str(binary), str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
         )
         log.close()

@@ -44,10 +44,8 @@ class Picture:
 
     def luma(self, width: int, height: int) -> Pixels:
         """(height, width) uint8 brightness, stretched to that size."""
-        if self.frame.format.name in _PLANAR_420:
-            grey = _plane(self.frame, 0)
-        else:
-            grey = self.frame.to_ndarray(format="gray")
+        planar = self.frame.format.name in _PLANAR_420
+        grey = _plane(self.frame, 0) if planar else self.frame.to_ndarray(format="gray")
         return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
     def _scaled(self, width: int, height: int) -> Pixels:

@@ -21,7 +21,7 @@ CLAIM_IDLE_MS = 30_000
 
 
 class StoreWriter:
-    """Carries events from the bus into the store. One at a time writes; a second one takes over what a dead one left."""
+    """Carries events from the bus into the store. A second one takes over what a dead one left."""
 
     def __init__(
         self, bus: EventBus, store: EventStore, board: Board | None = None, consumer: str | None = None

@@ -80,6 +80,6 @@ class CameraPipeline:
             names: list[str] = []
             if len(tracks) and self._size:
                 within = inside(tracks.ground_points(), to_pixels(zone.polygon, *self._size))
-                names = [tracks.label(row) for row in within.nonzero()[0]]
+                names = [tracks.label(int(row)) for row in within.nonzero()[0]]
             zones[zone.id] = dict(Counter(names))
         return zones

@@ -1,10 +1,10 @@
 """From detections of single frames to tracks.
 
-Two-stage association by score as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then what is
-left of the tracks against the unsure ones. Boxes are enlarged before they are compared (Yang et al., Hard to Track Objects with
-Irregular Motions, WACV 2023), since at five frames a second a car leaves its own box. Motion is a Kalman filter with
-constant velocity (Bewley et al., SORT, ICIP 2016), here with the true time between frames, and each of centre x, centre
-y, width and height filtered by itself, so that all tracks are a few array operations.
+Two-stage association by score as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then what is left of
+the tracks against the unsure ones. Boxes are enlarged before they are compared (Yang et al., Hard to Track Objects
+with Irregular Motions, WACV 2023), since at five frames a second a car leaves its own box. Motion is a Kalman filter
+with constant velocity (Bewley et al., SORT, ICIP 2016), here with the true time between frames, and each of centre x,
+centre y, width and height filtered by itself, so that all tracks are a few array operations.
 """
 
 import numpy as np

@@ -190,13 +190,16 @@ class EventStore:
 def _conditions(
     since_s: float | None, until_s: float | None, type: str | None, camera: str | None
 ) -> list[sa.ColumnElement[bool]]:
-    wanted = [
-        (since_s, events.c.time_s >= since_s),
-        (until_s, events.c.time_s < until_s),
-        (type, events.c.type == type),
-        (camera, events.c.camera == camera),
-    ]
-    return [condition for value, condition in wanted if value is not None]
+    found: list[sa.ColumnElement[bool]] = []
+    if since_s is not None:
+        found.append(events.c.time_s >= since_s)
+    if until_s is not None:
+        found.append(events.c.time_s < until_s)
+    if type is not None:
+        found.append(events.c.type == type)
+    if camera is not None:
+        found.append(events.c.camera == camera)
+    return found
 
 
 def _row(event: Event) -> dict[str, object]:

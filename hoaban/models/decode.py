@@ -66,8 +66,8 @@ def suppress(rows: NDArray[np.floating], nms_iou: float) -> Floats:
     boxes = rows[:, :4].copy()
     boxes[:, 2:] -= boxes[:, :2]
     # Without a threshold of its own: the rows were filtered already.
-    kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), rows[:, 4].tolist(), rows[:, 5].astype(int).tolist(), 0.0, nms_iou)
-    kept = np.asarray(kept, np.intp)[:MOST_ROWS]
+    found = cv2.dnn.NMSBoxesBatched(boxes.tolist(), rows[:, 4].tolist(), rows[:, 5].astype(int).tolist(), 0.0, nms_iou)
+    kept = np.asarray(found, np.intp)[:MOST_ROWS]
     result: Floats = rows[kept]
     return result
 

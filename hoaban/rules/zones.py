@@ -34,22 +34,24 @@ class Intrusion(_InZone):
         super().__init__(rule, zone, width, height)
         self._after_s, self._cooldown_s = rule.min_inside_s, rule.cooldown_s
         self._visits = Visits()
-        self._told: dict[int, float] = {}
+        self._told: dict[int, tuple[float, float]] = {}  # track -> when told, when the visit began
 
     def update(self, tracks: Tracks, frame: FrameMeta) -> list[Finding]:
         now_s = frame.captured_s
         rows = {int(tracks.ids[row]): int(row) for row in self.rows(tracks)}
         stays = self._visits.update(rows, now_s)
         keep_s = max(FORGET_S, self._cooldown_s)
-        self._told = {i: t for i, t in self._told.items() if i in self._visits or now_s - t <= keep_s}
+        self._told = {i: told for i, told in self._told.items() if i in self._visits or now_s - told[0] <= keep_s}
         findings = []
         for track, stay_s in stays.items():
-            told_s = self._told.get(track)
-            if stay_s >= self._after_s and (
-                told_s is None or (told_s < now_s - stay_s - 1e-9 and now_s - told_s > self._cooldown_s)
-            ):
-                self._told[track] = now_s
-                findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(tracks, rows[track])))
+            if stay_s < self._after_s:
+                continue
+            told_s, told_visit_s = self._told.get(track, (float("-inf"), float("-inf")))
+            this_visit_s = now_s - stay_s
+            if abs(this_visit_s - told_visit_s) < 1e-6 or now_s - told_s <= self._cooldown_s:
+                continue
+            self._told[track] = (now_s, this_visit_s)
+            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(tracks, rows[track])))
         return findings
 
 

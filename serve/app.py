@@ -1,0 +1,223 @@
+"""The API (CONTRACT, HTTP). An ordinary FastAPI application; serve/deployment.py puts it under Ray Serve."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime
+from sse_starlette import EventSourceResponse
+
+from actors.board import Board
+from actors.models.files import list_models
+from actors.store import EventStore
+from hoaban import __version__
+from serve import metrics, problems, schemas
+from serve.auth import TICKET_LIVES_S, Tickets, Viewer, viewer_or_ticket
+from serve.settings import ApiSettings
+from serve.streams import BOUNDARY, event_stream, mjpeg
+from serve.tiles import RayTiles, TileCache, TileSource
+
+PREFIX = "/api/v1"
+router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
+MAX_SEQ = 2**53
+
+
+def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI:
+    """The application. Raises SQLAlchemyError when the store cannot be opened."""
+    app = FastAPI(
+        title="Hoa Ban",
+        version=__version__,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.store = EventStore.open(settings.store_url)
+    app.state.board = Board(settings.redis_url)
+    app.state.tickets = Tickets(settings.ticket_secret)
+    app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.dashboard_origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Last-Event-ID"],
+        expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
+    )
+    problems.install(app)
+    app.include_router(router)
+    return app
+
+
+@router.get("/healthz", tags=["health"])
+def healthz() -> schemas.Health:
+    """The server lives."""
+    return schemas.Health(status="ok", version=__version__)
+
+
+@router.get("/readyz", tags=["health"], responses={503: {"model": problems.Problem}})
+def readyz(request: Request) -> schemas.Health:
+    """The database and the live store answer."""
+    request.app.state.store.last_seq()
+    request.app.state.board.ping()
+    return schemas.Health(status="ready", version=__version__)
+
+
+@router.get("/metrics", tags=["health"], response_class=Response)
+def prometheus(request: Request, _: Viewer) -> Response:
+    """Prometheus metrics of all cameras."""
+    return Response(metrics.render(request.app.state.board.statuses()), media_type="text/plain; version=0.0.4")
+
+
+@router.get("/cameras", tags=["cameras"])
+def cameras(request: Request, _: Viewer) -> list[schemas.CameraView]:
+    """Every camera with its newest status."""
+    board: Board = request.app.state.board
+    fleet, statuses = board.get_json("fleet") or {}, board.statuses()
+    return [
+        schemas.CameraView.model_validate(camera | {"status": statuses.get(camera["id"])})
+        for camera in fleet.get("cameras", [])
+    ]
+
+
+@router.get("/cameras/{camera}", tags=["cameras"], responses={404: {"model": problems.Problem}})
+def camera(request: Request, camera: str, holder: Viewer) -> schemas.CameraView:
+    """One camera."""
+    found = next((view for view in cameras(request, holder) if view.id == camera), None)
+    if found is None:
+        raise HTTPException(404, f"there is no camera {camera!r}")
+    return found
+
+
+@router.get(
+    "/cameras/{camera}/snapshot.jpg",
+    tags=["cameras"],
+    dependencies=[Depends(viewer_or_ticket)],
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": problems.Problem}},
+)
+async def snapshot(request: Request, camera: str) -> Response:
+    """The newest picture, faces hidden (X-Hoaban-Blur says how)."""
+    picture = await request.app.state.tiles.get(camera)
+    if picture is None:
+        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Hoaban-Captured": f"{picture.captured_s:.3f}",
+        "X-Hoaban-Age": f"{max(0.0, time.time() - picture.captured_s):.3f}",
+        "X-Hoaban-Blur": picture.blur,
+    }
+    return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+
+
+@router.get(
+    "/cameras/{camera}/live.mjpg",
+    tags=["cameras"],
+    dependencies=[Depends(viewer_or_ticket)],
+    response_class=StreamingResponse,
+    responses={404: {"model": problems.Problem}},
+)
+async def live(request: Request, camera: str) -> StreamingResponse:
+    """The picture as MJPEG, faces hidden."""
+    tiles: TileCache = request.app.state.tiles
+    if await tiles.get(camera) is None:
+        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
+    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+    return StreamingResponse(mjpeg(request, tiles, camera), media_type=kind, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/events", tags=["events"])
+def events(
+    request: Request,
+    _: Viewer,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    type: Annotated[str | None, Query(examples=["hoaban.line_count"])] = None,
+    camera: str | None = None,
+    cursor: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="next_cursor of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schemas.EventPageView:
+    """Stored events, the newest first. since and until: capture time, RFC 3339 with a zone."""
+    page = request.app.state.store.page(
+        since_s=since.timestamp() if since else None,
+        until_s=until.timestamp() if until else None,
+        type=type,
+        camera=camera,
+        cursor=cursor,
+        limit=limit,
+    )
+    views = [schemas.EventView(seq=stored.seq, event=stored.event.to_cloudevent()) for stored in page.events]
+    return schemas.EventPageView(events=views, next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/events/stream", tags=["events"], dependencies=[Depends(viewer_or_ticket)], response_class=EventSourceResponse
+)
+def stream(
+    request: Request,
+    last_event_id: Annotated[str | None, Header()] = None,
+    after: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="begin after this number; default: now")] = None,
+) -> EventSourceResponse:
+    """Events as they are stored (Server-Sent Events); resumes by Last-Event-ID without loss or repeat."""
+    store: EventStore = request.app.state.store
+    if last_event_id is not None:
+        if not last_event_id.isdecimal() or int(last_event_id) > MAX_SEQ:
+            raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
+        after = int(last_event_id)
+    return EventSourceResponse(event_stream(request, store, store.last_seq() if after is None else after), ping=10)
+
+
+@router.get("/counts", tags=["counts"])
+def counts(
+    request: Request,
+    _: Viewer,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    camera: str | None = None,
+    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
+) -> list[schemas.CountView]:
+    """Line crossings by camera, line, direction and class. The intervals' sum is the number of stored events."""
+    rows = request.app.state.store.counts(
+        since_s=since.timestamp() if since else None,
+        until_s=until.timestamp() if until else None,
+        camera=camera,
+        bucket_s=bucket,
+    )
+    return [
+        schemas.CountView(
+            camera=r.camera, line=r.line, direction=r.direction, label=r.label, bucket_s=r.bucket_s, n=r.n
+        )
+        for r in rows
+    ]
+
+
+@router.get("/models", tags=["models"])
+def models(_: Viewer) -> list[schemas.ModelView]:
+    """The models this machine knows."""
+    return [
+        schemas.ModelView(
+            name=package.card.name,
+            version=package.card.version,
+            task=package.card.task,
+            backend=package.card.backend,
+            digest=package.card.sha256,
+            available=package.card.file is None or package.path is not None,
+            licence=package.card.licence,
+            origin=package.card.origin,
+            known_failures=package.card.known_failures,
+        )
+        for package in list_models()
+    ]
+
+
+@router.get("/fleet", tags=["fleet"])
+def fleet(request: Request, _: Viewer) -> schemas.FleetView:
+    """The fleet that runs, and why the last edit of its file was refused, if it was."""
+    return schemas.FleetView.model_validate(request.app.state.board.get_json("fleet") or {})
+
+
+@router.post("/tickets", tags=["auth"])
+def tickets(request: Request, _: Viewer, wanted: schemas.TicketRequest) -> dict[str, schemas.Ticket]:
+    """Permits for pictures and streams in a browser: ?ticket=… on snapshot.jpg, live.mjpg, events/stream."""
+    issue = request.app.state.tickets.issue
+    return {name: schemas.Ticket(ticket=issue(name), expires_in_s=TICKET_LIVES_S) for name in wanted.cameras}

@@ -1,0 +1,27 @@
+"""The API under Ray Serve."""
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from serve.app import build_app
+from serve.settings import ApiSettings
+
+APP_NAME = "hoaban"
+LONG_LIVED = 2000
+"""streams a replica holds at once: they wait far more than they work"""
+
+
+def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> DeploymentHandle:
+    """Run the API at http://host:port/api/v1; returns when it answers."""
+    serve.start(http_options={"host": host, "port": port})
+
+    @serve.deployment(name="api", num_replicas=1, max_ongoing_requests=LONG_LIVED, ray_actor_options={"num_cpus": 0.1})
+    @serve.ingress(lambda: build_app(settings))
+    class Api:
+        pass
+
+    return serve.run(Api.bind(), name=APP_NAME, route_prefix="/")
+
+
+def shutdown() -> None:
+    serve.shutdown()

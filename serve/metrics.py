@@ -1,0 +1,47 @@
+"""Prometheus metrics of the fleet, made from the cameras' statuses when asked."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+COUNTERS = {
+    "hoaban_frames_decoded": ("frames_decoded", "Frames decoded"),
+    "hoaban_frames_analysed": ("frames_analysed", "Frames a model has seen"),
+    "hoaban_frames_replaced": ("frames_replaced", "Model inputs that a newer frame replaced"),
+    "hoaban_frames_gated": ("frames_gated", "Frames held back because nothing moved"),
+    "hoaban_decode_errors": ("decode_errors", "Packets or frames that were damaged"),
+    "hoaban_reconnects": ("reconnects", "Connections after the first"),
+    "hoaban_events": ("events", "Events published"),
+}
+GAUGES = {
+    "hoaban_events_spooled": ("events_spooled", "Events waiting on disk"),
+    "hoaban_tracks": ("tracks", "Tracks in the newest analysed frame"),
+    "hoaban_latency_p95_seconds": ("latency_p95_s", "Capture to events published"),
+}
+
+
+class _Fleet:
+    def __init__(self, statuses: dict[str, dict[str, Any]]) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterator[Metric]:
+        for family, names in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
+            for name, (field, text) in names.items():
+                metric = family(name, text, labels=["camera"])
+                for camera, status in self._statuses.items():
+                    if status.get(field) is not None:
+                        metric.add_metric([camera], status[field])
+                yield metric
+        state = GaugeMetricFamily("hoaban_camera_state", "1 for the state a camera is in", labels=["camera", "state"])
+        for camera, status in self._statuses.items():
+            state.add_metric([camera, status["state"]], 1)
+        yield state
+
+
+def render(statuses: dict[str, dict[str, Any]]) -> bytes:
+    """The metrics page in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Fleet(statuses))  # type: ignore[arg-type]
+    return generate_latest(registry)

@@ -1,0 +1,82 @@
+"""What the API answers."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Health(BaseModel):
+    status: str
+    version: str
+
+
+class CameraView(BaseModel):
+    """A camera's configuration (source without secrets) and its newest status, null when it reports none."""
+
+    id: str
+    name: str
+    role: str
+    district: str
+    owner: str
+    location: dict[str, float] | None = None
+    source: str
+    enabled: bool
+    analysis_fps: float
+    zones: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+    status: dict[str, Any] | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
+
+
+class EventView(BaseModel):
+    """seq: its number in the store. event: CloudEvents 1.0 JSON."""
+
+    seq: int
+    event: dict[str, Any]
+
+
+class EventPageView(BaseModel):
+    events: list[EventView]
+    next_cursor: int | None
+
+
+class CountView(BaseModel):
+    camera: str
+    line: str
+    direction: str
+    label: str
+    bucket_s: float | None = Field(description="start of the interval, seconds since 1970; null for the whole time")
+    n: int
+
+
+class Ticket(BaseModel):
+    ticket: str
+    expires_in_s: int
+
+
+class TicketRequest(BaseModel):
+    cameras: list[str] = Field(max_length=1000, description='camera ids; "*" for the event stream')
+
+
+class ModelView(BaseModel):
+    name: str
+    version: str
+    task: str
+    backend: str
+    digest: str
+    available: bool
+    licence: str
+    origin: str
+    known_failures: str
+
+
+class FleetView(BaseModel):
+    """The fleet that runs; errors: why the last edit was refused, empty when it was taken."""
+
+    province: dict[str, Any] | None = None
+    districts: list[dict[str, Any]] = []
+    agencies: list[dict[str, Any]] = []
+    models: dict[str, Any] | None = None
+    digest: str | None = None
+    cameras: list[dict[str, Any]] = []
+    errors: list[str] = []

@@ -1,0 +1,14 @@
+"""What the API must know; plain values, so that a Serve replica can be handed them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """ticket_secret signs the short-lived addresses of live pictures. dashboard_origins may read the API in a browser."""
+
+    store_url: str
+    redis_url: str
+    ticket_secret: str
+    dashboard_origins: tuple[str, ...] = ()
+    ray_namespace: str = "hoaban"

@@ -1,0 +1,66 @@
+"""Live pictures: fetched from a camera at most once each half second, however many look."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+
+KEEP_S = 0.45
+FETCH_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A camera's JPEG, faces hidden as `blur` says."""
+
+    jpeg: bytes
+    seq: int
+    captured_s: float
+    blur: str
+
+
+class TileSource(Protocol):
+    """Where pictures come from."""
+
+    async def tile(self, camera: str) -> Picture | None:
+        """The newest picture, or None when the camera has none yet or does not run."""
+        ...
+
+
+class RayTiles:
+    """From the camera actors."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    async def tile(self, camera: str) -> Picture | None:
+        try:
+            actor = await asyncio.to_thread(ray.get_actor, f"camera:{camera}", self._namespace)
+            answer: dict[str, Any] | None = await asyncio.wait_for(_wait(actor.tile.remote()), FETCH_LIMIT_S)
+        except (ValueError, TimeoutError, ray.exceptions.RayError):
+            return None
+        return None if answer is None else Picture(**answer)
+
+
+async def _wait(reference: Any) -> Any:
+    return await reference
+
+
+class TileCache:
+    """One fetch at a time for each camera, shared by all who wait for it."""
+
+    def __init__(self, source: TileSource) -> None:
+        self._source = source
+        self._kept: dict[str, tuple[float, Picture | None]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, camera: str) -> Picture | None:
+        async with self._locks.setdefault(camera, asyncio.Lock()):
+            fetched_s, picture = self._kept.get(camera, (float("-inf"), None))
+            if time.monotonic() - fetched_s < KEEP_S:
+                return picture
+            picture = await self._source.tile(camera)
+            self._kept[camera] = (time.monotonic(), picture)
+            return picture
