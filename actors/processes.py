@@ -1,0 +1,32 @@
+"""Child processes that never outlive us, and ports for them."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+
+
+def die_with_parent() -> None:
+    """In a child before exec: be ended when the parent is, even by kill -9; and leave Ctrl-C to the parent."""
+    os.setpgrp()
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def free_port() -> int:
+    """A port of loopback that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def end(process: "subprocess.Popen[bytes] | None", limit_s: float = 8.0) -> None:
+    """End a child politely, then by force."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,34 @@
+"""The `hoaban` command. Exit codes: 0 done; 1 it ran and the answer is no; 2 bad input."""
+
+import logging
+import os
+import sys
+
+import structlog
+import typer
+
+from cli import check, diff, models, replay, up
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command()(up.up)
+app.command()(check.check)
+app.command()(check.schema)
+app.command()(replay.replay)
+app.command()(diff.diff)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Entry point."""
+    configure_logs()
+    app()
+
+
+def configure_logs() -> None:
+    """Structured logs on stderr; standard output belongs to answers."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping().get(os.environ.get("HOABAN_LOG", "INFO").upper(), logging.INFO)
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,45 @@
+"""`hoaban models`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from actors.models.files import list_models, pull
+from cli.common import print_json, refuse
+from hoaban.models.backend import ModelError
+from hoaban.models.card import PINNED
+
+app = typer.Typer(no_args_is_help=True, help="Models: list and pull.")
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """The models that are known, and whether their files are here."""
+    try:
+        packages = list_models()
+    except ModelError as error:
+        refuse(str(error))
+    if as_json:
+        print_json([p.card.model_dump(mode="json") | {"path": str(p.path) if p.path else None} for p in packages])
+        return
+    for package in packages:
+        card = package.card
+        here = str(package.path) if package.path else ("needs no file" if card.file is None else "NOT HERE")
+        print(f"{card.name}@{card.version}  {card.task}  {card.backend}  {card.licence}\n    {here}")
+
+
+@app.command("pull")
+def pull_(
+    names: Annotated[list[str] | None, typer.Argument(help="default: every pinned model with an address")] = None,
+) -> None:
+    """Fetch model files from their publishers into the cache, checked against the pinned sha256."""
+    failed = False
+    for name in names or [card.name for card in PINNED.values() if card.url]:
+        try:
+            print(pull(name))
+        except ModelError as error:
+            print(error, file=sys.stderr)
+            failed = True
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""`hoaban replay`: the pipeline over a recorded file, every analysed frame in order, the same result every time."""
+
+import os
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from actors.models import ModelError, find_model, load_detector
+from actors.source import SourceError, open_frames
+from cli.common import fleet_or_refuse, print_json, refuse
+from hoaban import __version__
+from hoaban.detections import Detections
+from hoaban.fleet import Camera
+from hoaban.models.backend import Detector
+from hoaban.pipeline import CameraPipeline
+from hoaban.sampling import FrameSampler
+
+
+def replay(
+    fleet: Annotated[list[Path], typer.Argument(metavar="FLEET")],
+    camera: Annotated[str, typer.Option(help="camera id")],
+    out: Annotated[Path, typer.Option(help="events are written here, one JSON object a line")],
+    source: Annotated[str | None, typer.Option(help="recorded file; by default the camera's source")] = None,
+    model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
+) -> None:
+    """Run a camera's pipeline over a recording. Media time is the clock: two runs give identical files."""
+    cv2.setNumThreads(1)
+    known = fleet_or_refuse(fleet)
+    try:
+        spec = known.camera(camera)
+    except KeyError:
+        refuse(f"{fleet[0]}:1: cameras: no camera {camera!r}; it has: {', '.join(c.id for c in known.cameras)}")
+    try:
+        # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
+        detector = load_detector(find_model(model or spec.model or known.models.detect), threads=1, device="cpu")
+        detector.warm_up()
+        summary = _run(spec, source or spec.source, detector, out)
+    except (ModelError, SourceError) as error:
+        refuse(str(error))
+    except OSError as error:
+        refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there and may be written")
+    if as_json:
+        print_json(summary)
+    else:
+        print(
+            f"{summary['frames_analysed']} of {summary['frames_read']} frames, {summary['media_s']} s of video, "
+            f"{sum(summary['events'].values())} events: {out}"
+        )
+
+
+def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+    pipeline = CameraPipeline(camera, detector.ref, __version__)
+    sampler = FrameSampler(camera.analysis_fps)
+    batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
+    read = analysed = 0
+    media_s = 0.0
+    kinds: Counter[str] = Counter()
+    started = time.perf_counter()
+    # Written beside and moved into place: a run that breaks leaves no half file behind.
+    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
+        part = Path(file.name)
+        try:
+            for picture in open_frames(source, camera.id):
+                read += 1
+                media_s = picture.meta.captured_s
+                if not sampler.due(media_s):
+                    continue
+                analysed += 1
+                _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
+                rows = detector.infer(batch)[0]
+                rows = rows[rows[:, 4] >= camera.min_score]
+                meta = picture.meta
+                found = Detections.from_rows(rows, letterbox, detector.labels, meta.width, meta.height)
+                for event in pipeline.step(meta, found).events:
+                    kinds[event.type] += 1
+                    file.write(event.to_json() + "\n")
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    os.chmod(part, 0o644)
+    part.replace(out)
+    return {
+        "camera": camera.id,
+        "frames_read": read,
+        "frames_analysed": analysed,
+        "events": dict(kinds),
+        "counts": pipeline.counts,
+        "wall_s": round(time.perf_counter() - started, 3),
+        "media_s": round(media_s, 3),
+        "model": detector.ref.as_dict(),
+    }
