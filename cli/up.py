@@ -1,0 +1,247 @@
+"""`hoaban up`: the whole system on this machine, or its control parts beside a Ray cluster."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from platformdirs import user_data_path
+
+from cli.common import fleet_or_refuse, refuse
+from hoaban.models.backend import ModelError
+
+NAMESPACE = "hoaban"
+
+
+def up(
+    fleet: Annotated[list[Path] | None, typer.Argument(metavar="[FLEET]", help="fleet file(s); none: the demo")] = None,
+    data: Annotated[Path | None, typer.Option(help="folder for the stores, spools and tokens")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="a running Ray cluster; none: a local one is started")] = None,
+    api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="stop by itself")] = None,
+) -> None:
+    """Run a fleet: cameras, models, store, API and dashboard. Ctrl-C stops all of it."""
+    if fleet:
+        fleet_or_refuse(fleet)
+    data = (data or user_data_path("hoaban")).resolve()
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        refuse(f"{data}: cannot be made: {error.strerror}; name another folder with --data")
+    for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
+        if _taken(port):
+            refuse(f"port {port} is taken; choose another with {option}")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    system = _System(data, stop)
+    code = 0
+    try:
+        system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port)
+        system.wait(for_s)
+    except _Stopped:
+        pass
+    except (ModelError, RuntimeError, OSError) as error:
+        say(f"could not start: {error}")
+        code = 1
+    finally:
+        # A second Ctrl-C must not leave half of it running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        system.stop()
+    raise typer.Exit(code)
+
+
+class _Stopped(Exception):
+    """Ctrl-C came while starting."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class _System:
+    """Everything `up` started, in order, so that it can be ended in the opposite order."""
+
+    def __init__(self, data: Path, stop: threading.Event) -> None:
+        self._data, self._stop = data, stop
+        self._undo: list[tuple[str, Callable[[], Any]]] = []
+        self._began_s = time.monotonic()
+        self._board: Any = None
+
+    def start(self, fleet: list[Path], ray_address: str | None, api_port: int, dashboard_port: int | None) -> None:
+        if not fleet:
+            self._step("demo clips and RTSP server")
+            from cli.demo.prepare import prepare
+
+            demo_fleet, server = prepare(self._data)
+            self._undo.append(("RTSP server", server.stop))
+            fleet = [demo_fleet]
+            fleet_or_refuse(fleet)
+        redis_url, store_url = self._stores()
+        token = self._token(store_url)
+        self._ray(ray_address)
+        self._actors([path.resolve() for path in fleet], redis_url, store_url)
+        self._api(redis_url, store_url, api_port, dashboard_port)
+        if dashboard_port is not None:
+            self._dashboard(api_port, dashboard_port, token)
+        from actors.board import Board
+
+        self._board = Board(redis_url)
+        say(f"fleet file   {', '.join(str(path) for path in fleet)}")
+        say(f"API          http://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
+        if dashboard_port is not None:
+            say(f"dashboard    http://127.0.0.1:{dashboard_port}")
+
+    def wait(self, for_s: float | None) -> None:
+        """Until Ctrl-C or the time is over; says when the cameras come to life."""
+        ends_s = None if for_s is None else time.monotonic() + for_s
+        shown = ""
+        first_told = False
+        while not self._stop.wait(1.0) and (ends_s is None or time.monotonic() < ends_s):
+            with contextlib.suppress(Exception):
+                statuses = self._board.statuses().values()
+                states = [status["state"] for status in statuses]
+                line = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+                if line and line != shown:
+                    say(f"[{self._elapsed():5.1f} s] cameras: {line}")
+                    shown = line
+                if not first_told and any(status["tracks"] for status in statuses):
+                    say(f"[{self._elapsed():5.1f} s] first detections")
+                    first_told = True
+
+    def stop(self) -> None:
+        say("stopping …")
+        for name, undo in reversed(self._undo):
+            try:
+                undo()
+            except Exception as error:
+                say(f"  {name}: {error}")
+        self._undo.clear()
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def _step(self, text: str) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+        say(f"[{self._elapsed():5.1f} s] {text}")
+
+    def _stores(self) -> tuple[str, str]:
+        store_url = os.environ.get("HOABAN_STORE_URL") or f"sqlite:///{self._data / 'hoaban.db'}"
+        if redis_url := os.environ.get("HOABAN_REDIS_URL"):
+            return redis_url, store_url
+        self._step("embedded Valkey")
+        from actors.embedded_redis import EmbeddedRedis
+
+        server = EmbeddedRedis(self._data / "valkey")
+        redis_url = server.start()
+        self._undo.append(("Valkey", server.stop))
+        return redis_url, store_url
+
+    def _token(self, store_url: str) -> str:
+        """The operator's token, kept in a file that only this user can read."""
+        from actors.store import EventStore
+
+        self._step("store")
+        store = EventStore.open(store_url)
+        path = self._data / "token"
+        secret = path.read_text().strip() if path.exists() else ""
+        if not secret or store.verify_token(secret) is None:
+            _, secret = store.create_token("embedded", "admin")
+            path.touch(mode=0o600)
+            path.write_text(secret)
+        store.close()
+        return secret
+
+    def _ray(self, address: str | None) -> None:
+        self._step("Ray")
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+        import ray
+
+        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
+        ray.init(
+            address=address or "local",
+            namespace=NAMESPACE,
+            logging_level="ERROR",
+            log_to_driver=bool(os.environ.get("HOABAN_ACTOR_LOGS")),
+            **({} if address else local),
+        )
+        self._undo.append(("Ray", ray.shutdown))
+
+    def _actors(self, fleet: list[Path], redis_url: str, store_url: str) -> None:
+        self._step("supervisor, inference, cameras")
+        import ray
+
+        from actors.supervisor import SupervisorActor, SystemSettings
+        from actors.writer import WriterActor
+
+        settings = SystemSettings(secrets.token_hex(8), redis_url, str(self._data), tuple(str(p) for p in fleet))
+        common: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "max_restarts": -1,
+            "num_cpus": 0,
+            "get_if_exists": True,
+        }
+        writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
+        self._undo.append(("writer", lambda: _end(writer, "stop")))
+        supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
+        self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
+        ray.get([writer.ready.remote(), supervisor.ready.remote()], timeout=60)
+
+    def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None) -> None:
+        self._step("API")
+        from serve.deployment import deploy, shutdown
+        from serve.settings import ApiSettings
+
+        origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
+        settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins)
+        self._undo.append(("API", shutdown))
+        deploy(settings, port=port)
+
+    def _dashboard(self, api_port: int, port: int, token: str) -> None:
+        self._step("dashboard")
+        from actors.processes import die_with_parent, end
+        from dashboards.launch import command
+
+        environment = os.environ | {
+            "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
+            "HOABAN_API_TOKEN": token,
+        }
+        log = (self._data / "dashboard.log").open("ab")
+        process = subprocess.Popen(  # noqa: S603  (our own command line)
+            command(port), env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
+        log.close()
+        self._undo.append(("dashboard", lambda: end(process)))
+
+
+def _end(actor: Any, method: str) -> None:
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.get(getattr(actor, method).remote(), timeout=20)
+    ray.kill(actor)
+
+
+def _taken(port: int) -> bool:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,77 @@
+"""The dashboard's words in Vietnamese and English."""
+
+import streamlit as st
+
+WORDS: dict[str, tuple[str, str]] = {
+    "title": ("Hoa Ban · Toàn cảnh", "Hoa Ban · Situation"),
+    "situation": ("Toàn cảnh", "Situation"),
+    "cameras": ("Camera", "Cameras"),
+    "live": ("đang chạy", "live"),
+    "connecting": ("đang kết nối", "connecting"),
+    "stalled": ("mất hình", "stalled"),
+    "failed": ("lỗi", "failed"),
+    "ended": ("đã hết", "ended"),
+    "unknown": ("chưa rõ", "unknown"),
+    "events": ("Sự kiện", "Events"),
+    "no_events": ("Chưa có sự kiện nào.", "No events yet."),
+    "counts": ("Lượt qua vạch hôm nay", "Line crossings today"),
+    "no_counts": ("Chưa có lượt nào qua vạch.", "Nothing has crossed a line yet."),
+    "in_view": ("Đang theo dõi", "Tracked now"),
+    "analysed": ("Khung hình phân tích/giây", "Frames analysed/s"),
+    "latency": ("Độ trễ p95", "Latency p95"),
+    "starting": ("Hệ thống đang khởi động …", "The system is starting …"),
+    "offline": ("Không kết nối được API", "The API cannot be reached"),
+    "offline_help": (
+        "Trang tự thử lại. Kiểm tra `hoaban up` có đang chạy không.",
+        "This page tries again by itself. Check that `hoaban up` is running.",
+    ),
+    "token": ("Mã truy cập API", "API token"),
+    "token_help": (
+        "Mã nằm trong tệp `token` của thư mục dữ liệu.",
+        "It is in the file `token` of the data folder.",
+    ),
+    "refused": ("Mã truy cập không hợp lệ.", "The token was refused."),
+    "no_picture": ("không có hình", "no picture"),
+    "old_picture": ("HÌNH CŨ", "OLD PICTURE"),
+    "blurred": ("Khuôn mặt đã được làm mờ.", "Faces are blurred."),
+    "fleet_errors": ("Tệp cấu hình bị từ chối, cấu hình cũ vẫn chạy", "Fleet file refused; the last good one runs"),
+    "line": ("Vạch", "Line"),
+    "direction": ("Hướng", "Direction"),
+    "class": ("Loại", "Class"),
+    "number": ("Số lượt", "Number"),
+    "camera": ("Camera", "Camera"),
+    "state": ("Trạng thái", "State"),
+    "role": ("Nhiệm vụ", "Role"),
+    "district": ("Địa bàn", "District"),
+    "last_frame": ("Hình cuối (giây)", "Last frame (s ago)"),
+    "source_fps": ("Hình/giây nguồn", "Source fps"),
+    "problem": ("Vấn đề", "Problem"),
+    "time": ("Giờ", "Time"),
+    "what": ("Sự kiện", "Event"),
+    "forward": ("xuôi", "forward"),
+    "backward": ("ngược", "backward"),
+    "person": ("người", "person"),
+    "car": ("ô tô con", "car"),
+    "motorcycle": ("xe máy", "motorcycle"),
+    "bicycle": ("xe đạp", "bicycle"),
+    "bus": ("xe khách", "bus"),
+    "truck": ("xe tải", "truck"),
+    "line_count": ("qua vạch", "crossed"),
+    "intrusion": ("vào vùng", "entered"),
+    "loitering": ("lảng vảng tại", "loiters in"),
+    "crowd": ("tụ tập đông tại", "crowd in"),
+    "crowd_end": ("hết đông tại", "crowd over in"),
+    "camera_health": ("tín hiệu camera", "camera signal"),
+    "traffic_enforcement": ("Giám sát vi phạm", "Traffic enforcement"),
+    "traffic_counting": ("Đếm lưu lượng", "Traffic counting"),
+    "overview": ("Toàn cảnh", "Overview"),
+    "face_crowd": ("Khuôn mặt, đám đông", "Face and crowd"),
+    "neighbourhood": ("An ninh khu dân cư", "Neighbourhood"),
+    "shared": ("Chia sẻ", "Shared"),
+}
+
+
+def t(key: str) -> str:
+    """The words for a key in the chosen language; a key without words is shown as it is."""
+    pair = WORDS.get(key)
+    return key if pair is None else pair[1 if st.session_state.get("language") == "en" else 0]
