@@ -49,7 +49,7 @@ def up(
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port)
         system.wait(for_s)
-    except _Stopped:
+    except _StoppedError:
         pass
     except (ModelError, RuntimeError, OSError) as error:
         say(f"could not start: {error}")
@@ -62,7 +62,7 @@ def up(
     raise typer.Exit(code)
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Ctrl-C came while starting."""
 
 
@@ -134,7 +134,7 @@ class _System:
 
     def _step(self, text: str) -> None:
         if self._stop.is_set():
-            raise _Stopped
+            raise _StoppedError
         say(f"[{self._elapsed():5.1f} s] {text}")
 
     def _stores(self) -> tuple[str, str]:

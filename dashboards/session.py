@@ -45,7 +45,7 @@ def asked(call: Callable[[], T]) -> T | None:
 
 
 def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
-    """camera id -> address of its picture with a ticket. Kept for the session: a new address would make tiles flicker."""
+    """camera id -> address of its picture with a ticket. Kept for the session, or tiles would flicker."""
     kept: dict[str, Any] = st.session_state.setdefault("tickets", {})
     now = time.time()
     missing = [camera for camera in cameras if kept.get(camera, ("", 0.0))[1] < now + RENEW_BEFORE_S]
