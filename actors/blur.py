@@ -5,14 +5,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from actors.faces import FaceDetector
 from actors.models import ModelError, find_model
 from hoaban.detections import Floats
 from hoaban.privacy import head_boxes
 
 log = structlog.get_logger(__name__)
 
-FACE_SCORE = 0.5
-"""low on purpose: a blurred wall costs less than a seen face"""
 FACE_GROWTH = 0.25
 CELLS = 5
 """a hidden region is reduced to so many cells along its shorter side"""
@@ -28,11 +27,10 @@ class FaceBlur:
     """
 
     def __init__(self) -> None:
-        self._faces: cv2.FaceDetectorYN | None = None
+        self._faces: FaceDetector | None = None
         try:
-            package = find_model("yunet")
-            self._faces = cv2.FaceDetectorYN.create(str(package.path), "", (320, 320), FACE_SCORE, 0.3, 500)
-        except (ModelError, cv2.error) as error:
+            self._faces = FaceDetector(find_model("yunet"))
+        except ModelError as error:
             log.warning("no face detector: whole pictures are shown as a mosaic", reason=str(error))
 
     def apply(self, picture: Pixels, people: Floats) -> tuple[Pixels, str]:
@@ -46,27 +44,19 @@ class FaceBlur:
                 picture, (max(1, width // MOSAIC_CELL), max(1, height // MOSAIC_CELL)), interpolation=cv2.INTER_AREA
             )
             return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), "mosaic"
-        self._faces.setInputSize((width, height))
-        _, found = self._faces.detect(picture)
         hidden = picture.copy()
-        for x1, y1, x2, y2 in [*_grown(found), *head_boxes(people).tolist()]:
-            left, top, right, bottom = (
-                max(0, int(x1)),
-                max(0, int(y1)),
-                min(width, int(x2) + 1),
-                min(height, int(y2) + 1),
-            )
+        faces = _grown(self._faces.boxes(picture))
+        for x1, y1, x2, y2 in np.concatenate([faces, head_boxes(people)]).tolist():
+            left, top = max(0, int(x1)), max(0, int(y1))
+            right, bottom = min(width, int(x2) + 1), min(height, int(y2) + 1)
             if right > left and bottom > top:
                 hidden[top:bottom, left:right] = _pixelated(hidden[top:bottom, left:right])
         return hidden, "faces"
 
 
-def _grown(found: NDArray[np.float32] | None) -> list[tuple[float, float, float, float]]:
-    boxes = [] if found is None else found[:, :4].tolist()
-    return [
-        (x - FACE_GROWTH * w, y - FACE_GROWTH * h, x + (1 + FACE_GROWTH) * w, y + (1 + FACE_GROWTH) * h)
-        for x, y, w, h in boxes
-    ]
+def _grown(boxes: Floats) -> Floats:
+    margin = (boxes[:, 2:] - boxes[:, :2]) * np.float32(FACE_GROWTH)
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
 
 
 def _pixelated(region: Pixels) -> Pixels:

@@ -37,7 +37,9 @@ class PacketRing:
     def add(self, packet: av.Packet, captured_s: float) -> None:
         if packet.pts is None or packet.size == 0:
             return
-        kept = _Kept(bytes(packet), packet.pts, packet.dts or packet.pts, packet.is_keyframe, captured_s)
+        kept = _Kept(
+            bytes(packet), packet.pts, packet.pts if packet.dts is None else packet.dts, packet.is_keyframe, captured_s
+        )
         with self._lock:
             if self._packets and kept.dts <= self._packets[-1].dts:  # the stream's clock went back
                 self._packets.clear()

@@ -1,10 +1,5 @@
 """The `hoaban` command. Exit codes: 0 done; 1 it ran and the answer is no; 2 bad input."""
 
-import logging
-import os
-import sys
-
-import structlog
 import typer
 
 from cli import check, diff, models, replay, up
@@ -20,15 +15,4 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Entry point."""
-    configure_logs()
     app()
-
-
-def configure_logs() -> None:
-    """Structured logs on stderr; standard output belongs to answers."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping().get(os.environ.get("HOABAN_LOG", "INFO").upper(), logging.INFO)
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

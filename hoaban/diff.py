@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from hoaban.events import Event
@@ -74,10 +75,12 @@ def diff_events(before: Sequence[Event], after: Sequence[Event]) -> EventDiff:
                 same += 1
         lost += [old for i, old in enumerate(olds) if i not in taken_old]
         gained += [new for j, new in enumerate(news) if j not in taken_new]
-    by_time = lambda event: (event.time, event.id)  # noqa: E731
-    return EventDiff(
-        sorted(gained, key=by_time), sorted(lost, key=by_time), sorted(changed, key=lambda c: by_time(c.before)), same
-    )
+    changed.sort(key=lambda change: _when(change.before))
+    return EventDiff(sorted(gained, key=_when), sorted(lost, key=_when), changed, same)
+
+
+def _when(event: Event) -> tuple[datetime, str]:
+    return event.time, event.id
 
 
 def _place(event: Event) -> tuple[Any, ...]:

@@ -1,8 +1,9 @@
 """Which cameras' frames a model takes next: plain data and one step, with the time given by the caller.
 
-Every camera holds at most one waiting frame, the newest. A camera's *lateness* is the time since it was last
-served, counted in its own periods, so that cameras of different rates get the same share of what they asked for
-when there is too little for all. A camera below its guaranteed rate goes before every camera that is not.
+Every camera holds at most one waiting frame, the newest. A camera's *turn* moves on by its period each time it is
+served, and the earliest turn goes first: cameras of different rates get the same share of what they asked for when
+there is too little for all (stride scheduling: Waldspurger, Weihl, MIT/LCS/TM-528, 1995). A camera below its guaranteed
+rate goes before every camera that is not.
 """
 
 from collections.abc import Hashable
@@ -15,18 +16,20 @@ class _Seat:
     period_s: float
     guaranteed_period_s: float
     served_s: float
+    turn_s: float
     waiting: bool = False
     in_flight: bool = False
 
 
 class FrameScheduler:
-    """Picks batches of cameras: the most overdue first, one frame of a camera in flight at a time.
+    """Picks batches of cameras: the one whose turn is longest due first, one frame of a camera in flight at a time.
 
     A batch never mixes groups (a group is a model: its inputs have one shape).
     """
 
     def __init__(self) -> None:
         self._seats: dict[str, _Seat] = {}
+        self._turn_s = 0.0  # of the camera served last
 
     def __contains__(self, camera: str) -> bool:
         return camera in self._seats
@@ -44,7 +47,7 @@ class FrameScheduler:
         if not rate > 0 or guaranteed_rate < 0:
             raise ValueError(f"camera {camera}: rates {rate}, {guaranteed_rate}: above 0, and 0 or above, are expected")
         guaranteed_period_s = 1 / guaranteed_rate if guaranteed_rate else float("inf")
-        self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, served_s=now - 1 / rate)
+        self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, served_s=now, turn_s=self._turn_s)
 
     def group(self, camera: str) -> Hashable:
         """The group a camera was seated with. Raises KeyError."""
@@ -65,7 +68,7 @@ class FrameScheduler:
             seat.waiting = False
 
     def pick(self, now: float, most: int) -> list[str]:
-        """Up to `most` cameras of one group to serve now, the most overdue first; empty when none waits.
+        """Up to `most` cameras of one group to serve now, the longest due first; empty when none waits.
 
         A picked camera is in flight until `done`.
         """
@@ -80,6 +83,8 @@ class FrameScheduler:
         for name in batch:
             seat = self._seats[name]
             seat.waiting, seat.in_flight, seat.served_s = False, True, now
+            turn_s = self._turn_of(seat)
+            self._turn_s, seat.turn_s = max(self._turn_s, turn_s), turn_s + seat.period_s
         return batch
 
     def done(self, camera: str) -> None:
@@ -87,12 +92,15 @@ class FrameScheduler:
         if (seat := self._seats.get(camera)) is not None:
             seat.in_flight = False
 
-    @staticmethod
-    def _rank(seat: _Seat, now: float) -> tuple[int, float]:
+    def _turn_of(self, seat: _Seat) -> float:
+        """A camera that was away has no more than one period saved up."""
+        return max(seat.turn_s, self._turn_s - seat.period_s)
+
+    def _rank(self, seat: _Seat, now: float) -> tuple[int, float, float]:
         waited_s = now - seat.served_s
         if waited_s >= seat.guaranteed_period_s:
-            return (0, -waited_s / seat.guaranteed_period_s)
-        return (1, -waited_s / seat.period_s)
+            return (0, -waited_s / seat.guaranteed_period_s, 0.0)
+        return (1, self._turn_of(seat), seat.served_s)
 
 
 def jain_index(shares: list[float]) -> float:

@@ -27,8 +27,10 @@ class SourceTracker:
         self.since_s = self.now_s
 
     def connecting(self, now_s: float) -> None:
-        """A connection is being made. A failed stream stays failed until its first frame, its reason with it; a live one
-        is a file that begins again."""
+        """A connection is being made. A failed stream stays failed, with its reason, until its first frame.
+
+        A live one is a file that begins again.
+        """
         if self.state not in (SourceState.FAILED, SourceState.LIVE):
             self._frame_s = None
             self._enter(SourceState.CONNECTING, now_s)

@@ -25,7 +25,7 @@ class ModelCard(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: Literal["detect", "face"]
-    backend: Literal["onnx", "torch", "opencv-hog", "opencv-yunet"]
+    backend: Literal["onnx", "torch", "opencv-hog"]
     decoder: Literal["yolox", "fastestdet", "rows"] = Field(
         "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
     )
@@ -95,7 +95,7 @@ YUNET = ModelCard(
     name="yunet",
     version="2023.3",
     task="face",
-    backend="opencv-yunet",
+    backend="onnx",
     file="yunet_n_dynamic.onnx",
     sha256="104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
     labels=("face",),

@@ -1,5 +1,7 @@
 """The fleet file: all that is wrong at once, each with file, line, path and cure."""
 
+import contextlib
+
 import pytest
 import yaml
 from hypothesis import given
@@ -65,7 +67,7 @@ def test_all_errors_come_at_once_with_their_lines() -> None:
         ("id: dbp", "id: dbp, id: dbq", "given twice"),
         ("role: traffic_counting", "role: counting", "not allowed"),
         ("Asia/Ho_Chi_Minh", "Asia/Nowhere", "no time zone"),
-        ("[[0.1,0.5],[0.9,0.5],[0.9,1],[0.1,1]]", "[[0,0],[1,1],[1,0],[0,1]]", "crosses itself"),
+        ("[[0.1,0.5],[0.9,0.5],[0.9,1],[0.1,1]]", "[[0,0],[1,1],[1,0],[0,0.5]]", "crosses itself"),
         ("[[0.1,0.5],[0.9,0.5],[0.9,1],[0.1,1]]", "[[0,0],[0.5,0.5],[1,1]]", "no area"),
         ("to: [0.9,0.7]", "to: [0.1,0.7]", "no length"),
         ("rtsp://127", "ftp://127", "not supported"),
@@ -109,9 +111,7 @@ trees = st.recursive(
     scalars,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["id", "cameras", "rules", "type", "zones", "polygon", "source"]), inner, max_size=4
-        )
+        | st.dictionaries(st.sampled_from(["id", "rules", "type", "zones", "polygon", "source"]), inner, max_size=4)
     ),
     max_leaves=15,
 )
@@ -120,10 +120,8 @@ trees = st.recursive(
 @given(trees)
 def test_no_document_brings_a_traceback(tree: object) -> None:
     document = {"version": 1, "province": {"name": "x"}, "cameras": tree}
-    try:
-        parse_fleet([("f", yaml.safe_dump(document, allow_unicode=True))], {})
-    except FleetErrors as errors:
-        assert errors.errors
+    with contextlib.suppress(FleetErrors):
+        assert parse_fleet([("f", yaml.safe_dump(document, allow_unicode=True))], {}).version == 1
 
 
 @given(st.text())

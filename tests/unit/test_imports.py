@@ -19,10 +19,9 @@ IO = {
     "time",
     "os",
     "threading",
-    "pathlib",
 }
 FORBIDDEN = {
-    "hoaban": (OURS | IO) - {"hoaban", "pathlib"},
+    "hoaban": (OURS | IO) - {"hoaban"},
     "actors": {"serve", "dashboards", "cli", "streamlit", "fastapi"},
     "serve": {"dashboards", "cli", "streamlit"},
     "dashboards": {"hoaban", "actors", "serve", "cli", "ray", "redis", "sqlalchemy"},

@@ -1,0 +1,23 @@
+"""Structured logs on stderr; standard output belongs to answers."""
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def configure() -> None:
+    """Key=value lines with plain tracebacks: a log call must never fail, whatever else is installed."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("HOABAN_LOG", "INFO").upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
