@@ -46,7 +46,8 @@ class FaceDetector:
         answers = dict(zip(self._outputs, self._session.run(self._outputs, {self._input: blob}), strict=True))
         rows = [np.zeros((0, 6), np.float32)]
         for stride in STRIDES:
-            sure = np.sqrt(np.clip(answers[f"cls_{stride}"], 0, 1) * np.clip(answers[f"obj_{stride}"], 0, 1)).reshape(
+            kind, there = (np.clip(answers[f"{name}_{stride}"], 0, 1).reshape(-1) for name in ("cls", "obj"))
+            sure = np.sqrt(kind * there)
                 -1
             )
             cells = np.flatnonzero(sure >= MIN_SCORE)
