@@ -48,8 +48,6 @@ class FaceDetector:
         for stride in STRIDES:
             kind, there = (np.clip(answers[f"{name}_{stride}"], 0, 1).reshape(-1) for name in ("cls", "obj"))
             sure = np.sqrt(kind * there)
-                -1
-            )
             cells = np.flatnonzero(sure >= MIN_SCORE)
             box = answers[f"bbox_{stride}"].reshape(-1, 4)[cells]
             corners = np.stack([cells % (padded.shape[1] // stride), cells // (padded.shape[1] // stride)], axis=1)
