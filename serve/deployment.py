@@ -1,7 +1,6 @@
 """The API under Ray Serve."""
 
-from functools import partial
-
+from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -15,11 +14,15 @@ LONG_LIVED = 2000
 
 def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> DeploymentHandle:
     """Run the API at http://host:port/api/v1; returns when it answers."""
+
+    def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
+        return build_app(settings)
+
     serve.start(http_options={"host": host, "port": port})
 
     api = serve.deployment(
         name="api", num_replicas=1, max_ongoing_requests=LONG_LIVED, ray_actor_options={"num_cpus": 0.1}
-    )(serve.ingress(partial(build_app, settings))())
+    )(serve.ingress(build)())
     return serve.run(api.bind(), name=APP_NAME, route_prefix="/")
 
 
