@@ -40,7 +40,7 @@ cameras:
     zones: [{{id: all, polygon: [[0, 0], [1, 0], [1, 1], [0, 1]]}}]
     lines: [{{id: path, from: [0.5, 0], to: [0.5, 1]}}]
     rules:
-      - {{type: intrusion, zone: all}}
+      - {{type: intrusion, zone: all, classes: [person]}}
       - {{type: line_count, line: path}}
       - {{type: camera_health}}
   - {{id: road, name: Road, role: traffic_counting, district: d, owner: o, source: {road}, analysis_fps: 4}}
