@@ -26,7 +26,7 @@ class Picture:
         """(height, width, 3) uint8 BGR, fitted and padded with 114 at the bottom and right, and how it was fitted.
 
         Written into `out` when given. The planes of 4:2:0 video are scaled before they become BGR: 0.3 ms for a
-        768x576 frame where converting first costs 1.2 ms (benchmarks/pictures.py).
+        768x576 frame where converting first costs 1.2 ms.
         """
         letterbox = Letterbox.fit(self.frame.width, self.frame.height, width, height)
         target = np.empty((height, width, 3), np.uint8) if out is None else out
