@@ -6,7 +6,8 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import throughput
+from actors.models import find_clip
+from benchmarks import throughput, tracking
 
 
 def main() -> None:
@@ -14,6 +15,10 @@ def main() -> None:
     machine = {"processors": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
     results = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "throughput": throughput.measure()}
     for name, value in results["throughput"].items():
+        print(f"{name:40} {value}")
+    truth = Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth"))
+    results["tracking"] = tracking.measure(truth)
+    for name, value in results["tracking"].items():
         print(f"{name:40} {value}")
     Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2) + "\n")
 
