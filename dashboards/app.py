@@ -1,6 +1,5 @@
 """The situational dashboard: frame, language and pages. It talks to the API alone."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -8,25 +7,35 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `streamlit run` knows the script's folder only
 
-from dashboards.words import t
+from dashboards import session
+from dashboards.words import LANGUAGES, language, t
 
-st.set_page_config(page_title="Hoa Ban", page_icon="🌸", layout="wide")
-st.session_state.setdefault("language", os.environ.get("HOABAN_LANG", "vi"))
-pages = Path(__file__).parent / "views"
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="Hoa Ban", page_icon="🌸", layout="wide", initial_sidebar_state="collapsed")
+if (wanted := st.query_params.get("lang")) in LANGUAGES:
+    st.session_state.setdefault("language", wanted)
+st.session_state.setdefault("language", language())
+st.html(HERE / "style.css")
 navigation = st.navigation(
     [
-        st.Page(pages / "situation.py", title=t("situation"), icon=":material/monitoring:", default=True),
-        st.Page(pages / "cameras.py", title=t("cameras"), icon=":material/videocam:"),
-    ]
+        st.Page(HERE / "views" / "situation.py", title=t("Situation"), icon=":material/monitoring:", default=True),
+        st.Page(HERE / "views" / "cameras.py", title=t("Cameras"), icon=":material/videocam:"),
+    ],
+    position="top",
 )
 with st.sidebar:
+    # The widget has a key of its own: Streamlit forgets a widget's value on a page that does not show it.
     st.segmented_control(
         "Ngôn ngữ / Language",
-        ["vi", "en"],
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
         key="language_choice",
-        default=st.session_state["language"],
-        on_change=lambda: st.session_state.update(language=st.session_state["language_choice"] or "vi"),
+        default=language(),
+        on_change=lambda: st.session_state.update(language=st.session_state["language_choice"] or language()),
     )
-    st.caption(t("blurred"))
-st.html("<style>.block-container{padding-top:2.4rem;padding-bottom:1rem}</style>")
+    st.caption(t("Faces are hidden in every picture."))
+    if st.session_state.get("token") and st.button(t("Sign out"), icon=":material/logout:"):
+        session.sign_out()
+        st.rerun()
 navigation.run()

@@ -1,54 +1,141 @@
 """The API as the pages see it."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
 
+TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+
+
+class Status(TypedDict):
+    """A camera's newest report. Times are seconds since 1970 UTC, rates per second, latencies in seconds."""
+
+    state: str
+    state_since_s: float
+    reported_s: float
+    last_frame_s: float | None
+    last_analysed_s: NotRequired[float | None]
+    error: str | None
+    width: int | None
+    height: int | None
+    codec: NotRequired[str | None]
+    decoded_fps: float
+    analysed_fps: float
+    target_fps: float
+    decode_errors: NotRequired[int]
+    reconnects: NotRequired[int]
+    events_spooled: NotRequired[int]
+    tracks: int
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    zones: NotRequired[dict[str, dict[str, int]]]
+    model: dict[str, str] | None
+    simulated: bool
+
+
+class Camera(TypedDict):
+    """A camera's configuration and its newest report, None when it gives none."""
+
+    id: str
+    name: str
+    role: str
+    district: str
+    owner: str
+    source: str
+    enabled: bool
+    analysis_fps: float
+    zones: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+    status: Status | None
+
+
+class StoredEvent(TypedDict):
+    """seq: the event's number in the store. event: CloudEvents 1.0 JSON."""
+
+    seq: int
+    event: dict[str, Any]
+
+
+class Count(TypedDict):
+    """Line crossings. bucket_s: the interval's start, seconds since 1970; None for the whole time."""
+
+    camera: str
+    line: str
+    direction: str
+    label: str
+    bucket_s: float | None
+    n: int
+
+
+class Fleet(TypedDict):
+    """The fleet that runs; errors say why the last edit of its file was refused."""
+
+    province: dict[str, Any] | None
+    districts: list[dict[str, Any]]
+    errors: list[str]
+
+
+class Ticket(TypedDict):
+    """Permits one camera's pictures for expires_in_s seconds."""
+
+    ticket: str
+    expires_in_s: int
+
 
 class ApiError(Exception):
-    """The API did not answer, or refused; the message is for the person at the screen."""
+    """The API did not answer (status None), or refused; the message is for the person at the screen."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
 class ApiClient:
-    """Calls to the API at `url` (…/api/v1) with a bearer token."""
+    """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
-    url: str
-    token: str
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        # The API is named by its operator: a proxy of the environment is for other addresses.
+        self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False)
 
-    def cameras(self) -> list[dict[str, Any]]:
-        return self._call("GET", "/cameras")
+    def cameras(self) -> list[Camera]:
+        return cast(list[Camera], self._call("GET", "/cameras"))
 
-    def events(self, limit: int = 30, **filters: Any) -> list[dict[str, Any]]:
-        """{seq, event} of the newest events, the newest first."""
-        wanted = {key: value for key, value in filters.items() if value}
-        return self._call("GET", "/events", params={"limit": limit, **wanted})["events"]
+    def events(self, limit: int = 40, type: str | None = None, camera: str | None = None) -> list[StoredEvent]:
+        """The newest events, the newest first. type: as in the event, "hoaban.line_count"."""
+        wanted = {"limit": limit, "type": type, "camera": camera}
+        return cast(list[StoredEvent], self._call("GET", "/events", params=_given(wanted))["events"])
 
-    def counts(self, bucket_s: int | None = None, since: str | None = None) -> list[dict[str, Any]]:
-        params = {"bucket": bucket_s, "since": since}
-        return self._call("GET", "/counts", params={k: v for k, v in params.items() if v is not None})
+    def counts(self, since: str | None = None, bucket_s: int | None = None) -> list[Count]:
+        """Line crossings since a time (RFC 3339 with a zone), all together or in intervals of bucket_s seconds."""
+        return cast(list[Count], self._call("GET", "/counts", params=_given({"since": since, "bucket": bucket_s})))
 
-    def fleet(self) -> dict[str, Any]:
-        return self._call("GET", "/fleet")
+    def fleet(self) -> Fleet:
+        return cast(Fleet, self._call("GET", "/fleet"))
 
-    def tickets(self, cameras: list[str]) -> dict[str, dict[str, Any]]:
-        return self._call("POST", "/tickets", json={"cameras": cameras})
+    def tickets(self, cameras: list[str]) -> dict[str, Ticket]:
+        """camera id -> a ticket for its pictures."""
+        return cast(dict[str, Ticket], self._call("POST", "/tickets", json={"cameras": cameras}))
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"}
         try:
-            answer = httpx.request(method, self.url + path, headers=headers, timeout=5, **more)
-        except httpx.HTTPError as error:
-            raise ApiError(f"{self.url}: {error}") from None
-        if answer.status_code >= 400:
-            try:
-                detail = answer.json().get("detail") or answer.reason_phrase
-            except ValueError:
-                detail = answer.reason_phrase
-            raise ApiError(str(detail), answer.status_code)
-        return answer.json()
+            answer = self._http.request(method, self.url + path, **more)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ApiError(f"{self.url}: {error or type(error).__name__}") from None
+        try:
+            document = answer.json()
+        except ValueError:
+            # An answer that is no JSON comes from something between us and the API.
+            raise ApiError(
+                f"{self.url}{path}: HTTP {answer.status_code}, not JSON",
+                answer.status_code if answer.is_error else None,
+            ) from None
+        if answer.is_success:
+            return document
+        detail = document.get("detail") if isinstance(document, dict) else None
+        raise ApiError(str(detail or answer.reason_phrase), answer.status_code)
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,55 +1,151 @@
-"""What every page needs: the API client of this viewer, and one way to show that the API is away."""
+"""What every page needs of this viewer's session: the API client, the last good answers, tickets for pictures."""
 
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
+from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from dashboards.client import ApiClient, ApiError
+from dashboards.client import ApiClient, ApiError, Camera, Fleet
 from dashboards.words import t
 
-RENEW_BEFORE_S = 300
+DEFAULT_URL = "http://127.0.0.1:8000/api/v1"
+RENEW_BEFORE_S = 300.0
+"""tickets are renewed this long before they end, so that no picture is ever asked for with a dead one"""
+SHARED_S = 0.9
 T = TypeVar("T")
 
 
 def client() -> ApiClient:
-    """The client; asks for a token when the environment gives none. Stops the page until there is one."""
-    url = os.environ.get("HOABAN_API_URL", "http://127.0.0.1:8000/api/v1")
+    """The client. Asks for a token when the environment gives none, and ends the page's run until there is one."""
+    url = os.environ.get("HOABAN_API_URL", DEFAULT_URL)
     token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
     if not token:
-        st.session_state["token"] = st.text_input(t("token"), type="password", help=t("token_help"))
-        if not st.session_state["token"]:
-            st.stop()
-        token = st.session_state["token"]
+        _ask_for_token()
+        st.stop()
+    return _client(url, token)
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _client(url: str, token: str) -> ApiClient:
+    """One connection pool for each token, not one for each call."""
     return ApiClient(url, token)
 
 
-def public_url() -> str:
-    """The API's address as the viewer's browser reaches it."""
-    return os.environ.get("HOABAN_PUBLIC_API_URL") or os.environ.get("HOABAN_API_URL", "http://127.0.0.1:8000/api/v1")
+def _ask_for_token() -> None:
+    st.subheader(t("Sign in"))
+    if st.session_state.pop("token_refused", False):
+        st.error(t("The API refused this token. It may be mistyped, expired or revoked."), icon=":material/key_off:")
+    with st.form("sign-in", width=480):
+        token = st.text_input(t("API token"), type="password", autocomplete="current-password")
+        st.caption(t("An embedded system keeps it in the file `token` of its data folder."))
+        if st.form_submit_button(t("Sign in"), type="primary") and token.strip():
+            st.session_state["token"] = token.strip()
+            st.rerun()
 
 
-def asked(call: Callable[[], T]) -> T | None:
-    """The answer of an API call, or None after the page has said what is wrong."""
+@dataclass(slots=True)
+class _Kept:
+    """An answer. asked_s: monotonic clock. error: why value is an old one."""
+
+    asked_s: float
+    value: Any
+    error: ApiError | None
+
+
+def latest(key: str, call: Callable[[], T]) -> tuple[T | None, ApiError | None]:
+    """The answer of a call; while the API is away, the last good one beside the error.
+
+    Parts of a page that ask the same within a second share one call. A refused token ends the page's run and asks
+    for another.
+    """
+    answers: dict[str, _Kept] = st.session_state.setdefault("answers", {})
+    kept = answers.get(key)
+    if kept is None or time.monotonic() - kept.asked_s > SHARED_S:
+        try:
+            value, error = call(), None
+        except ApiError as caught:
+            value, error = (kept.value if kept else None), caught
+        kept = answers[key] = _Kept(time.monotonic(), value, error)
+    if kept.error is not None and kept.error.status == 401 and "token" in st.session_state:
+        sign_out()
+        st.session_state["token_refused"] = True
+        st.rerun()
+    return kept.value, kept.error
+
+
+def sign_out() -> None:
+    """Forget the token and all that was read with it."""
+    for key in ("token", "answers", "tickets"):
+        st.session_state.pop(key, None)
+
+
+def cameras(api: ApiClient) -> tuple[list[Camera], ApiError | None]:
+    """The cameras that are switched on first, in the order of the fleet file; empty before the fleet is read."""
+    found, error = latest("cameras", api.cameras)
+    return sorted(found or [], key=lambda camera: not camera["enabled"]), error
+
+
+def fleet(api: ApiClient) -> Fleet:
+    """The fleet, empty while nothing is known of it."""
+    found, _ = latest("fleet", api.fleet)
+    return found or {"province": None, "districts": [], "errors": []}
+
+
+def zone(of: Fleet) -> tzinfo:
+    """The province's time zone; UTC when this machine does not know it."""
     try:
-        return call()
-    except ApiError as error:
-        if error.status == 401:
-            st.session_state.pop("token", None)
-            st.error(t("refused"), icon=":material/key_off:")
-        else:
-            st.error(f"**{t('offline')}** — {error}\n\n{t('offline_help')}", icon=":material/cloud_off:")
-        return None
+        return ZoneInfo((of["province"] or {}).get("timezone") or "Asia/Ho_Chi_Minh")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def clock(at: tzinfo) -> str:
+    """The time now, to the second."""
+    return datetime.now(at).strftime("%H:%M:%S")
+
+
+def trouble(error: ApiError | None) -> None:
+    """Says what is wrong with the API, if something is."""
+    if error is None:
+        return
+    if error.status == 401:
+        st.error(t("The API refused the dashboard's own token (HOABAN_API_TOKEN)."), icon=":material/key_off:")
+    elif error.status == 403:
+        st.error(f"{t('This token may not see this.')} {error}", icon=":material/lock:")
+    else:
+        away = t("**The API does not answer.** What is shown may be old; the page tries again by itself.")
+        st.error(f"{away} {t('Check that `hoaban up` is running.')}\n\n`{error}`", icon=":material/cloud_off:")
 
 
 def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
-    """camera id -> address of its picture with a ticket. Kept for the session, or tiles would flicker."""
-    kept: dict[str, Any] = st.session_state.setdefault("tickets", {})
+    """camera id -> address of its picture, as the viewer's browser reaches it, with a ticket.
+
+    An address stays the same until its ticket is about to end. A camera without one: no ticket could be had.
+    """
+    kept: dict[str, tuple[str, float]] = st.session_state.setdefault("tickets", {})
     now = time.time()
-    missing = [camera for camera in cameras if kept.get(camera, ("", 0.0))[1] < now + RENEW_BEFORE_S]
-    if missing:
-        for camera, ticket in api.tickets(missing).items():
-            kept[camera] = (ticket["ticket"], now + ticket["expires_in_s"])
-    return {camera: f"{public_url()}/cameras/{camera}/snapshot.jpg?ticket={kept[camera][0]}" for camera in cameras}
+    due = [camera for camera in cameras if camera not in kept or kept[camera][1] < now]
+    if due:
+        # Without an answer the old tickets stay: most have minutes left, and the page already says what is wrong.
+        with suppress(ApiError):
+            for camera, ticket in api.tickets(due).items():
+                lives_s = ticket["expires_in_s"]
+                kept[camera] = (ticket["ticket"], now + lives_s - min(RENEW_BEFORE_S, lives_s / 4))
+    base = (os.environ.get("HOABAN_PUBLIC_API_URL") or os.environ.get("HOABAN_API_URL", DEFAULT_URL)).rstrip("/")
+    return {
+        camera: f"{base}/cameras/{quote(camera)}/snapshot.jpg?ticket={quote(kept[camera][0])}"
+        for camera in cameras
+        if camera in kept
+    }
+
+
+def forget_tickets() -> None:
+    """The API refuses them: it was started anew with another secret."""
+    st.session_state.pop("tickets", None)

@@ -1,77 +1,89 @@
-"""The dashboard's words in Vietnamese and English."""
+"""The dashboard's words. English is in the code; other languages are gettext catalogues in locale/.
+
+After a change of a .po file: msgfmt -o hoaban.mo hoaban.po beside it.
+"""
+
+import gettext
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-WORDS: dict[str, tuple[str, str]] = {
-    "title": ("Hoa Ban · Toàn cảnh", "Hoa Ban · Situation"),
-    "situation": ("Toàn cảnh", "Situation"),
-    "cameras": ("Camera", "Cameras"),
-    "live": ("đang chạy", "live"),
-    "connecting": ("đang kết nối", "connecting"),
-    "stalled": ("mất hình", "stalled"),
-    "failed": ("lỗi", "failed"),
-    "ended": ("đã hết", "ended"),
-    "unknown": ("chưa rõ", "unknown"),
-    "events": ("Sự kiện", "Events"),
-    "no_events": ("Chưa có sự kiện nào.", "No events yet."),
-    "counts": ("Lượt qua vạch hôm nay", "Line crossings today"),
-    "no_counts": ("Chưa có lượt nào qua vạch.", "Nothing has crossed a line yet."),
-    "in_view": ("Đang theo dõi", "Tracked now"),
-    "analysed": ("Khung hình phân tích/giây", "Frames analysed/s"),
-    "latency": ("Độ trễ p95", "Latency p95"),
-    "starting": ("Hệ thống đang khởi động …", "The system is starting …"),
-    "offline": ("Không kết nối được API", "The API cannot be reached"),
-    "offline_help": (
-        "Trang tự thử lại. Kiểm tra `hoaban up` có đang chạy không.",
-        "This page tries again by itself. Check that `hoaban up` is running.",
-    ),
-    "token": ("Mã truy cập API", "API token"),
-    "token_help": (
-        "Mã nằm trong tệp `token` của thư mục dữ liệu.",
-        "It is in the file `token` of the data folder.",
-    ),
-    "refused": ("Mã truy cập không hợp lệ.", "The token was refused."),
-    "no_picture": ("không có hình", "no picture"),
-    "old_picture": ("HÌNH CŨ", "OLD PICTURE"),
-    "blurred": ("Khuôn mặt đã được làm mờ.", "Faces are blurred."),
-    "fleet_errors": ("Tệp cấu hình bị từ chối, cấu hình cũ vẫn chạy", "Fleet file refused; the last good one runs"),
-    "line": ("Vạch", "Line"),
-    "direction": ("Hướng", "Direction"),
-    "class": ("Loại", "Class"),
-    "number": ("Số lượt", "Number"),
-    "camera": ("Camera", "Camera"),
-    "state": ("Trạng thái", "State"),
-    "role": ("Nhiệm vụ", "Role"),
-    "district": ("Địa bàn", "District"),
-    "last_frame": ("Hình cuối (giây)", "Last frame (s ago)"),
-    "source_fps": ("Hình/giây nguồn", "Source fps"),
-    "problem": ("Vấn đề", "Problem"),
-    "time": ("Giờ", "Time"),
-    "what": ("Sự kiện", "Event"),
-    "forward": ("xuôi", "forward"),
-    "backward": ("ngược", "backward"),
-    "person": ("người", "person"),
-    "car": ("ô tô con", "car"),
-    "motorcycle": ("xe máy", "motorcycle"),
-    "bicycle": ("xe đạp", "bicycle"),
-    "bus": ("xe khách", "bus"),
-    "truck": ("xe tải", "truck"),
-    "line_count": ("qua vạch", "crossed"),
-    "intrusion": ("vào vùng", "entered"),
-    "loitering": ("lảng vảng tại", "loiters in"),
-    "crowd": ("tụ tập đông tại", "crowd in"),
-    "crowd_end": ("hết đông tại", "crowd over in"),
-    "camera_health": ("tín hiệu camera", "camera signal"),
-    "traffic_enforcement": ("Giám sát vi phạm", "Traffic enforcement"),
-    "traffic_counting": ("Đếm lưu lượng", "Traffic counting"),
-    "overview": ("Toàn cảnh", "Overview"),
-    "face_crowd": ("Khuôn mặt, đám đông", "Face and crowd"),
-    "neighbourhood": ("An ninh khu dân cư", "Neighbourhood"),
-    "shared": ("Chia sẻ", "Shared"),
+LANGUAGES = {"vi": "Tiếng Việt", "en": "English"}
+LOCALE = Path(__file__).parent / "locale"
+
+TERMS = {
+    # states of a camera
+    "live": "live",
+    "connecting": "connecting",
+    "stalled": "no new picture",
+    "failed": "failed",
+    "ended": "ended",
+    "silent": "no report",
+    "off": "switched off",
+    # what rules find
+    "line_count": "crossed",
+    "intrusion": "entered",
+    "loitering": "loiters in",
+    "crowd": "crowd in",
+    "crowd_end": "crowd over in",
+    "camera_health": "camera signal:",
+    # directions of a line
+    "forward": "forward",
+    "backward": "backward",
+    # roles
+    "traffic_enforcement": "Traffic enforcement",
+    "traffic_counting": "Traffic counting",
+    "overview": "Overview",
+    "face_crowd": "Faces and crowds",
+    "neighbourhood": "Neighbourhood",
+    "shared": "Shared camera",
+    # classes
+    "person": "person",
+    "car": "car",
+    "motorcycle": "motorcycle",
+    "bicycle": "bicycle",
+    "bus": "bus",
+    "truck": "truck",
 }
 
 
-def t(key: str) -> str:
-    """The words for a key in the chosen language; a key without words is shown as it is."""
-    pair = WORDS.get(key)
-    return key if pair is None else pair[1 if st.session_state.get("language") == "en" else 0]
+def language() -> str:
+    """The language of this viewer."""
+    chosen = st.session_state.get("language") or os.environ.get("HOABAN_LANG", "vi")
+    return chosen if chosen in LANGUAGES else "vi"
+
+
+def t(text: str, **values: Any) -> str:
+    """English words in the viewer's language; what has no translation stays English."""
+    said = _catalogue(language()).gettext(text)
+    return said.format(**values) if values else said
+
+
+def term(code: str | None) -> str:
+    """The words for a word of the API: a state, rule, class, direction or role. An unknown one is shown as it is."""
+    return "" if not code else t(TERMS.get(code, code))
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number with the language's separators."""
+    text = f"{value:,.{digits}f}"
+    return text.translate(str.maketrans(",.", ".,")) if language() == "vi" else text
+
+
+def seconds(value: float) -> str:
+    """A duration: 0.4 s, 12 s, 3 min, 5 h."""
+    if value < 10:
+        return f"{number(value, 1)} s"
+    if value < 100:
+        return f"{value:.0f} s"
+    if value < 6000:
+        return t("{n} min", n=f"{value / 60:.0f}")
+    return t("{n} h", n=f"{value / 3600:.0f}")
+
+
+@cache
+def _catalogue(code: str) -> gettext.NullTranslations:
+    return gettext.translation("hoaban", LOCALE, [code], fallback=True)

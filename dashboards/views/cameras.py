@@ -1,43 +1,126 @@
-"""Each camera's state, rates and troubles."""
+"""Each camera's state, rates and troubles; the chosen one in full."""
 
-import time
+from collections import Counter
+from collections.abc import Mapping
+from html import escape
 
 import pandas as pd
 import streamlit as st
 
-from dashboards import session
-from dashboards.words import t
+from dashboards import session, states
+from dashboards.client import Camera
+from dashboards.wall import wall
+from dashboards.words import number, t, term
 
-SIGNS = {"live": "● ", "connecting": "◌ ", "stalled": "▲ ", "failed": "✕ ", "ended": "■ "}
+
+def row(camera: Camera, districts: Mapping[str, str]) -> dict[str, object]:
+    """A camera's line of the table."""
+    how, status = states.condition(camera), camera["status"]
+    return {
+        t("State"): f"{how.sign} {how.said}",
+        t("Camera"): camera["name"],
+        t("Role"): term(camera["role"]),
+        t("District"): districts.get(camera["district"], camera["district"]),
+        t("Newest picture"): states.said_age(status),
+        t("Source fps"): status["decoded_fps"] if status else None,
+        t("Analysed fps"): status["analysed_fps"] if status else None,
+        t("Wanted fps"): camera["analysis_fps"],
+        t("Tracked now"): status["tracks"] if status else None,
+        t("Trouble"): how.note,
+    }
 
 
 @st.fragment(run_every=2)
 def table() -> None:
-    cameras = session.asked(api.cameras)
-    if cameras is None:
+    cameras, error = session.cameras(api)
+    session.trouble(error)
+    if not cameras:
+        if error is None:
+            st.info(t("The system is starting: waiting for the fleet …"), icon=":material/hourglass_top:")
         return
-    now = time.time()
-    rows = []
-    for camera in cameras:
-        status = camera["status"] or {}
-        state = status.get("state", "unknown")
-        last = status.get("last_frame_s")
-        rows.append(
-            {
-                t("camera"): camera["name"],
-                t("state"): SIGNS.get(state, "? ") + t(state),
-                t("role"): t(camera["role"]),
-                t("district"): camera["district"],
-                t("last_frame"): None if last is None else round(max(0.0, now - last), 1),
-                t("source_fps"): status.get("decoded_fps"),
-                t("analysed"): status.get("analysed_fps"),
-                t("in_view"): status.get("tracks"),
-                t("problem"): status.get("error") or "",
-            }
-        )
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height=min(900, 60 + 36 * len(rows)))
+    districts = {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
+    how = {camera["id"]: states.condition(camera).state for camera in cameras}
+    found = Counter(how.values())
+    choice = st.pills(
+        t("State"),
+        [state for state in states.ORDER if found[state]],
+        format_func=lambda state: f"{states.SIGNS[state]} {term(state)} {found[state]}",
+        key="state_filter",
+        label_visibility="collapsed",
+    )
+    shown = [camera for camera in cameras if choice in (None, how[camera["id"]])]
+    frame = pd.DataFrame([row(camera, districts) for camera in shown])
+    fps = st.column_config.NumberColumn(format="%.1f")
+    picked = st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(420, 38 + 35 * max(1, len(shown))),
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"table-{choice}",
+        column_config={
+            t("Source fps"): fps,
+            t("Analysed fps"): fps,
+            t("Wanted fps"): fps,
+            t("Trouble"): st.column_config.TextColumn(width="large"),
+        },
+    )
+    rows = [index for index in picked["selection"]["rows"] if index < len(shown)]
+    detail(shown[rows[0]] if rows else shown[0], districts)
 
 
-st.header(t("cameras"))
+def detail(camera: Camera, districts: Mapping[str, str]) -> None:
+    """The picture of one camera and all that is known of it."""
+    how = states.condition(camera)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        addresses = session.picture_addresses(api, [camera["id"]])
+        if wall([states.tile(camera, addresses.get(camera["id"]))], key="one"):
+            session.forget_tickets()
+    with right:
+        st.subheader(camera["name"], anchor=False)
+        st.html(f'<b class="hb-{how.state}">{how.sign} {escape(how.said)}</b>')
+        if how.note:
+            st.warning(escape(how.note), icon=":material/build:")
+        st.html(facts(camera, districts))
+
+
+def facts(camera: Camera, districts: Mapping[str, str]) -> str:
+    """What is known of a camera, as HTML."""
+    status = camera["status"]
+    rows: list[tuple[str, str]] = [
+        (t("Camera id"), camera["id"]),
+        (t("Role"), term(camera["role"])),
+        (t("District"), districts.get(camera["district"], camera["district"])),
+        (t("Source"), camera["source"]),
+        (t("Rules"), ", ".join(sorted({rule["type"] for rule in camera["rules"]})) or "–"),
+    ]
+    if status:
+        latency = status["latency_p95_s"]
+        model = status["model"]
+        picture = f"{status['width']} × {status['height']} {status.get('codec') or ''}" if status["width"] else "–"
+        rows += [
+            (t("Picture"), picture),
+            (t("Newest picture"), states.said_age(status)),
+            (
+                t("Source / analysed / wanted fps"),
+                " / ".join(
+                    number(value, 1)
+                    for value in (status["decoded_fps"], status["analysed_fps"], camera["analysis_fps"])
+                ),
+            ),
+            (t("From picture to event, p95"), f"{number(latency * 1000)} ms" if latency is not None else "–"),
+            (t("Model"), f"{model['name']} {model['version']} ({model['digest'][:12]})" if model else "–"),
+            (t("Damaged frames, reconnects"), f"{status.get('decode_errors', 0)}, {status.get('reconnects', 0)}"),
+        ]
+        if waiting := status.get("events_spooled"):
+            rows.append((t("Events waiting on disk"), number(waiting)))
+        for zone, inside in (status.get("zones") or {}).items():
+            people = ", ".join(f"{term(label)} {n}" for label, n in inside.items() if n) or "–"
+            rows.append((f"{t('Now in zone')} {zone}", people))
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="hb-facts">{cells}</dl>'
+
+
 api = session.client()
 table()

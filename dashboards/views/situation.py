@@ -1,116 +1,175 @@
 """What happens now: live pictures, the newest events, today's counts."""
 
-from collections import Counter
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from collections import Counter, defaultdict
+from datetime import datetime, tzinfo
+from html import escape
 
-import pandas as pd
 import streamlit as st
 
-from dashboards import session, wall
-from dashboards.words import t
+from dashboards import feed, session, states
+from dashboards.client import Camera, Count, Fleet, StoredEvent
+from dashboards.wall import wall
+from dashboards.words import number, t, term
 
-ICONS = {
-    "line_count": ":material/swap_vert:",
-    "intrusion": ":material/warning:",
-    "loitering": ":material/hourglass_top:",
-    "crowd": ":material/groups:",
-    "camera_health": ":material/videocam_off:",
-}
+TILES = 12
+FEED = 40
+SEEN, ALERTS, CROSSINGS = "all", "alerts", "crossings"
 
 
-def summary(cameras: list[dict[str, Any]]) -> None:
-    statuses = [camera["status"] for camera in cameras if camera["status"]]
-    states = Counter(status["state"] for status in statuses)
-    others = ", ".join(f"{n} {t(state)}" for state, n in sorted(states.items()) if state != "live")
-    latencies = sorted(status["latency_p95_s"] for status in statuses if status["latency_p95_s"] is not None)
-    columns = st.columns(4)
-    columns[0].metric(t("cameras"), f"{states['live']} / {len(cameras)} {t('live')}", others or None, delta_color="off")
-    columns[1].metric(t("in_view"), sum(status["tracks"] for status in statuses))
-    columns[2].metric(t("analysed"), f"{sum(status['analysed_fps'] for status in statuses):.0f}")
-    columns[3].metric(t("latency"), f"{latencies[-1] * 1000:.0f} ms" if latencies else "–")
-
-
-def told(event: dict[str, Any], names: dict[str, str], zone: ZoneInfo) -> str:
-    """One line of the feed."""
-    data = event["data"]
-    kind = event["type"].removeprefix("hoaban.")
-    time = datetime.fromisoformat(event["time"]).astimezone(zone)
-    verb = t("crowd_end") if kind == "crowd" and data.get("phase") == "end" else t(kind)
-    what = [t(data["class"]) if data["class"] else "", verb, data["line"] or data["zone"] or ""]
-    if kind == "line_count":
-        what.append(f"({t(data['direction'])})")
-    elif kind == "camera_health":
-        what.append(t(data.get("state", "")))
-    elif kind == "crowd":
-        what.append(f"({data.get('count')})")
-    text = " ".join(part for part in what if part)
-    icon = ICONS.get(kind, ":material/info:")
-    return f"{icon} `{time:%H:%M:%S}` **{text}** · {names.get(data['camera'], data['camera'])}"
-
-
-def count_table(rows: list[dict[str, Any]], names: dict[str, str]) -> None:
-    if not rows:
-        st.caption(t("no_counts"))
-        return
-    frame = pd.DataFrame(
-        {
-            t("camera"): [names.get(row["camera"], row["camera"]) for row in rows],
-            t("line"): [row["line"] for row in rows],
-            t("direction"): [t(row["direction"]) for row in rows],
-            t("class"): [t(row["label"]) for row in rows],
-            t("number"): [row["n"] for row in rows],
-        }
+def strip(cameras: list[Camera], fleet: Fleet) -> str:
+    """The numbers above all else, as HTML."""
+    how = Counter(states.condition(camera).state for camera in cameras)
+    said = "".join(
+        f'<span class="hb-{state}"><span aria-hidden="true" style="margin:0">{states.SIGNS[state]}</span> '
+        f"{how[state]} {escape(term(state))}</span>"
+        for state in states.ORDER
+        if how[state]
     )
-    st.dataframe(frame.sort_values(t("number"), ascending=False), hide_index=True, height=300)
+    reports = [camera["status"] for camera in cameras if camera["status"]]
+    latencies = [report["latency_p95_s"] for report in reports if report["latency_p95_s"] is not None]
+    numbers = [
+        (t("Tracked now"), number(sum(report["tracks"] for report in reports))),
+        (t("Frames analysed/s"), number(sum(report["analysed_fps"] for report in reports))),
+        (t("Slowest camera, p95"), f"{number(max(latencies) * 1000)} ms" if latencies else "–"),
+    ]
+    boxes = "".join(
+        f"<div><small>{escape(name)}</small><strong>{escape(value)}</strong></div>" for name, value in numbers
+    )
+    province = (fleet["province"] or {}).get("name") or "Hoa Ban"
+    time = session.clock(session.zone(fleet))
+    return (
+        f'<div class="hb-strip"><div class="hb-states"><small>{escape(t("Cameras"))}</small>{said or "–"}</div>{boxes}'
+        f'<div class="hb-clock"><small>{escape(province)}</small><strong>{time}</strong></div></div>'
+    )
+
+
+def starting(cameras: list[Camera]) -> None:
+    """Progress while no camera has shown a picture yet."""
+    if not cameras:
+        st.progress(0.0, t("The system is starting: waiting for the fleet …"))
+        return
+    wanted = [camera for camera in cameras if camera["enabled"]]
+    how = Counter(states.condition(camera).state for camera in wanted)
+    if how["live"] or how["stalled"] or how["ended"]:
+        st.session_state["started"] = True
+    if st.session_state.get("started") or not wanted:
+        return
+    reported = len(wanted) - how["silent"]
+    text = t("The system is starting: {n} of {all} cameras have reported …", n=reported, all=len(wanted))
+    st.progress(reported / len(wanted), text)
 
 
 @st.fragment(run_every=2)
-def live_part() -> None:
-    cameras = session.asked(api.cameras)
-    if cameras is None:
-        return
-    fleet = session.asked(api.fleet) or {}
-    zone = ZoneInfo((fleet.get("province") or {}).get("timezone", "Asia/Ho_Chi_Minh"))
-    names = {camera["id"]: camera["name"] for camera in cameras}
-    if fleet.get("errors"):
-        listed = "\n".join(f"- `{error}`" for error in fleet["errors"])
-        st.warning(f"**{t('fleet_errors')}**\n\n{listed}", icon=":material/edit_off:")
-    summary(cameras)
-    if sorted(names) != st.session_state.get("wall_cameras"):
-        st.session_state["wall_cameras"] = sorted(names)
-        st.rerun(scope="app")
-    left, right = st.columns([3, 2])
-    with left:
-        st.subheader(t("events"))
-        with st.container(height=300, border=True):
-            events = session.asked(lambda: api.events(limit=30))
-            lines = [told(row["event"], names, zone) for row in events or []]
-            st.markdown("\n\n".join(lines) or t("no_events"))
-    with right:
-        st.subheader(t("counts"))
-        midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-        count_table(session.asked(lambda: api.counts(since=midnight.isoformat())) or [], names)
+def top() -> None:
+    cameras, error = session.cameras(api)
+    session.trouble(error)
+    fleet = session.fleet(api)
+    if fleet["errors"]:
+        listed = "\n".join(f"- `{line}`" for line in fleet["errors"])
+        st.warning(f"**{t('The edited fleet file was refused; the last good one runs.')}**\n\n{listed}", icon="📄")
+    st.html(strip(cameras, fleet))
+    if error is None:
+        starting(cameras)
 
 
-def picture_wall() -> None:
-    """Outside the refreshing part: it must not be made anew every two seconds."""
-    cameras = session.asked(api.cameras)
-    if cameras is None:
-        return
-    shown = [camera for camera in cameras if camera["enabled"]][:16]
+@st.fragment(run_every=2)
+def pictures() -> None:
+    cameras, _ = session.cameras(api)
+    shown = [camera for camera in cameras if camera["enabled"]]
     if not shown:
-        st.info(t("starting"), icon=":material/hourglass_top:")
+        if cameras:
+            st.info(t("Every camera is switched off in the fleet file."))
         return
-    addresses = session.asked(lambda: session.picture_addresses(api, [camera["id"] for camera in shown]))
-    if addresses is None:
-        return
-    tiles = [{"id": c["id"], "name": c["name"], "address": addresses[c["id"]]} for c in shown]
-    words = {"none": t("no_picture"), "old": t("old_picture")}
-    st.iframe(wall.page(tiles, words), height=wall.height(len(tiles)))
+    shown = chosen(shown)
+    addresses = session.picture_addresses(api, [camera["id"] for camera in shown])
+    if wall([states.tile(camera, addresses.get(camera["id"])) for camera in shown], key="wall"):
+        session.forget_tickets()
+        st.rerun(scope="fragment")
+
+
+def chosen(cameras: list[Camera]) -> list[Camera]:
+    """The cameras of the chosen district and page; the controls are shown only where there is a choice."""
+    if len(cameras) <= TILES:
+        return cameras
+    names = {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    everywhere = t("All districts")
+    ids = [None, *dict.fromkeys(camera["district"] for camera in cameras)]
+    district = left.selectbox(
+        t("District"), ids, format_func=lambda one: everywhere if one is None else names.get(one, one), key="district"
+    )
+    cameras = [camera for camera in cameras if district in (None, camera["district"])]
+    pages = -(-len(cameras) // TILES)
+    if pages > 1:
+        page = right.pills(t("Page"), range(1, pages + 1), default=1, key=f"page-{district}") or 1
+        cameras = cameras[(page - 1) * TILES : page * TILES]
+    return cameras
+
+
+@st.fragment(run_every=2)
+def events() -> None:
+    cameras, _ = session.cameras(api)
+    head, choice = st.columns([1, 2], vertical_alignment="center")
+    head.html(f'<h2 class="hb-head">{escape(t("Events"))}</h2>')
+    said = {SEEN: t("All"), ALERTS: t("Alerts"), CROSSINGS: t("Crossings")}
+    wanted = choice.segmented_control(
+        t("Events"), list(said), format_func=said.__getitem__, default=SEEN, key="feed", label_visibility="collapsed"
+    )
+    rows, _ = session.latest(f"events-{wanted}", lambda: newest(wanted, cameras))
+    with st.container(height=460, border=True):
+        st.html(feed.listed(rows or [], {camera["id"]: camera["name"] for camera in cameras}, zone()))
+
+
+def newest(wanted: str | None, cameras: list[Camera]) -> list[StoredEvent]:
+    """The newest events of a kind. Alerts are all that the fleet's rules find but crossings, which would bury them."""
+    if wanted == CROSSINGS:
+        return api.events(FEED, f"hoaban.{feed.COUNTS}")
+    if wanted != ALERTS:
+        return api.events(FEED)
+    kinds = {rule["type"] for camera in cameras for rule in camera["rules"]} - {feed.COUNTS}
+    rows = [row for kind in sorted(kinds) for row in api.events(FEED, f"hoaban.{kind}")]
+    return sorted(rows, key=lambda row: -row["seq"])[:FEED]
+
+
+@st.fragment(run_every=5)
+def counts() -> None:
+    cameras, _ = session.cameras(api)
+    midnight = datetime.now(zone()).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows, _ = session.latest("counts", lambda: api.counts(since=midnight.isoformat()))
+    st.html(f'<h2 class="hb-head">{escape(t("Line crossings today"))}</h2>')
+    with st.container(height=268, border=True):
+        st.html(count_table(rows or [], {camera["id"]: camera["name"] for camera in cameras}))
+
+
+def count_table(rows: list[Count], names: dict[str, str]) -> str:
+    """Crossings by line and direction, a column for each class seen, as HTML."""
+    if not rows:
+        return f'<div class="hb-none">{escape(t("Nothing has crossed a line yet."))}</div>'
+    totals = Counter[str]()
+    lines: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        lines[row["camera"], row["line"], row["direction"]][row["label"]] += row["n"]
+        totals[row["label"]] += row["n"]
+    labels = [label for label, _ in totals.most_common()]
+    heads = "".join(f"<th>{escape(term(label))}</th>" for label in labels)
+    body = ""
+    for (camera, line, direction), by in sorted(lines.items(), key=lambda item: (-item[1].total(), item[0])):
+        cells = "".join(f"<td>{number(by[label]) if by[label] else '·'}</td>" for label in labels)
+        where = f"{escape(names.get(camera, camera))}<span>{escape(line)}, {escape(term(direction))}</span>"
+        body += f"<tr><td>{where}</td>{cells}<td>{number(by.total())}</td></tr>"
+    head = f"<tr><th>{escape(t('Line'))}</th>{heads}<th>{escape(t('Total'))}</th></tr>"
+    return f'<table class="hb-counts"><thead>{head}</thead><tbody>{body}</tbody></table>'
+
+
+def zone() -> tzinfo:
+    return session.zone(session.fleet(api))
 
 
 api = session.client()
-picture_wall()
-live_part()
+top()
+left, right = st.columns([9, 5], gap="small")
+with left:
+    pictures()
+with right:
+    events()
+    counts()

@@ -1,0 +1,58 @@
+"""Events as lines that an operator reads in a glance."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from html import escape
+from typing import Any
+
+from dashboards.client import StoredEvent
+from dashboards.words import t, term
+
+# sign of Streamlit's own icon font, and how much it asks for attention
+KINDS = {
+    "line_count": ("swap_vert", "plain"),
+    "intrusion": ("directions_walk", "alert"),
+    "loitering": ("hourglass_top", "alert"),
+    "crowd": ("groups", "alert"),
+    "camera_health": ("videocam_off", "warn"),
+}
+COUNTS = "line_count"
+
+
+def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo) -> str:
+    """The feed as HTML, the newest first. names: camera id -> name. Text from outside is escaped."""
+    if not events:
+        return f'<div class="hb-none">{escape(t("No events yet."))}</div>'
+    return f'<ol class="hb-feed">{"".join(_line(row["event"], names, zone) for row in events)}</ol>'
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """What happened, in words."""
+    data = event["data"]
+    kind = event["type"].removeprefix("hoaban.")
+    verb = term("crowd_end" if kind == "crowd" and data.get("phase") == "end" else kind)
+    parts = [term(data.get("class")), verb, data.get("line") or data.get("zone")]
+    if data.get("direction"):
+        parts.append(f"({term(data['direction'])})")
+    if kind == "crowd" and data.get("count") is not None:
+        parts.append(f"({data['count']})")
+    if kind == "camera_health":
+        parts.append(term(data.get("state")))
+    text = " ".join(part for part in parts if part)
+    return text[:1].upper() + text[1:]
+
+
+def _line(event: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> str:
+    data = event["data"]
+    kind = event["type"].removeprefix("hoaban.")
+    icon, weight = KINDS.get(kind, ("info", "alert"))
+    if kind == "camera_health" and data.get("state") == "live":
+        icon, weight = "videocam", "plain"
+    time = datetime.fromisoformat(event["time"]).astimezone(zone)
+    camera = names.get(data["camera"], data["camera"])
+    simulated = f'<b class="hb-simulated">{escape(t("SIMULATED"))}</b>' if data.get("simulated") else ""
+    return (
+        f'<li class="hb-{weight}"><span class="hb-icon" aria-hidden="true">{icon}</span>'
+        f"<div><b>{escape(told(event))}</b>{simulated}<span>{escape(camera)}</span></div>"
+        f'<time datetime="{escape(event["time"])}" title="{time:%d/%m/%Y %H:%M:%S %Z}">{time:%H:%M:%S}</time></li>'
+    )
