@@ -48,6 +48,8 @@ def _line(event: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> s
     icon, weight = KINDS.get(kind, ("info", "alert"))
     if kind == "camera_health" and data.get("state") == "live":
         icon, weight = "videocam", "plain"
+    elif data.get("phase") == "end":
+        weight = "plain"
     time = datetime.fromisoformat(event["time"]).astimezone(zone)
     camera = names.get(data["camera"], data["camera"])
     simulated = f'<b class="hb-simulated">{escape(t("SIMULATED"))}</b>' if data.get("simulated") else ""

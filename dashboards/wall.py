@@ -72,6 +72,7 @@ def wall(tiles: list[Tile], key: str) -> bool:
         "title": t("Live pictures"),
         "old": t("OLD PICTURE"),
         "none": t("no picture"),
+        "fetching": t("fetching the picture …"),
         "simulated": t("SIMULATED"),
         "large": t("Full screen"),
         "comma": "," if language() == "vi" else ".",
