@@ -2,4 +2,7 @@
 
 from actors import logs
 
+NAMESPACE = "hoaban"
+"""of the named actors in Ray"""
+
 logs.configure()  # every worker process imports this package first

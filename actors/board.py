@@ -1,13 +1,12 @@
-"""The live side of Redis: what cameras say of themselves now, counters to resume from, and who to tell of news."""
+"""The live side of Redis: what cameras say of themselves now and counters to resume from."""
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from actors.bus import connect
 
-STATUS, CHECKPOINTS, COMMITTED = "hoaban:status", "hoaban:checkpoints", "hoaban:committed"
+STATUS, CHECKPOINTS = "hoaban:status", "hoaban:checkpoints"
 
 
 class Board:
@@ -43,18 +42,6 @@ class Board:
     def get_json(self, key: str) -> dict[str, Any] | None:
         text = self._redis.get(f"hoaban:{key}")
         return None if text is None else json.loads(text)
-
-    def tell_committed(self, seq: int) -> None:
-        """Events up to this store number can be read."""
-        self._redis.publish(COMMITTED, seq)
-
-    def committed(self, wait_s: float) -> Iterator[int | None]:
-        """Store numbers as they are told; None each time wait_s passes without one."""
-        with self._redis.pubsub(ignore_subscribe_messages=True) as listener:
-            listener.subscribe(COMMITTED)
-            while True:
-                message = listener.get_message(timeout=wait_s)
-                yield int(message["data"]) if message else None
 
     def ping(self) -> bool:
         return bool(self._redis.ping())

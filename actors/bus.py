@@ -1,6 +1,5 @@
 """Events on their way: Redis Streams, and a spool on disk for the time when Redis is away."""
 
-import json
 import os
 import threading
 from collections.abc import Sequence
@@ -114,7 +113,7 @@ class SpoolingPublisher:
         self._path = folder / "events.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._spooled = len(self._lines())
+        self._spooled = len(self._kept())
 
     @property
     def spooled(self) -> int:
@@ -138,8 +137,7 @@ class SpoolingPublisher:
         with self._lock:
             if self._spooled == 0:
                 return 0
-            lines = self._lines()
-            events = [Event.from_json(line) for line in lines]
+            events = self._kept()
             try:
                 for start in range(0, len(events), DRAIN_BATCH):
                     self._bus.publish(events[start : start + DRAIN_BATCH])
@@ -164,17 +162,14 @@ class SpoolingPublisher:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
 
-    def _lines(self) -> list[str]:
-        """The whole lines of the spool; a torn one was never acknowledged to anyone and is left out."""
+    def _kept(self) -> list[Event]:
+        """The events of the spool's whole lines; a torn one was never acknowledged to anyone and is left out."""
         if not self._path.exists():
             return []
         whole = []
         for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                json.loads(line)
-                Event.from_json(line)
+                whole.append(Event.from_json(line))
             except ValueError:
                 log.warning("torn line in the spool left out", path=str(self._path))
-                continue
-            whole.append(line)
         return whole

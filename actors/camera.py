@@ -94,7 +94,7 @@ class CameraRuntime:
         self._analysed: Analysed | None = None
         self._tiles = TileMaker()
         self._model: LinkedModel | None = None
-        self._analysed_count = self._replaced = self._gated = self._failed = self._events = 0
+        self._analysed_count = self._replaced = self._gated = self._events = 0
         self._latencies: deque[float] = deque(maxlen=256)
         self._rate_mark = (time.monotonic(), 0)
         self._analysed_fps = 0.0
@@ -188,19 +188,14 @@ class CameraRuntime:
             for seq in [seq for seq in self._pending if seq < result.seq]:
                 del self._pending[seq]
                 self._replaced += 1
-            if pending is None:
-                return
-            if result.failed:
-                self._failed += 1
+            if pending is None or result.failed:
                 return
             if model is not self._model:
                 self._pipeline.model = model.ref
                 self._model = model
             meta = pending.picture.meta
-            rows = result.rows[result.rows[:, 4] >= self.camera.min_score]
-            detections = Detections.from_rows(rows, pending.letterbox, model.labels, meta.width, meta.height)
-            step = self._pipeline.step(meta, detections)
-            self._analysed = Analysed(pending.picture, detections, step.tracks)
+            step = self._pipeline.step_rows(meta, result.rows, pending.letterbox, model.labels)
+            self._analysed = Analysed(pending.picture, step.detections, step.tracks)
             self._analysed_count += 1
         if step.events:
             self._publish(step.events)

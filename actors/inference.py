@@ -1,4 +1,4 @@
-"""The shared end of the frame path: models that serve many cameras, the most overdue first.
+"""The shared end of the frame path: models that serve many cameras, each in its turn.
 
 `InferenceService` is the whole of it without Ray: it listens for cameras of its node, reads their mailboxes and
 answers. `InferenceActor` gives it a name and a place in the cluster, and a door for cameras of other nodes.
@@ -117,7 +117,6 @@ class InferenceService:
         self._scheduler = FrameScheduler()
         self._clients: dict[str, _Client] = {}
         self._ready = threading.Condition()
-        self._stopping = False
         self._served: dict[str, int] = {}
         self._busy_s: deque[float] = deque(maxlen=256)
         self._failures = 0
@@ -173,18 +172,6 @@ class InferenceService:
             old.answered.cancel()
         return answered
 
-    def stop(self) -> None:
-        with self._ready:
-            self._stopping = True
-            self._ready.notify_all()
-        self._listener.close()
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.data, _LocalClient):
-                key.data.connection.close()
-        for thread in self._threads[1:]:
-            thread.join(timeout=5)
-        self._loader.shutdown(wait=False)
-
     # --- the cameras' side
 
     def _seat(self, hello: dict[str, Any]) -> None:
@@ -197,8 +184,8 @@ class InferenceService:
         )
 
     def _listen(self) -> None:
-        while not self._stopping:
-            for key, _ in self._selector.select(timeout=0.5):
+        while True:
+            for key, _ in self._selector.select():
                 if key.data is None:
                     self._accept()
                 else:
@@ -272,10 +259,8 @@ class InferenceService:
         buffers: dict[Shape, NDArray[np.uint8]] = {}
         while True:
             with self._ready:
-                while not (batch := self._scheduler.pick(time.monotonic(), self._most)) and not self._stopping:
-                    self._ready.wait(timeout=0.5)
-                if self._stopping:
-                    return
+                while not (batch := self._scheduler.pick(time.monotonic(), self._most)):
+                    self._ready.wait()
                 clients = [(camera, self._clients[camera]) for camera in batch]
                 loaded = self._models[str(self._scheduler.group(batch[0]))]
             shape = loaded.shape

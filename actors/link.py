@@ -18,7 +18,7 @@ import ray
 import structlog
 from numpy.typing import NDArray
 
-from actors import wire
+from actors import NAMESPACE, wire
 from actors.mailbox import MailboxWriter, Shape
 from hoaban.events import ModelRef
 
@@ -94,11 +94,6 @@ class ModelLink:
         self.error: str | None = None
         self.peer: str | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
-
-    @property
-    def model(self) -> LinkedModel | None:
-        channel = self._channel
-        return None if channel is None else channel.model
 
     def set_peers(self, peers: Sequence[Peer]) -> None:
         """New peers, for the next connection."""
@@ -222,7 +217,7 @@ class _RayChannel:
 
     def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
         self._hello = hello
-        self._actor = ray.get_actor(peer.name, namespace="hoaban")
+        self._actor = ray.get_actor(peer.name, namespace=NAMESPACE)
         self.model = LinkedModel.from_welcome(ray.get(self._actor.welcome.remote(hello), timeout=WELCOME_LIMIT_S))
         self._fresh = threading.Condition()
         self._waiting: tuple[int, NDArray[np.uint8]] | None = None

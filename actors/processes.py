@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 def die_with_parent() -> None:
@@ -18,6 +20,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """A child that writes its output to the end of a file and does not outlive us."""
+    with log.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603  (command lines of our own making)
+            command, env=environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+        )
 
 
 def end(process: "subprocess.Popen[bytes] | None", limit_s: float = 8.0) -> None:

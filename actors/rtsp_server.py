@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 
-from actors.processes import die_with_parent, end, free_port
+from actors.processes import end, free_port, start
 
 START_LIMIT_S = 15.0
 
@@ -32,13 +32,9 @@ class RtspServer:
     def start(self, port: int | None = None) -> None:
         """Raises RtspServerError."""
         self.port = port or free_port()
-        log = (self._folder / "rtsp.log").open("ab")
         command = [str(Path(sys.executable).with_name("rtsp-server")), "-d", str(self._folder), "-H", "127.0.0.1"]
         command += ["-p", str(self.port), "-cp", str(free_port())]
-        self._process = subprocess.Popen(  # noqa: S603  (our own command line)
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
-        )
-        log.close()
+        self._process = start(command, self._folder / "rtsp.log")
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline and self._process.poll() is None:
             with socket.socket() as probe:

@@ -9,13 +9,14 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ray
 import structlog
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors import NAMESPACE
 from actors.board import Board
 from actors.camera import CameraActor
 from actors.fleet_file import load_fleet
@@ -29,7 +30,6 @@ from hoaban.status import CameraStatus, SourceState
 
 log = structlog.get_logger(__name__)
 
-NAMESPACE = "hoaban"
 TICK_S = 1.0
 NODES_EVERY_S = 5.0
 CAMERA_CPUS = 0.01
@@ -44,9 +44,6 @@ class SystemSettings:
     redis_url: str
     data_dir: str
     fleet_files: tuple[str, ...]
-    pacing: Literal["live", "demand"] = "live"
-    inference_threads: int | None = None
-    """frames an inference actor works on at once; None: its node's processors"""
 
 
 class Supervisor:
@@ -61,6 +58,7 @@ class Supervisor:
         self._cameras: dict[str, Any] = {}
         self._observed: dict[str, Observed] = {}
         self._configs: dict[str, Camera] = {}
+        self._desired: dict[str, str] = {}
         self._asked: dict[Any, str] = {}
         self._pool: dict[str, Any] = {}
         self._peers: list[Peer] = []
@@ -74,9 +72,7 @@ class Supervisor:
         self._hear()
         if self._fleet is None or not self._peers:
             return []
-        self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
-        desired = {name: camera.digest() for name, camera in self._configs.items()}
-        steps = plan_steps(desired, self._observed, time.monotonic())
+        steps = plan_steps(self._desired, self._observed, time.monotonic())
         for step in steps:
             log.info("step", action=step.action.value, camera=step.camera, why=step.why)
             self._take(step)
@@ -100,6 +96,8 @@ class Supervisor:
         except FleetErrors as errors:
             self._refuse([str(error) for error in errors.errors])
             return
+        self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
+        self._desired = {name: camera.digest() for name, camera in self._configs.items()}
         log.info("fleet read", cameras=len(self._fleet.cameras))
         self._show_fleet()
 
@@ -154,9 +152,8 @@ class Supervisor:
 
     def _start_inference(self, place: Place) -> Any:
         models = sorted({camera.model for camera in self._fleet.cameras if camera.model}) if self._fleet else []
-        threads = self._settings.inference_threads or place.threads
         device = "cuda" if place.gpus else "cpu"
-        log.info("inference actor starts", name=place.name, threads=threads, device=device)
+        log.info("inference actor starts", name=place.name, threads=place.threads, device=device)
         return InferenceActor.options(
             name=place.name,
             namespace=NAMESPACE,
@@ -166,7 +163,7 @@ class Supervisor:
             num_cpus=0,
             num_gpus=place.gpus,
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-        ).remote(place.name, self._settings.session, models, threads, device)
+        ).remote(place.name, self._settings.session, models, place.threads, device)
 
     def _peers_of(self, camera: str) -> list[Peer]:
         by_name = {peer.name: peer for peer in self._peers}
@@ -251,7 +248,7 @@ class Supervisor:
             self._peers_of(camera.id),
             self._settings.redis_url,
             str(Path(self._settings.data_dir) / "spool"),
-            self._settings.pacing,
+            "live",
         )
 
     def shutdown(self) -> None:

@@ -9,7 +9,6 @@ import redis
 import sqlalchemy.exc
 import structlog
 
-from actors.board import Board
 from actors.bus import Delivery, EventBus
 from actors.store import EventStore
 from hoaban.events import Event
@@ -23,10 +22,8 @@ CLAIM_IDLE_MS = 30_000
 class StoreWriter:
     """Carries events from the bus into the store. A second one takes over what a dead one left."""
 
-    def __init__(
-        self, bus: EventBus, store: EventStore, board: Board | None = None, consumer: str | None = None
-    ) -> None:
-        self._bus, self._store, self._board = bus, store, board
+    def __init__(self, bus: EventBus, store: EventStore, consumer: str | None = None) -> None:
+        self._bus, self._store = bus, store
         self._consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
         self._joined = self._resumed = False
 
@@ -50,32 +47,30 @@ class StoreWriter:
             return 0
         self._store_all(deliveries)
         self._bus.acknowledge([delivery.entry for delivery in deliveries])
-        if self._board is not None:
-            self._board.tell_committed(self._store.last_seq())
         return len(deliveries)
 
     def _store_all(self, deliveries: list[Delivery]) -> None:
-        batch: list[Event] = []
+        batch: list[tuple[Delivery, Event]] = []
         for delivery in deliveries:
             try:
-                batch.append(Event.from_json(delivery.body))
+                batch.append((delivery, Event.from_json(delivery.body)))
             except ValueError as error:
                 self._bury(delivery, error)
         try:
-            self._store.write(batch)
-        except (sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError, sqlalchemy.exc.StatementError) as error:
-            if isinstance(error, sqlalchemy.exc.OperationalError):
-                raise
-            self._store_singly(deliveries)
+            self._store.write([event for _, event in batch])
+        except sqlalchemy.exc.OperationalError:
+            raise
+        except sqlalchemy.exc.StatementError:
+            self._store_singly(batch)
 
-    def _store_singly(self, deliveries: list[Delivery]) -> None:
+    def _store_singly(self, batch: list[tuple[Delivery, Event]]) -> None:
         """One of the batch cannot be stored: store the others, put that one aside."""
-        for delivery in deliveries:
+        for delivery, event in batch:
             try:
-                self._store.write([Event.from_json(delivery.body)])
+                self._store.write([event])
             except sqlalchemy.exc.OperationalError:
                 raise
-            except (ValueError, sqlalchemy.exc.StatementError) as error:
+            except sqlalchemy.exc.StatementError as error:
                 self._bury(delivery, error)
 
     def _bury(self, delivery: Delivery, why: Exception) -> None:
@@ -88,7 +83,7 @@ class WriterActor:
     """The store writer in the cluster, named `writer`."""
 
     def __init__(self, redis_url: str, store_url: str) -> None:
-        self._writer = StoreWriter(EventBus(redis_url), EventStore.open(store_url), Board(redis_url))
+        self._writer = StoreWriter(EventBus(redis_url), EventStore.open(store_url))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()

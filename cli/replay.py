@@ -15,7 +15,6 @@ from actors.models import ModelError, find_model, load_detector
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
 from hoaban import __version__
-from hoaban.detections import Detections
 from hoaban.fleet import Camera
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
@@ -74,11 +73,8 @@ def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str
                     continue
                 analysed += 1
                 _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
-                rows = detector.infer(batch)[0]
-                rows = rows[rows[:, 4] >= camera.min_score]
-                meta = picture.meta
-                found = Detections.from_rows(rows, letterbox, detector.labels, meta.width, meta.height)
-                for event in pipeline.step(meta, found).events:
+                (rows,) = detector.infer(batch)
+                for event in pipeline.step_rows(picture.meta, rows, letterbox, detector.labels).events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
         except BaseException:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,10 +14,9 @@ from typing import Annotated, Any
 import typer
 from platformdirs import user_data_path
 
+from actors import NAMESPACE
 from cli.common import fleet_or_refuse, refuse
 from hoaban.models.backend import ModelError
-
-NAMESPACE = "hoaban"
 
 
 def up(
@@ -212,18 +210,14 @@ class _System:
 
     def _dashboard(self, api_port: int, port: int, token: str) -> None:
         self._step("dashboard")
-        from actors.processes import die_with_parent, end
+        from actors.processes import end, start
         from dashboards.launch import command
 
         environment = os.environ | {
             "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
         }
-        log = (self._data / "dashboard.log").open("ab")
-        process = subprocess.Popen(  # noqa: S603  (our own command line)
-            command(port), env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
-        )
-        log.close()
+        process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))
 
 

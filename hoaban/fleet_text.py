@@ -10,10 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from hoaban.fleet import Fleet
-from hoaban.fleet_checks import misfits
+from hoaban.fleet_checks import Path, misfits
 from hoaban.fleet_rules import BUILT_RULES, UNBUILT_RULES
 
-Path = tuple[str | int, ...]
 LIST_KEYS = ("districts", "agencies", "cameras")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")

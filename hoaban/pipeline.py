@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hoaban.detections import Detections, Tracks
+from hoaban.detections import Detections, Floats, Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
-from hoaban.frames import FrameMeta
+from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import inside, to_pixels
 from hoaban.rules import Rule, build_rules
 from hoaban.tracking import Tracker
@@ -20,6 +20,7 @@ Counts = dict[str, dict[str, dict[str, int]]]
 class Step:
     """What one analysed frame gave."""
 
+    detections: Detections
     tracks: Tracks
     events: list[Event]
 
@@ -40,6 +41,14 @@ class CameraPipeline:
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
+    def step_rows(self, frame: FrameMeta, rows: Floats, letterbox: Letterbox, labels: tuple[str, ...]) -> Step:
+        """Take a model's rows for a frame in: those below the camera's min_score are left out.
+
+        rows: (n, 6) float32 x1, y1, x2, y2 in model-input pixels, score, class; the frame was fitted by `letterbox`.
+        """
+        sure = rows[rows[:, 4] >= self.camera.min_score]
+        return self.step(frame, Detections.from_rows(sure, letterbox, labels, frame.width, frame.height))
+
     def step(self, frame: FrameMeta, detections: Detections) -> Step:
         """Take one analysed frame in. Another frame size, or a clock that went back, begins tracks and rules anew."""
         size = (frame.width, frame.height)
@@ -56,7 +65,7 @@ class CameraPipeline:
                 by_class = self.counts.setdefault(finding.line, {}).setdefault(finding.direction, {})
                 by_class[finding.label] = by_class.get(finding.label, 0) + 1
         self.zones = self._occupancy(tracks)
-        return Step(tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
+        return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
 
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; tracks and counts live on, rules begin anew."""

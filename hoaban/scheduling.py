@@ -62,11 +62,6 @@ class FrameScheduler:
         if (seat := self._seats.get(camera)) is not None:
             seat.waiting = True
 
-    def withdraw(self, camera: str) -> None:
-        """The camera's waiting frame is gone."""
-        if (seat := self._seats.get(camera)) is not None:
-            seat.waiting = False
-
     def pick(self, now: float, most: int) -> list[str]:
         """Up to `most` cameras of one group to serve now, the longest due first; empty when none waits.
 

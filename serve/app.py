@@ -1,7 +1,7 @@
 """The API (CONTRACT, HTTP). An ordinary FastAPI application; serve/deployment.py puts it under Ray Serve."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -72,21 +72,25 @@ def prometheus(request: Request, _: Viewer) -> Response:
 @router.get("/cameras", tags=["cameras"])
 def cameras(request: Request, _: Viewer) -> list[schemas.CameraView]:
     """Every camera with its newest status."""
-    board: Board = request.app.state.board
-    fleet, statuses = board.get_json("fleet") or {}, board.statuses()
-    return [
-        schemas.CameraView.model_validate(camera | {"status": statuses.get(camera["id"])})
-        for camera in fleet.get("cameras", [])
-    ]
+    statuses = request.app.state.board.statuses()
+    return [_view(camera, statuses.get(camera["id"])) for camera in _configured(request)]
 
 
 @router.get("/cameras/{camera}", tags=["cameras"], responses={404: {"model": problems.Problem}})
-def camera(request: Request, camera: str, holder: Viewer) -> schemas.CameraView:
+def camera(request: Request, camera: str, _: Viewer) -> schemas.CameraView:
     """One camera."""
-    found = next((view for view in cameras(request, holder) if view.id == camera), None)
-    if found is None:
-        raise HTTPException(404, f"there is no camera {camera!r}")
-    return found
+    for found in _configured(request):
+        if found["id"] == camera:
+            return _view(found, request.app.state.board.statuses().get(camera))
+    raise HTTPException(404, f"there is no camera {camera!r}")
+
+
+def _configured(request: Request) -> list[dict[str, Any]]:
+    return (request.app.state.board.get_json("fleet") or {}).get("cameras", [])
+
+
+def _view(camera: dict[str, Any], status: dict[str, Any] | None) -> schemas.CameraView:
+    return schemas.CameraView.model_validate(camera | {"status": status})
 
 
 @router.get(

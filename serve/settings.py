@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from actors import NAMESPACE
+
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
@@ -11,4 +13,4 @@ class ApiSettings:
     redis_url: str
     ticket_secret: str
     dashboard_origins: tuple[str, ...] = ()
-    ray_namespace: str = "hoaban"
+    ray_namespace: str = NAMESPACE

@@ -1,12 +1,20 @@
 """Fixtures that every kind of test may use."""
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from actors.models import ModelError, find_clip, find_model
 from hoaban.fleet import Camera
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
 
 @pytest.fixture
@@ -41,3 +49,17 @@ def yolox() -> str:
     except ModelError as missing:
         pytest.skip(str(missing))
     return "yolox-nano"
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        assert not os.environ.get("HOABAN_REQUIRE_BROWSER"), "Chromium is not installed"
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()

@@ -1,5 +1,7 @@
 """What the back ends share: a card's properties, and rows from outputs."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from hoaban.models.card import ModelCard
 from hoaban.models.decode import fastestdet_rows, suppress, yolox_rows
 
 
-class CardDetector:
+class CardDetector(ABC):
     """The part of a detector that its card tells."""
 
     def __init__(self, card: ModelCard) -> None:
@@ -31,9 +33,9 @@ class CardDetector:
     def input_height(self) -> int:
         return self.card.input.height
 
+    @abstractmethod
     def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """See hoaban.models.backend.Detector."""
-        raise TypeError(f"{type(self).__name__} does not say how it infers")
 
     def warm_up(self) -> None:
         """One empty picture through the model; a shape that does not fit its card shows here. Raises ModelError."""

@@ -22,8 +22,6 @@ def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "aut
         from actors.models.onnx_backend import OnnxDetector
 
         return OnnxDetector(card, path, threads, device)
-    if card.backend == "torch":
-        from actors.models.torch_backend import TorchDetector
+    from actors.models.torch_backend import TorchDetector
 
-        return TorchDetector(card, path, threads, device)
-    raise ModelError(f"model {card.name!r}: back end {card.backend!r} runs no detectors")
+    return TorchDetector(card, path, threads, device)

@@ -1,7 +1,6 @@
 """The dashboard in real Chromium over the real API: the wall lives through reruns and tells the truth."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(180)]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 # How many blob addresses are held; runs in the wall's frame too.
 COUNT_BLOBS = """
 window.held = 0;
@@ -30,20 +28,6 @@ const make = URL.createObjectURL, drop = URL.revokeObjectURL;
 URL.createObjectURL = blob => { window.held += blob.type.startsWith("image/"); return make.call(URL, blob); };
 URL.revokeObjectURL = address => { window.held -= 1; drop.call(URL, address); };
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        assert not os.environ.get("HOABAN_REQUIRE_BROWSER"), "Chromium is not installed"
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture

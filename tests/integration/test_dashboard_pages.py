@@ -83,7 +83,7 @@ def test_start_up_shows_how_many_cameras_have_reported_until_one_lives(system: D
     assert "have reported" not in said(again(app))
 
 
-def test_states_are_told_by_sign_and_happeningand_the_reason_is_on_the_tile(system: DashboardSystem) -> None:
+def test_states_are_told_by_sign_and_words_and_the_reason_is_on_the_tile(system: DashboardSystem) -> None:
     system.show_fleet()
     for camera in NAMES:
         system.report(camera)
@@ -116,7 +116,7 @@ def test_the_addresses_of_pictures_work_and_stay_the_same_until_their_tickets_ne
     assert httpx.get(renewed).status_code == 200
 
 
-def test_events_are_told_in_happeningnewest_first_and_nothing_from_outside_becomes_markup(
+def test_events_are_told_in_words_newest_first_and_nothing_from_outside_becomes_markup(
     system: DashboardSystem,
 ) -> None:
     system.show_fleet()

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -19,6 +18,9 @@ import pytest
 
 from actors.processes import free_port
 from actors.rtsp_server import RtspServer, loop_clip
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -228,28 +230,21 @@ def test_killed_cameras_and_models_come_back_by_themselves(system: System) -> No
 
 
 @pytest.mark.browser
-def test_the_dashboard_shows_live_tiles_events_and_counts(system: System, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        assert not os.environ.get("HOABAN_REQUIRE_BROWSER"), "Chromium is not installed"
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    from playwright.sync_api import expect, sync_playwright
+def test_the_dashboard_shows_live_tiles_events_and_counts(system: System, browser: "Browser") -> None:
+    from playwright.sync_api import expect
 
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.goto(system.dashboard)
-        tile = page.frame_locator("iframe").locator("figure[data-camera=square]")
-        expect(tile).not_to_have_class("empty", timeout=60_000)
-        expect(tile.locator(".age")).to_contain_text("s", timeout=30_000)
-        shown = tile.locator("img").evaluate("image => image.naturalWidth")
-        expect(page.get_by_text("entered").first).to_be_visible(timeout=60_000)
-        expect(page.get_by_text("Line crossings today")).to_be_visible()
-        if folder := os.environ.get("HOABAN_SCREENSHOTS"):
-            page.screenshot(path=Path(folder) / "situation.png")
-        assert page.get_by_text("Traceback").count() == 0
-        browser.close()
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(system.dashboard)
+    tile = page.frame_locator("iframe").locator("figure[data-camera=square]")
+    expect(tile).not_to_have_class("empty", timeout=60_000)
+    expect(tile.locator(".age")).to_contain_text("s", timeout=30_000)
+    shown = tile.locator("img").evaluate("image => image.naturalWidth")
+    expect(page.get_by_text("entered").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Line crossings today")).to_be_visible()
+    if folder := os.environ.get("HOABAN_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / "situation.png")
+    assert page.get_by_text("Traceback").count() == 0
+    page.close()
     assert shown > 100
 
 
