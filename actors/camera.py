@@ -45,6 +45,19 @@ MOST_PENDING = 8
 MOTION_WIDTH, MOTION_HEIGHT = 96, 54
 PRE_ROLL_BYTES = 16 * 2**20
 NO_MODEL = ModelRef("none", "0", "")
+STREAM_STAYS = {
+    "zones",
+    "lines",
+    "rules",
+    "calibration",
+    "name",
+    "location",
+    "min_score",
+    "tile_width",
+    "district",
+    "owner",
+}
+"""fields of a camera that can change while its stream and its model link go on"""
 
 
 class Publisher(Protocol):
@@ -139,8 +152,7 @@ class CameraRuntime:
         old, self.camera = self.camera, camera
         with self._lock:
             self._pipeline.reconfigure(camera)
-        stays = {"zones", "lines", "rules", "name", "location", "min_score", "tile_width", "district", "owner"}
-        if camera.model_dump(exclude=stays) != old.model_dump(exclude=stays):
+        if camera.model_dump(exclude=STREAM_STAYS) != old.model_dump(exclude=STREAM_STAYS):
             self._source.stop()
             self._link.stop()
             self._open()
@@ -194,7 +206,8 @@ class CameraRuntime:
                 self._pipeline.model = model.ref
                 self._model = model
             meta = pending.picture.meta
-            step = self._pipeline.step_rows(meta, result.rows, pending.letterbox, model.labels)
+            views = pending.picture.views(self._pipeline.views(meta.width, meta.height))
+            step = self._pipeline.step_rows(meta, result.rows, pending.letterbox, model.labels, views)
             self._analysed = Analysed(pending.picture, step.detections, step.tracks)
             self._analysed_count += 1
         if step.events:

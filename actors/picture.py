@@ -1,18 +1,17 @@
 """A decoded frame, converted only as far as someone asks: most frames are never seen in colour at full size."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from hoaban.frames import FrameMeta, Letterbox
+from hoaban.scene import Pixels, View
 
 PAD = 114
 _PLANAR_420 = ("yuv420p", "yuvj420p")
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,28 @@ class Picture:
 
     def luma(self, width: int, height: int) -> Pixels:
         """(height, width) uint8 brightness, stretched to that size."""
+        return cv2.resize(self._grey(), (width, height), interpolation=cv2.INTER_AREA)
+
+    def views(self, wanted: Iterable[View]) -> dict[View, Pixels]:
+        """The pieces of the picture that rules asked for (see hoaban.scene.View), less those without any area."""
+        colour: Pixels | None = None
+        found: dict[View, Pixels] = {}
+        for view in wanted:
+            left, right = (round(share * self.frame.width) for share in view.box[0::2])
+            top, bottom = (round(share * self.frame.height) for share in view.box[1::2])
+            if right <= left or bottom <= top:
+                continue
+            if view.colour == "bgr" and colour is None:
+                colour = self.frame.to_ndarray(format="bgr24")
+            piece = (self._grey() if view.colour == "luma" else colour)[top:bottom, left:right]
+            size = view.width or right - left, view.height or bottom - top
+            same = size == (right - left, bottom - top)
+            found[view] = piece.copy() if same else cv2.resize(piece, size, interpolation=cv2.INTER_AREA)
+        return found
+
+    def _grey(self) -> Pixels:
         planar = self.frame.format.name in _PLANAR_420
-        grey = _plane(self.frame, 0) if planar else self.frame.to_ndarray(format="gray")
-        return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        return _plane(self.frame, 0) if planar else self.frame.to_ndarray(format="gray")
 
     def _scaled(self, width: int, height: int) -> Pixels:
         if self.frame.format.name not in _PLANAR_420 or self.frame.color_range == 2:

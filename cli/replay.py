@@ -74,7 +74,8 @@ def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str
                 analysed += 1
                 _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
                 (rows,) = detector.infer(batch)
-                for event in pipeline.step_rows(picture.meta, rows, letterbox, detector.labels).events:
+                views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+                for event in pipeline.step_rows(picture.meta, rows, letterbox, detector.labels, views).events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
         except BaseException:

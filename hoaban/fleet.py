@@ -4,21 +4,16 @@ import hashlib
 import json
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator
 
-from hoaban.fleet_rules import Rule
+from hoaban.calibration import Calibration
+from hoaban.rules import AnyRule, Site
+from hoaban.shapes import Id, Line, Strict, Zone
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="small letters, digits, - and _")]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Point = tuple[Fraction, Fraction]
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class Role(StrEnum):
@@ -30,7 +25,7 @@ class Role(StrEnum):
     SHARED = "shared"
 
 
-class Province(_Strict):
+class Province(Strict):
     name: str = Field(min_length=1)
     timezone: str = "Asia/Ho_Chi_Minh"
 
@@ -44,55 +39,25 @@ class Province(_Strict):
         return value
 
 
-class Named(_Strict):
+class Named(Strict):
     """A district or an agency."""
 
     id: Id
     name: str = Field(min_length=1)
 
 
-class Models(_Strict):
+class Models(Strict):
     detect: str = Field(
         default="yolox-nano", min_length=1, description="detector of every camera that names none: NAME or NAME@VERSION"
     )
 
 
-class Location(_Strict):
+class Location(Strict):
     lat: float = Field(ge=-90, le=90)
     lon: float = Field(ge=-180, le=180)
 
 
-class Zone(_Strict):
-    """A polygon on the picture, corners as fractions of its width (right) and height (down)."""
-
-    id: Id
-    polygon: Annotated[tuple[Point, ...], Field(min_length=3)]
-
-    @field_validator("polygon")
-    @classmethod
-    def _simple(cls, polygon: tuple[Point, ...]) -> tuple[Point, ...]:
-        if _area(polygon) < 1e-6:
-            raise ValueError("the polygon has no area; give at least three corners that do not lie on one line")
-        if _crosses_itself(polygon):
-            raise ValueError("the polygon crosses itself; list its corners in order around it")
-        return polygon
-
-
-class Line(_Strict):
-    """A line on the picture from A to B. `forward` crosses from A->B's left to its right, as seen in the picture."""
-
-    id: Id
-    from_: Point = Field(alias="from")
-    to: Point
-
-    @model_validator(mode="after")
-    def _has_length(self) -> "Line":
-        if self.from_ == self.to:
-            raise ValueError("the line has no length; its ends must differ")
-        return self
-
-
-class Camera(_Strict):
+class Camera(Strict):
     id: Id
     name: str = Field(min_length=1)
     role: Role
@@ -118,7 +83,8 @@ class Camera(_Strict):
     )
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
+    rules: tuple[AnyRule, ...] = ()
 
     @field_validator("source")
     @classmethod
@@ -130,12 +96,17 @@ class Camera(_Strict):
                 raise ValueError("sim:// sources are not built in this version; use a stream or a file")
         return value
 
+    def site_for(self, width: int, height: int) -> Site:
+        """What the camera's rules are built on, for frames of width x height pixels."""
+        zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
+        return Site(zones, lines, width, height, self.calibration)
+
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
         return _digest(self)
 
 
-class Fleet(_Strict):
+class Fleet(Strict):
     version: Literal[1]
     province: Province
     districts: tuple[Named, ...] = ()
@@ -162,27 +133,3 @@ class Fleet(_Strict):
 def _digest(model: BaseModel) -> str:
     text = json.dumps(model.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _area(polygon: tuple[Point, ...]) -> float:
-    """Shoelace formula, in squares of the picture."""
-    pairs = zip(polygon, polygon[1:] + polygon[:1], strict=True)
-    return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2
-
-
-def _crosses_itself(polygon: tuple[Point, ...]) -> bool:
-    edges = list(zip(polygon, polygon[1:] + polygon[:1], strict=True))
-    count = len(edges)
-    return any(
-        _segments_cross(*edges[i], *edges[j])
-        for i in range(count)
-        for j in range(i + 2, count)
-        if not (i == 0 and j == count - 1)
-    )
-
-
-def _segments_cross(a: Point, b: Point, c: Point, d: Point) -> bool:
-    def side(p: Point, q: Point, r: Point) -> float:
-        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
-
-    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0

@@ -7,7 +7,8 @@ fields and not only after they are mended.
 from collections.abc import Iterator
 from typing import Any
 
-from hoaban.fleet_rules import BUILT_RULES
+from hoaban.rules import RULE_KINDS
+from hoaban.rules.base import default_name
 
 Path = tuple[str | int, ...]
 Misfit = tuple[Path, str]
@@ -35,19 +36,23 @@ def misfits(document: Any) -> Iterator[Misfit]:
 def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
     names: set[str] = set()
     for index, rule in enumerate(_items(_get(camera, "rules"))):
-        kind = _get(rule, "type")
-        if kind not in BUILT_RULES:
+        kind = RULE_KINDS.get(_get(rule, "type")) if isinstance(_get(rule, "type"), str) else None
+        if kind is None:
             continue
-        for key, place in (("line", "lines"), ("zone", "zones")):
-            name = _get(rule, key)
+        for key, place in kind.references().items():
+            value = _get(rule, key)
             known = _ids(_get(camera, place))
-            if isinstance(name, str) and name not in known:
-                listed = ", ".join(sorted(known)) or "none"
-                yield (*path, "rules", index, key), f"the camera has no {key} {name!r}; it has: {listed}"
-        name = _get(rule, "id") or f"{kind}:{_get(rule, 'line') or _get(rule, 'zone') or ''}"
+            for name in value if isinstance(value, list) else [value]:
+                if isinstance(name, str) and name not in known:
+                    listed = ", ".join(sorted(known)) or "none"
+                    yield (
+                        (*path, "rules", index, key),
+                        f"the camera has no {place.removesuffix('s')} {name!r}; it has: {listed}",
+                    )
+        name = default_name(rule)
         if name in names:
             yield (*path, "rules", index), f"a second rule {name!r}; give it an id of its own"
-        names.add(str(name))
+        names.add(name)
 
 
 def _doubles(parent: Any, key: tuple[str], path: Path = ()) -> Iterator[Misfit]:

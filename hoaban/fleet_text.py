@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hoaban.fleet import Fleet
 from hoaban.fleet_checks import Path, misfits
-from hoaban.fleet_rules import BUILT_RULES, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 
 LIST_KEYS = ("districts", "agencies", "cameras")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -181,7 +181,7 @@ def _explain(problem: Any, marks: dict[Path, tuple[str, int]], document: Any) ->
         case "union_tag_invalid":
             message = _wrong_rule(str(context.get("tag")))
         case "union_tag_not_found":
-            message = f"type is missing; add one of {', '.join(BUILT_RULES)}"
+            message = f"type is missing; add one of {', '.join(RULE_KINDS)}"
         case "enum" | "literal_error":
             message = f"{problem['input']!r} is not allowed; use {context['expected']}"
         case _:
@@ -194,8 +194,8 @@ def _explain(problem: Any, marks: dict[Path, tuple[str, int]], document: Any) ->
 
 def _wrong_rule(tag: str) -> str:
     if tag in UNBUILT_RULES:
-        return f"rule type {tag!r} is not built in this version; remove the rule. Built: {', '.join(BUILT_RULES)}"
-    return f"{tag!r} is no rule type; use one of {', '.join(BUILT_RULES)}"
+        return f"rule type {tag!r} is not built in this version; remove the rule. Built: {', '.join(RULE_KINDS)}"
+    return f"{tag!r} is no rule type; use one of {', '.join(RULE_KINDS)}"
 
 
 def _own_path(raw: Path, document: Any) -> Path:

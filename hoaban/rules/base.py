@@ -1,25 +1,108 @@
-"""What every rule is, and what several of them need."""
+"""What every rule is, and what several of them need.
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+A rule is two classes in one file: its part of the fleet file (`RuleConfig`) and the rule itself (`Rule`), which the
+first one builds. hoaban/rules/__init__.py lists them; nothing else needs to know of a new one.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from hoaban.calibration import Calibration
 from hoaban.detections import Tracks
 from hoaban.events import Finding
-from hoaban.frames import FrameMeta
+from hoaban.scene import Scene, View
+from hoaban.shapes import Line, Strict, Zone
 
 FORGET_S = 30.0
 """a track not seen for so long does not come back under its id"""
 
+OBJECT_CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
+"""what the traffic and security rules speak of; a model's other labels may be named too"""
+
+Classes = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a field of a rule: what it holds must be the id of one of the camera's `place` (zones, lines)."""
+
+    place: str
+
+
+ZoneId = Annotated[str, Names("zones")]
+LineId = Annotated[str, Names("lines")]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels."""
+
+    zones: Mapping[str, Zone]
+    lines: Mapping[str, Line]
+    width: int
+    height: int
+    calibration: Calibration | None = None
+
 
 class Rule(Protocol):
-    """Looks at the tracks of each analysed frame and says what it found."""
+    """Looks at each analysed frame and says what it found. No input or output of its own; time is the frame's."""
 
     name: str
 
-    def update(self, tracks: Tracks, frame: FrameMeta) -> list[Finding]: ...
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Pieces of the picture it looks at, () for a rule on tracks alone."""
+        ...
+
+    def update(self, scene: Scene) -> list[Finding]: ...
+
+
+class RuleConfig(Strict):
+    """A rule in the fleet file. Subclasses add `type: Literal[...]` and build the rule."""
+
+    type: str
+    id: str | None = Field(None, description="name of the rule within the camera; by default TYPE:ZONE or TYPE:LINE")
+
+    @property
+    def name(self) -> str:
+        """The rule's name within its camera."""
+        return default_name(self.model_dump())
+
+    def build(self, site: Site) -> Rule | None:
+        """The rule, ready for its first frame; None where a camera's actor does the rule's work itself."""
+        raise NotImplementedError
+
+    @classmethod
+    def references(cls) -> dict[str, str]:
+        """field -> the camera's list (zones, lines) that must have what the field names."""
+        return {
+            name: mark.place
+            for name, info in cls.model_fields.items()
+            for mark in info.metadata
+            if isinstance(mark, Names)
+        }
+
+
+def default_name(rule: Mapping[str, Any]) -> str:
+    """The name of a rule given as plain values: its id, else its type and the zone or line it stands on."""
+    if rule.get("id"):
+        return str(rule["id"])
+    where = rule.get("line") or rule.get("zone")
+    return f"{rule.get('type')}:{where}" if isinstance(where, str) else str(rule.get("type"))
+
+
+class TrackRule:
+    """What rules on tracks alone share: a name, and no view of the picture."""
+
+    views: tuple[View, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class Visits:

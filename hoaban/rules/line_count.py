@@ -1,20 +1,39 @@
 """Counting crossings of a line."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.detections import Tracks
 from hoaban.events import Finding
-from hoaban.fleet import Line
-from hoaban.fleet_rules import LineCountRule, rule_name
-from hoaban.frames import FrameMeta
 from hoaban.geometry import segments_meet, signed_distance, to_pixels
-from hoaban.rules.base import FORGET_S, of_classes, track_fields
+from hoaban.rules.base import (
+    FORGET_S,
+    OBJECT_CLASSES,
+    Classes,
+    LineId,
+    RuleConfig,
+    Site,
+    TrackRule,
+    of_classes,
+    track_fields,
+)
+from hoaban.scene import Scene
 
 MARGIN = 0.06
 """of a track's height: nearer to the line than this, its side is not believed, so that a trembling box counts once"""
+
+
+class LineCountRule(RuleConfig):
+    """Count each track that crosses a line, by class and direction."""
+
+    type: Literal["line_count"]
+    line: LineId
+    classes: Classes = OBJECT_CLASSES
+
+    def build(self, site: Site) -> "LineCount":
+        return LineCount(self, site)
 
 
 @dataclass(slots=True)
@@ -24,17 +43,18 @@ class _Last:
     seen_s: float
 
 
-class LineCount:
+class LineCount(TrackRule):
     """One finding for each time a track's foot point goes from one side of the line to the other across it."""
 
-    def __init__(self, rule: LineCountRule, line: Line, width: int, height: int) -> None:
-        self.name = rule_name(rule)
-        self._line, self._classes = line.id, rule.classes
-        self._start, self._end = to_pixels([line.from_, line.to], width, height)
+    def __init__(self, config: LineCountRule, site: Site) -> None:
+        super().__init__(config.name)
+        line = site.lines[config.line]
+        self._line, self._classes = line.id, config.classes
+        self._start, self._end = to_pixels([line.from_, line.to], site.width, site.height)
         self._last: dict[int, _Last] = {}
 
-    def update(self, tracks: Tracks, frame: FrameMeta) -> list[Finding]:
-        now_s = frame.captured_s
+    def update(self, scene: Scene) -> list[Finding]:
+        tracks, now_s = scene.tracks, scene.now_s
         self._last = {i: last for i, last in self._last.items() if now_s - last.seen_s <= FORGET_S}
         if len(tracks) == 0:
             return []

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hoaban.calibration import Calibration, Ground
 from hoaban.detections import Detections, Tracks
 from hoaban.events import Finding, ModelRef
 from hoaban.fleet import Camera
@@ -14,6 +15,7 @@ from hoaban.frames import FrameMeta
 from hoaban.geometry import inside, iou, segments_meet, signed_distance
 from hoaban.pipeline import CameraPipeline
 from hoaban.rules import build_rules
+from hoaban.scene import Scene
 
 W, H = 100, 100
 coordinate = st.floats(-50, 150)
@@ -51,8 +53,9 @@ def at(*feet: tuple[int, float, float], label: str = "car") -> Tracks:
 
 
 def run(camera: Camera, frames: Iterable[Tracks], fps: float = 10) -> list[Finding]:
-    (rule,) = build_rules(camera, W, H)
-    return [f for i, tracks in enumerate(frames) for f in rule.update(tracks, FrameMeta("cam", i, i / fps, W, H))]
+    (rule,) = build_rules(camera.rules, camera.site_for(W, H))
+    scenes = (Scene(FrameMeta("cam", i, i / fps, W, H), tracks) for i, tracks in enumerate(frames))
+    return [finding for scene in scenes for finding in rule.update(scene)]
 
 
 @pytest.fixture
@@ -146,3 +149,27 @@ def test_pipeline_survives_a_clock_that_goes_back_and_another_frame_size(countin
     assert len(drive(pipeline, np.linspace(40, 95, 30), start_s=0)) == 1
     pipeline.step(FrameMeta("cam", 99, 50.0, 2 * W, 2 * H), Detections.empty(("car",)))
     assert pipeline.zones == {}
+
+
+def calibration(**fields: object) -> Calibration:
+    base = {"id": "c1", "measured": "2026-01-01", "picture": [(0.2, 0.9), (0.8, 0.9), (0.6, 0.4), (0.4, 0.4)]}
+    return Calibration.model_validate(base | {"ground_m": [(0, 0), (7, 0), (7, 30), (0, 30)]} | fields)
+
+
+def test_a_calibration_maps_its_points_and_knows_the_horizon() -> None:
+    ground = Ground(calibration(), 1000, 500)
+    corners = np.array([[200, 450], [800, 450], [600, 200], [400, 200], [500, 450]])
+    assert np.allclose(ground.to_metres(corners), [[0, 0], [7, 0], [7, 30], [0, 30], [3.5, 0]], atol=1e-6)
+    assert np.isnan(ground.to_metres(np.array([[500, 10]]))).all()  # the road's edges meet at a height of 75
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"ground_m": [(0, 0), (7, 0), (7, 30), (0, 30), (1, 1)]}, "as many of each"),
+        ({"picture": [(0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]}, "on one line"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        calibration(**fields)

@@ -1,0 +1,30 @@
+"""Which tracks stand in a rule's zone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.detections import Tracks
+from hoaban.geometry import inside, to_pixels
+from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule, ZoneId, of_classes
+
+
+class ZoneRuleConfig(RuleConfig):
+    """A rule on one zone."""
+
+    zone: ZoneId
+    classes: Classes
+
+
+class ZoneRule(TrackRule):
+    """Which rows of the tracks stand with their foot point in the rule's zone."""
+
+    def __init__(self, config: ZoneRuleConfig, site: Site) -> None:
+        super().__init__(config.name)
+        self.zone = config.zone
+        self._classes = config.classes
+        self._polygon = to_pixels(site.zones[config.zone].polygon, site.width, site.height)
+
+    def rows(self, tracks: Tracks) -> NDArray[np.intp]:
+        if len(tracks) == 0:
+            return np.zeros(0, np.intp)
+        return np.flatnonzero(of_classes(tracks, self._classes) & inside(tracks.ground_points(), self._polygon))
