@@ -115,14 +115,14 @@ class CameraRuntime:
         self._saved_counts: dict[str, Any] | None = None
         self._stopping = threading.Event()
         self._reporter = threading.Thread(target=self._report_forever, name="report", daemon=True)
-        self._open()
+        self._open(first_seq=0)
 
-    def _open(self) -> None:
+    def _open(self, first_seq: int) -> None:
         camera = self.camera
         self._sampler = FrameSampler(camera.analysis_fps)
         self._gate = MotionGate() if camera.motion_gate and self._pacing == "live" else None
         self._ring = PacketRing(camera.pre_roll_s, PRE_ROLL_BYTES) if camera.pre_roll_s > 0 else None
-        self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing)
+        self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
         hello = {
             "camera": camera.id,
             "model": camera.model,
@@ -155,7 +155,10 @@ class CameraRuntime:
         if camera.model_dump(exclude=STREAM_STAYS) != old.model_dump(exclude=STREAM_STAYS):
             self._source.stop()
             self._link.stop()
-            self._open()
+            with self._lock:  # what is left of the old stream is neither shown nor analysed
+                self._pending.clear()
+                self._latest = self._analysed = None
+            self._open(first_seq=self._source.next_seq)
             self._link.start()
             self._source.start()
         log.info("camera configured", camera=camera.id, digest=camera.digest()[:12])

@@ -31,7 +31,7 @@ class Picture:
         target = np.empty((height, width, 3), np.uint8) if out is None else out
         fit_w = min(width, max(2, round(self.frame.width * letterbox.scale)))
         fit_h = min(height, max(2, round(self.frame.height * letterbox.scale)))
-        target[:fit_h, :fit_w] = self._scaled(fit_w, fit_h)
+        self._scale_into(target[:fit_h, :fit_w])
         target[fit_h:] = PAD
         target[:fit_h, fit_w:] = PAD
         return target, letterbox
@@ -67,8 +67,17 @@ class Picture:
         return _plane(self.frame, 0) if planar else self.frame.to_ndarray(format="gray")
 
     def _scaled(self, width: int, height: int) -> Pixels:
+        target = np.empty((height, width, 3), np.uint8)
+        self._scale_into(target)
+        return target
+
+    def _scale_into(self, target: Pixels) -> None:
+        """Fill an (h, w, 3) uint8 array with the picture in BGR, scaled to its size."""
+        height, width = target.shape[:2]
         if self.frame.format.name not in _PLANAR_420 or self.frame.color_range == 2:
-            return cv2.resize(self.frame.to_ndarray(format="bgr24"), (width, height), interpolation=cv2.INTER_LINEAR)
+            whole = self.frame.to_ndarray(format="bgr24")
+            target[:] = cv2.resize(whole, (width, height), interpolation=cv2.INTER_LINEAR)
+            return
         # I420 needs even sides; the picture is scaled to the next even size and its last row or column left out.
         even_w, even_h = width + width % 2, height + height % 2
         i420 = np.empty((even_h * 3 // 2, even_w), np.uint8)
@@ -77,7 +86,10 @@ class Picture:
         for index in (0, 1):
             plane = _plane(self.frame, index + 1)
             cv2.resize(plane, (even_w // 2, even_h // 2), dst=chroma[index], interpolation=cv2.INTER_LINEAR)
-        return cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)[:height, :width]
+        if (even_w, even_h) == (width, height) and target.flags.c_contiguous:
+            cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420, dst=target)
+        else:
+            target[:] = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)[:height, :width]
 
 
 def _plane(frame: av.VideoFrame, index: int) -> Pixels:

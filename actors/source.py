@@ -156,7 +156,8 @@ class SourceThread:
     """Decodes a camera's stream for as long as it lives.
 
     on_picture runs on this thread and must be quick. pacing "live": a file is played at its own speed. "demand":
-    the next picture comes after `ready()`; nothing is dropped, as a benchmark needs.
+    the next picture comes after `ready()`; nothing is dropped, as a benchmark needs. first_seq: the number of the
+    first frame, where another thread's numbers are to go on.
     """
 
     def __init__(
@@ -167,6 +168,7 @@ class SourceThread:
         ring: PacketRing | None = None,
         pacing: Literal["live", "demand"] = "live",
         wall_clock: Callable[[], float] = time.time,
+        first_seq: int = 0,
     ) -> None:
         self._camera, self._on_picture, self._ring, self._clock = camera, on_picture, ring, wall_clock
         self._pacing = pacing
@@ -176,7 +178,8 @@ class SourceThread:
         self._wanted = threading.Semaphore(1)
         self._stopping = threading.Event()
         self._reader: Reader | None = None
-        self._frames = self._errors = self._reconnects = 0
+        self._frames = first_seq
+        self._errors = self._reconnects = 0
         self._size: tuple[int, int] | None = None
         self._codec: str | None = None
         self._last_frame_s: float | None = None
@@ -193,6 +196,11 @@ class SourceThread:
         self._wanted.release()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next frame will have."""
+        return self._frames
 
     def ready(self) -> None:
         """In demand pacing: the next picture, please."""

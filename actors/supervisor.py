@@ -60,6 +60,7 @@ class Supervisor:
         self._configs: dict[str, Camera] = {}
         self._desired: dict[str, str] = {}
         self._asked: dict[Any, str] = {}
+        self._ending: dict[Any, str] = {}
         self._pool: dict[str, Any] = {}
         self._peers: list[Peer] = []
         self._nodes_checked_s = float("-inf")
@@ -70,6 +71,7 @@ class Supervisor:
         self._read_fleet()
         self._tend_pool()
         self._hear()
+        self._hear_endings()
         if self._fleet is None or not self._peers:
             return []
         steps = plan_steps(self._desired, self._observed, time.monotonic())
@@ -183,7 +185,7 @@ class Supervisor:
     def _ask(self) -> None:
         waiting = set(self._asked.values())
         for camera, actor in self._cameras.items():
-            if camera not in waiting:
+            if camera not in waiting and self._observed[camera].phase is not Phase.ENDING:
                 self._asked[actor.ping.remote()] = camera
 
     def _hear(self) -> None:
@@ -194,12 +196,27 @@ class Supervisor:
         for reference in ready:
             camera = self._asked.pop(reference)
             seen = self._observed.get(camera)
-            if seen is None:
+            if seen is None or seen.phase is Phase.ENDING:
                 continue
             try:
                 self._observed[camera] = after_answer(seen, ray.get(reference), now)
             except RayActorError as error:
                 self._bury(camera, after_death(seen, now), str(error).splitlines()[0])
+
+    def _hear_endings(self) -> None:
+        """Cameras that stopped are ended for good and forgotten; their names are free again."""
+        ready, _ = ray.wait(list(self._ending), num_returns=len(self._ending), timeout=0) if self._ending else ([], [])
+        for reference in ready:
+            self._forget(self._ending.pop(reference))
+
+    def _forget(self, camera: str) -> None:
+        self._observed.pop(camera, None)
+        self._ending = {ref: name for ref, name in self._ending.items() if name != camera}
+        if (actor := self._cameras.pop(camera, None)) is not None:
+            with contextlib.suppress(Exception):
+                ray.kill(actor)
+        with contextlib.suppress(Exception):
+            self._board.drop_status(camera)
 
     def _bury(self, camera: str, record: Observed, why: str) -> None:
         self._cameras.pop(camera, None)
@@ -215,7 +232,10 @@ class Supervisor:
         match step.action:
             case Action.START:
                 deaths = self._observed[camera].deaths if camera in self._observed else 0
-                self._cameras[camera] = self._start_camera(self._configs[camera])
+                try:
+                    self._cameras[camera] = self._start_camera(self._configs[camera])
+                except ValueError:  # Ray still holds the name of one that was just killed; the next tick tries again
+                    return
                 self._observed[camera] = Observed(Phase.STARTING, now, deaths=deaths)
             case Action.CONFIGURE:
                 self._asked[self._cameras[camera].configure.remote(self._configs[camera])] = camera
@@ -224,13 +244,14 @@ class Supervisor:
                     ray.kill(self._cameras[camera])
                 self._bury(camera, after_death(self._observed[camera], now), step.why)
             case Action.STOP:
-                self._observed.pop(camera)
-                actor = self._cameras.pop(camera, None)
                 self._asked = {ref: name for ref, name in self._asked.items() if name != camera}
-                if actor is not None:
-                    end_camera(actor)
-                with contextlib.suppress(Exception):
-                    self._board.drop_status(camera)
+                if (actor := self._cameras.get(camera)) is None:
+                    self._forget(camera)
+                else:
+                    self._observed[camera] = Observed(Phase.ENDING, now)
+                    self._ending[actor.stop.remote()] = camera
+            case Action.END:
+                self._forget(camera)
 
     def _start_camera(self, camera: Camera) -> Any:
         resources = {f"site_{camera.site}": 0.001} if camera.site else {}
@@ -238,7 +259,6 @@ class Supervisor:
             name=f"camera:{camera.id}",
             namespace=NAMESPACE,
             lifetime="detached",
-            get_if_exists=True,
             num_cpus=CAMERA_CPUS,
             resources=resources,
             scheduling_strategy="SPREAD",
@@ -259,18 +279,6 @@ class Supervisor:
             with contextlib.suppress(Exception):
                 ray.kill(actor)
         self._cameras, self._pool = {}, {}
-
-
-def end_camera(actor: Any) -> None:
-    """Stop a camera and end its process, without waiting for it."""
-
-    def end() -> None:
-        with contextlib.suppress(Exception):
-            ray.get(actor.stop.remote(), timeout=8)
-        with contextlib.suppress(Exception):
-            ray.kill(actor)
-
-    threading.Thread(target=end, daemon=True).start()
 
 
 @ray.remote

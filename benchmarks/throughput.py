@@ -3,24 +3,32 @@
 The bare loop is what a script would do: cv2.VideoCapture, a resized and padded picture, the same ONNX model, one
 process a processor, each with one model thread. The cameras run in demand pacing: no frame is dropped, so both sides do
 the same work, and ours tracks and applies rules on top. The two alternate; the ratio is taken pair by pair.
+
+Beside frames a second stands the processor time that each frame cost, all processes of a side together (Ray's own and
+the store's included): it tells the same where another program takes a share of the machine.
 """
 
+import contextlib
 import multiprocessing
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import ray
 
 from actors.camera import CameraActor
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceActor
 from actors.link import Peer
+from actors.local_ray import start_local
 from actors.models import find_clip, find_model, load_detector
 from hoaban.fleet import Camera
 from hoaban.frames import Letterbox
@@ -31,6 +39,25 @@ SECONDS = 15.0
 PAIRS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One side's result."""
+
+    frames_per_s: float
+    cpu_ms_per_frame: float
+
+
+def cpu_seconds() -> float:
+    """Processor time so far of this process and all that came from it and still run."""
+    me = psutil.Process()
+    total = 0.0
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
 def _bare(clips: list[str], seconds: float, start: Any, frames: Any) -> None:
     cv2.setNumThreads(1)
     detector = load_detector(find_model("yolox-nano"), threads=1, device="cpu")
@@ -38,7 +65,7 @@ def _bare(clips: list[str], seconds: float, start: Any, frames: Any) -> None:
     captures = [cv2.VideoCapture(clip) for clip in clips]
     batch = np.full((1, detector.input_height, detector.input_width, 3), 114, np.uint8)
     start.wait()
-    ends, count = time.perf_counter() + seconds, 0
+    ends, count, cpu_s = time.perf_counter() + seconds, 0, time.process_time()
     while time.perf_counter() < ends:
         for index, capture in enumerate(captures):
             ok, picture = capture.read()
@@ -51,11 +78,11 @@ def _bare(clips: list[str], seconds: float, start: Any, frames: Any) -> None:
             batch[0, : fitted.shape[0], : fitted.shape[1]] = fitted
             detector.infer(batch)
             count += 1
-    frames.put(count)
+    frames.put((count, time.process_time() - cpu_s))
 
 
-def bare_loop(clips: list[str], processors: int) -> float:
-    """Frames a second of the bare loop."""
+def bare_loop(clips: list[str], processors: int) -> Rate:
+    """The bare loop's rate."""
     context = multiprocessing.get_context("spawn")
     start, frames = context.Barrier(processors), context.Queue()
     workers = [
@@ -63,69 +90,92 @@ def bare_loop(clips: list[str], processors: int) -> float:
     ]
     for worker in workers:
         worker.start()
-    total = sum(frames.get() for _ in workers)
+    counts, cpu_s = zip(*(frames.get() for _ in workers), strict=True)
     for worker in workers:
         worker.join()
-    return total / SECONDS
+    return Rate(sum(counts) / SECONDS, sum(cpu_s) / sum(counts) * 1e3)
 
 
-def actors(clips: list[str], processors: int, folder: Path, redis_url: str) -> float:
-    """Frames a second of the same through camera actors and one inference actor."""
+def bench_camera(index: int, clip: str, **fields: Any) -> Camera:
+    """A counting camera over a clip, as every benchmark uses it."""
+    base = {"id": f"bench-{index}", "name": "bench", "role": "traffic_counting", "district": "d", "owner": "o"}
+    rules = {
+        "lines": [{"id": "in", "from": [0, 0.6], "to": [1, 0.6]}],
+        "rules": [{"type": "line_count", "line": "in"}],
+    }
+    return Camera.model_validate(base | rules | {"source": clip, "model": "yolox-nano", "analysis_fps": 10} | fields)
+
+
+@contextlib.contextmanager
+def running(cameras: list[Camera], threads: int, folder: Path, redis_url: str, pacing: str) -> Iterator[list[Any]]:
+    """Camera actors over one inference actor, all analysing; ended at the end."""
     session, node = os.urandom(4).hex(), ray.get_runtime_context().get_node_id()
-    model = InferenceActor.options(num_cpus=0).remote("bench", session, ["yolox-nano"], processors, "cpu")
+    model = InferenceActor.options(num_cpus=0).remote("bench", session, ["yolox-nano"], threads, "cpu")
     ray.get(model.where.remote())
     peers = [Peer("bench", node, session)]
-    cameras = []
-    for index, clip in enumerate(clips):
-        camera = Camera.model_validate(
-            {
-                "id": f"bench-{index}",
-                "name": "bench",
-                "role": "traffic_counting",
-                "district": "d",
-                "owner": "o",
-                "source": clip,
-                "model": "yolox-nano",
-                "analysis_fps": 10,
-                "lines": [{"id": "in", "from": [0, 0.6], "to": [1, 0.6]}],
-                "rules": [{"type": "line_count", "line": "in"}],
-            }
-        )
-        cameras.append(CameraActor.options(num_cpus=0).remote(camera, peers, redis_url, str(folder), "demand"))
-    while any(s["frames_analysed"] < 5 for s in ray.get([c.status.remote() for c in cameras])):
-        time.sleep(0.2)
-    before, began = _analysed(cameras), time.perf_counter()
-    time.sleep(SECONDS)
-    after, took = _analysed(cameras), time.perf_counter() - began
-    ray.get([camera.stop.remote() for camera in cameras])
-    for actor in [*cameras, model]:
-        ray.kill(actor)
-    time.sleep(2)
-    return (after - before) / took
+    actors = [
+        CameraActor.options(num_cpus=0).remote(camera, peers, redis_url, str(folder), pacing) for camera in cameras
+    ]
+    try:
+        while any(status["frames_analysed"] < 5 for status in statuses(actors)):
+            time.sleep(0.2)
+        yield actors
+    finally:
+        ray.get([actor.stop.remote() for actor in actors])
+        for actor in [*actors, model]:
+            ray.kill(actor)
+        time.sleep(2)
 
 
-def _analysed(cameras: list[Any]) -> int:
-    return sum(status["frames_analysed"] for status in ray.get([camera.status.remote() for camera in cameras]))
+def statuses(actors: list[Any]) -> list[dict[str, Any]]:
+    """Each camera's status."""
+    return ray.get([actor.status.remote() for actor in actors])
 
 
-def measure() -> dict[str, Any]:
-    """The ratio and what it was made of."""
-    processors = os.cpu_count() or 1
-    clips = [str(find_clip(CLIPS[i % len(CLIPS)])) for i in range(CAMERAS)]
-    pairs = []
-    with tempfile.TemporaryDirectory() as folder:
-        server = EmbeddedRedis(Path(folder) / "valkey")
+def through_actors(clips: list[str], processors: int, folder: Path, redis_url: str) -> Rate:
+    """The rate of the same through camera actors and one inference actor."""
+    cameras = [bench_camera(index, clip) for index, clip in enumerate(clips)]
+    with running(cameras, processors, folder, redis_url, "demand") as actors:
+        before, cpu_s, began = _analysed(actors), cpu_seconds(), time.perf_counter()
+        time.sleep(SECONDS)
+        frames, cpu_s, took_s = _analysed(actors) - before, cpu_seconds() - cpu_s, time.perf_counter() - began
+    return Rate(frames / took_s, cpu_s / frames * 1e3)
+
+
+def _analysed(actors: list[Any]) -> int:
+    return sum(status["frames_analysed"] for status in statuses(actors))
+
+
+@contextlib.contextmanager
+def local_system() -> Iterator[tuple[Path, str]]:
+    """Ray and a Redis-protocol server on this machine: (a folder, the server's address)."""
+    with tempfile.TemporaryDirectory() as name:
+        server = EmbeddedRedis(Path(name) / "valkey")
         redis_url = server.start()
-        ray.init(num_cpus=processors, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+        start_local(os.cpu_count() or 1)
         try:
-            for _ in range(PAIRS):
-                pairs.append((bare_loop(clips, processors), actors(clips, processors, Path(folder), redis_url)))
+            yield Path(name), redis_url
         finally:
             ray.shutdown()
             server.stop()
+
+
+def measure(cameras: int = CAMERAS, pairs: int = PAIRS) -> dict[str, Any]:
+    """The ratios and what they were made of."""
+    processors = os.cpu_count() or 1
+    clips = [str(find_clip(CLIPS[i % len(CLIPS)])) for i in range(cameras)]
+    with local_system() as (folder, redis_url):
+        found = [
+            (bare_loop(clips, processors), through_actors(clips, processors, folder, redis_url)) for _ in range(pairs)
+        ]
     return {
-        "cameras": CAMERAS,
-        "bare_frames_per_s": [round(bare, 1) for bare, _ in pairs],
-        "actors_frames_per_s": [round(ours, 1) for _, ours in pairs],
-        "ratio_median": round(statistics.median(ours / bare for bare, ours in pairs), 3),
+        "cameras": cameras,
+        "bare_frames_per_s": [round(bare.frames_per_s, 1) for bare, _ in found],
+        "actors_frames_per_s": [round(ours.frames_per_s, 1) for _, ours in found],
+        "ratio_median": round(statistics.median(ours.frames_per_s / bare.frames_per_s for bare, ours in found), 3),
+        "bare_cpu_ms_per_frame": [round(bare.cpu_ms_per_frame, 2) for bare, _ in found],
+        "actors_cpu_ms_per_frame": [round(ours.cpu_ms_per_frame, 2) for _, ours in found],
+        "cpu_ratio_median": round(
+            statistics.median(bare.cpu_ms_per_frame / ours.cpu_ms_per_frame for bare, ours in found), 3
+        ),
     }

@@ -26,6 +26,7 @@ def up(
     api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="end a system that already runs in the cluster")] = False,
     for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="stop by itself")] = None,
 ) -> None:
     """Run a fleet: cameras, models, store, API and dashboard. Ctrl-C stops all of it."""
@@ -45,7 +46,7 @@ def up(
     system = _System(data, stop)
     code = 0
     try:
-        system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port)
+        system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
         system.wait(for_s)
     except _StoppedError:
         pass
@@ -77,7 +78,9 @@ class _System:
         self._began_s = time.monotonic()
         self._board: Any = None
 
-    def start(self, fleet: list[Path], ray_address: str | None, api_port: int, dashboard_port: int | None) -> None:
+    def start(
+        self, fleet: list[Path], ray_address: str | None, api_port: int, dashboard_port: int | None, replace: bool
+    ) -> None:
         if not fleet:
             self._step("demo clips and RTSP server")
             from cli.demo.prepare import prepare
@@ -89,6 +92,7 @@ class _System:
         redis_url, store_url = self._stores()
         token = self._token(store_url)
         self._ray(ray_address)
+        self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._api(redis_url, store_url, api_port, dashboard_port)
         if dashboard_port is not None:
@@ -164,18 +168,47 @@ class _System:
 
     def _ray(self, address: str | None) -> None:
         self._step("Ray")
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")
         import ray
 
-        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 256 * 2**20}
-        ray.init(
-            address=address or "local",
-            namespace=NAMESPACE,
-            logging_level="ERROR",
-            log_to_driver=bool(os.environ.get("HOABAN_ACTOR_LOGS")),
-            **({} if address else local),
-        )
+        from actors.local_ray import start_local
+
+        with_logs = bool(os.environ.get("HOABAN_ACTOR_LOGS"))
+        if address is None:
+            start_local(log_to_driver=with_logs)
+        else:
+            ray.init(address=address, namespace=NAMESPACE, logging_level="ERROR", log_to_driver=with_logs)
         self._undo.append(("Ray", ray.shutdown))
+
+    def _make_room(self, replace: bool) -> None:
+        """A cluster holds one system: another one's actors have other stores, and would be taken for ours by name.
+
+        Raises RuntimeError when one is there and may not be ended, or when Serve runs something else: the two would
+        share one address.
+        """
+        import ray
+        from ray import serve
+
+        from serve.deployment import APP_NAME
+
+        everyone = ray.util.list_named_actors(all_namespaces=True)
+        ours = {entry["name"] for entry in everyone if entry["namespace"] == NAMESPACE}
+        served = serve.status().applications if any(e["namespace"] == "serve" for e in everyone) else {}
+        if others := sorted(set(served) - {APP_NAME}):
+            raise RuntimeError(
+                f"Ray Serve in this cluster runs {', '.join(others)} already; give Hoa Ban its own cluster"
+            )
+        if not ours and not served:
+            return
+        if not replace:
+            raise RuntimeError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
+        self._step("ending the system that ran here")
+        for name, method in (("supervisor", "shutdown"), ("writer", "stop")):
+            if name in ours:
+                _end(ray.get_actor(name, NAMESPACE), method)
+        for name in ours - {"supervisor", "writer"}:  # left by a supervisor that is dead
+            with contextlib.suppress(ValueError):
+                ray.kill(ray.get_actor(name, NAMESPACE))
+        serve.shutdown()
 
     def _actors(self, fleet: list[Path], redis_url: str, store_url: str) -> None:
         self._step("supervisor, inference, cameras")
@@ -190,7 +223,6 @@ class _System:
             "lifetime": "detached",
             "max_restarts": -1,
             "num_cpus": 0,
-            "get_if_exists": True,
         }
         writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
         self._undo.append(("writer", lambda: _end(writer, "stop")))

@@ -10,6 +10,7 @@ from enum import StrEnum
 HUNG_AFTER_S = 30.0
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 60.0
+END_LIMIT_S = 8.0
 STEADY_AFTER_S = 60.0
 """a camera that ran so long starts its back-off anew when it dies"""
 
@@ -18,6 +19,8 @@ class Phase(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     DEAD = "dead"
+    ENDING = "ending"
+    """it left the fleet and is saving its counters; its name is free only when it is gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Action(StrEnum):
     START = "start"
     CONFIGURE = "configure"
     STOP = "stop"
+    END = "end"
+    """it does not stop by itself: end it, and forget it"""
     KILL = "kill"
     """it does not answer: end it, it is started again like one that died"""
 
@@ -62,10 +67,21 @@ def plan_steps(
     desired: camera id -> digest of its configuration. observed: camera id -> its actor. A camera whose
     configuration did not change gets no step.
     """
-    steps = [Step(Action.STOP, camera, "no longer in the fleet") for camera in observed if camera not in desired]
+    steps = [
+        Step(Action.STOP, camera, "no longer in the fleet")
+        for camera, seen in observed.items()
+        if camera not in desired and seen.phase is not Phase.ENDING
+    ]
+    steps += [
+        Step(Action.END, camera, f"did not stop within {END_LIMIT_S:.0f} s")
+        for camera, seen in observed.items()
+        if seen.phase is Phase.ENDING and now_s - seen.since_s > END_LIMIT_S
+    ]
     starting = sum(1 for seen in observed.values() if seen.phase is Phase.STARTING)
     for camera, digest in desired.items():
         seen = observed.get(camera)
+        if seen is not None and seen.phase is Phase.ENDING:
+            continue  # wanted again before it was gone: it starts when it is
         if seen is None or (seen.phase is Phase.DEAD and now_s - seen.since_s >= backoff_s(seen.deaths)):
             if starting < most_starting:
                 starting += 1
@@ -74,7 +90,7 @@ def plan_steps(
             steps.append(Step(Action.KILL, camera, f"no answer for {HUNG_AFTER_S:.0f} s"))
         elif seen.phase is Phase.RUNNING and seen.digest is not None and seen.digest != digest:
             steps.append(Step(Action.CONFIGURE, camera, "configuration changed"))
-    order = [Action.STOP, Action.KILL, Action.CONFIGURE, Action.START]
+    order = [Action.STOP, Action.END, Action.KILL, Action.CONFIGURE, Action.START]
     return sorted(steps, key=lambda step: order.index(step.action))
 
 

@@ -18,14 +18,15 @@ def prepare(data: Path) -> tuple[Path, RtspServer]:
 
     Sets HOABAN_DEMO_CLIPS, HOABAN_DEMO_RTSP and HOABAN_DEMO_MODEL, which the file names. Raises ModelError.
     """
+    clips, model = find_clip("plaza.mp4").parent, best_detector().card.name
     videos = data / "rtsp"
     for name, clip in RTSP_CLIPS.items():
         loop_clip(find_clip(clip), videos / name, RTSP_LOOP_S)
     server = RtspServer(videos)
-    server.start()
-    os.environ["HOABAN_DEMO_CLIPS"] = str(find_clip("plaza.mp4").parent)
+    server.start()  # last: nothing after it can fail and leave it running
+    os.environ["HOABAN_DEMO_CLIPS"] = str(clips)
     os.environ["HOABAN_DEMO_RTSP"] = server.url("").rstrip("/")
-    os.environ["HOABAN_DEMO_MODEL"] = best_detector().card.name
+    os.environ["HOABAN_DEMO_MODEL"] = model
     fleet = data / "fleet.yaml"
     if not fleet.exists():
         shutil.copyfile(FLEET, fleet)

@@ -206,6 +206,11 @@ def test_an_edit_touches_only_what_it_names_and_a_bad_one_nothing(system: System
     before = {c: system.statuses()[c]["pid"] for c in ("square", "road")}
     system.fleet.write_text(system.text + system.another)
     until(lambda: system.statuses().get("late", {}).get("state") == "live")
+    pid = system.statuses()["late"]["pid"]
+    system.fleet.write_text(system.text)
+    until(lambda: "late" not in [camera["id"] for camera in system.get("/cameras").json()], 10)
+    system.fleet.write_text(system.text + system.another)  # put back while it may still be ending
+    until(lambda: (s := system.statuses().get("late") or {}).get("state") == "live" and s["pid"] != pid)
     system.fleet.write_text(system.text.replace("analysis_fps: 4", "analysis_fps: fast"))
     errors = until(lambda: system.get("/fleet").json()["errors"])
     assert any("analysis_fps" in error for error in errors)

@@ -128,6 +128,13 @@ def test_reconcile_backs_off_from_a_camera_that_keeps_dying_and_starts_few_at_on
     assert len(plan_steps({str(i): "d" for i in range(100)}, {}, 0.0, most_starting=8)) == 8
 
 
+def test_a_camera_that_was_removed_starts_again_only_when_it_is_gone() -> None:
+    ending = {"a": Observed(Phase.ENDING, 10.0)}
+    assert plan_steps({}, ending, 11.0) == plan_steps({"a": "d"}, ending, 11.0) == []
+    assert [step.action for step in plan_steps({"a": "d"}, ending, 18.5)] == [Action.END]
+    assert [step.action for step in plan_steps({"a": "d"}, {}, 18.6)] == [Action.START]
+
+
 def test_placement_prefers_gpus_and_spreads_cameras() -> None:
     assert [p.gpus for p in inference_places([Node("a" * 20, 8, 2), Node("b" * 20, 8, 0)])] == [1, 1]
     assert [p.threads for p in inference_places([Node("a" * 20, 8, 0), Node("b" * 20, 0, 0)])] == [8]
