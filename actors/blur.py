@@ -5,7 +5,6 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from actors.faces import FaceDetector
 from actors.models import ModelError, find_model
 from hoaban.detections import Floats
 from hoaban.privacy import head_boxes
@@ -27,6 +26,9 @@ class FaceBlur:
     """
 
     def __init__(self) -> None:
+        # Imported here: a camera that nobody looks at need not hold ONNX Runtime.
+        from actors.faces import FaceDetector
+
         self._faces: FaceDetector | None = None
         try:
             self._faces = FaceDetector(find_model("yunet"))

@@ -237,6 +237,10 @@ class CameraRuntime:
         """
         return b"" if self._ring is None else self._ring.clip(from_s, to_s)
 
+    def latencies(self) -> list[float]:
+        """Seconds from capture to events published, of the last analysed frames."""
+        return list(self._latencies)
+
     def status(self) -> CameraStatus:
         """The camera's state now."""
         source, now = self._source.status(), time.time()
@@ -351,6 +355,9 @@ class CameraActor:
 
     def status(self) -> dict[str, Any]:
         return self._runtime.status().as_dict()
+
+    def latencies(self) -> list[float]:
+        return self._runtime.latencies()
 
     def tile(self, max_width: int | None = None) -> dict[str, Any] | None:
         """The newest picture: {jpeg, seq, captured_s, blur}, faces blurred; None before the first frame."""

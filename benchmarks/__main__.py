@@ -1,26 +1,52 @@
-"""`make bench`: run the measurements, print a table, write benchmarks/results.json."""
+"""`make bench`: run the measurements, print them, write benchmarks/results.json and docs/benchmarks.md."""
 
+import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from actors.models import find_clip
-from benchmarks import throughput, tracking
+from benchmarks import footprint, latency, page, throughput, tracking, transport
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def _latency() -> dict[str, Any]:
+    """At the capacity that the throughput run found, the one before or in this run."""
+    return latency.measure(max(json.loads(RESULTS.read_text())["throughput"]["actors_frames_per_s"]))
+
+
+def _tracking() -> dict[str, Any]:
+    return tracking.measure(Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth")))
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "throughput": throughput.measure,
+    "latency": _latency,
+    "footprint": footprint.measure,
+    "transport": transport.measure,
+    "tracking": _tracking,
+}
 
 
 def main() -> None:
-    """Run all."""
+    """Run the parts named on the command line, by default all; what is not run keeps its last result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    wanted = parser.parse_args().parts or list(PARTS)
+    if unknown := set(wanted) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     machine = {"processors": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
-    results = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "throughput": throughput.measure()}
-    for name, value in results["throughput"].items():
-        print(f"{name:40} {value}")
-    truth = Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth"))
-    results["tracking"] = tracking.measure(truth)
-    for name, value in results["tracking"].items():
-        print(f"{name:40} {value}")
-    Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2) + "\n")
+    for name in wanted:
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        found = PARTS[name]() | {"date": datetime.now(UTC).date().isoformat(), "machine": machine}
+        print(name, json.dumps(found, indent=2, ensure_ascii=False), flush=True)
+        RESULTS.write_text(json.dumps(results | {name: found}, indent=2, ensure_ascii=False) + "\n")
+    page.write(json.loads(RESULTS.read_text()))
 
 
 if __name__ == "__main__":

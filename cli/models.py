@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from actors.models.files import list_models, pull
+from actors.models.files import list_models
+from actors.models.pull import pull
 from cli.common import print_json, refuse
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED

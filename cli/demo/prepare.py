@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from actors.models import find_clip
-from actors.models.files import best_detector
+from actors.models.pull import best_detector
 from actors.rtsp_server import RtspServer, loop_clip
 
 RTSP_LOOP_S = 900.0
