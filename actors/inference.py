@@ -32,6 +32,7 @@ from hoaban.scheduling import FrameScheduler
 log = structlog.get_logger(__name__)
 
 GPU_BATCH = 16
+NO_ROWS = np.zeros((0, 6), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,20 +287,27 @@ class InferenceService:
         if not takers:
             return
         started = time.perf_counter()
-        failed = False
-        try:
-            answers = loaded.detector.infer(inputs[: len(takers)])
-        except Exception:  # a model may raise anything; its cameras hear 'failed' and go on
-            log.exception("model failed", model=loaded.detector.ref.name)
-            answers, failed = [np.zeros((0, 6), np.float32)] * len(takers), True
+        answers = _infer(loaded.detector, inputs[: len(takers)])
         done_s = time.time()
         for (_, client, seq), rows in zip(takers, answers, strict=True):
-            client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, rows, failed))
+            found = NO_ROWS if rows is None else rows
+            client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, found, rows is None))
         with self._ready:
             self._busy_s.append(time.perf_counter() - started)
-            self._failures += failed
+            self._failures += sum(rows is None for rows in answers)
             for camera, _, _ in takers:
                 self._served[camera] = self._served.get(camera, 0) + 1
+
+
+def _infer(detector: Detector, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32] | None]:
+    """Rows of each picture; None where the model failed. One picture that it fails on costs no other its rows."""
+    try:
+        return list(detector.infer(inputs))
+    except Exception:  # a model may raise anything; its cameras hear 'failed' and go on
+        if len(inputs) > 1:
+            return [_infer(detector, inputs[i : i + 1])[0] for i in range(len(inputs))]
+        log.exception("model failed", model=detector.ref.name)
+        return [None]
 
 
 @ray.remote

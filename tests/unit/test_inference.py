@@ -1,0 +1,105 @@
+"""The inference service without Ray: batches across cameras, each answer to its own camera, faults kept apart."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from actors.inference import InferenceService
+from actors.models.files import list_models
+from hoaban.models.backend import ModelError
+
+torch = pytest.importorskip("torch")
+SIZE = 64
+
+
+class Told(torch.nn.Module):
+    """Rows that tell how many pictures came together and how bright each was; a black one is a fault."""
+
+    def forward(self, x):
+        work = torch.ones(600, 600)
+        for _ in range(20):  # long enough for the other cameras' frames to gather
+            work = torch.mm(work, torch.ones(600, 600)) / 600
+        if float(x.mean(dim=(1, 2, 3)).min()) < 1:
+            raise RuntimeError("a black picture")
+        count = torch.full((x.shape[0],), float(x.shape[0]))
+        bright = x.mean(dim=(1, 2, 3))
+        one = torch.ones(x.shape[0])
+        return torch.stack([count, bright, count + 20, bright + 20, one, 0 * one], dim=1)[:, None]
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    folder = tmp_path / "models" / "told"
+    folder.mkdir(parents=True)
+    torch.jit.script(Told()).save(str(folder / "m.pt"))
+    card = {
+        "name": "told",
+        "version": "1",
+        "task": "detect",
+        "backend": "torch",
+        "file": "m.pt",
+        "sha256": hashlib.sha256((folder / "m.pt").read_bytes()).hexdigest(),
+        "labels": ["thing"],
+        "input": {"width": SIZE, "height": SIZE},
+        "licence": "test",
+        "origin": "test",
+    }
+    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path / "models"))
+    assert any(package.card.name == "told" for package in list_models())
+    return "told"
+
+
+def picture(brightness: int) -> np.ndarray:
+    return np.full((SIZE, SIZE, 3), brightness, np.uint8)
+
+
+def test_frames_of_many_cameras_share_a_batch_and_each_gets_its_own_answer(told: str) -> None:
+    service = InferenceService("batches", os.urandom(4).hex(), [told], threads=1, device="auto")
+    brightness = {f"cam-{i}": 20 + 10 * i for i in range(9)}
+    waiting = {
+        camera: service.submit({"camera": camera, "model": told, "rate": 5}, 7, picture(value))
+        for camera, value in brightness.items()
+    }
+    together = []
+    for camera, answer in waiting.items():
+        result = answer.result(timeout=60)
+        assert (result.seq, result.failed) == (7, False)
+        assert round(float(result.rows[0, 1])) == brightness[camera]
+        together.append(round(float(result.rows[0, 0])))
+    assert max(together) > 1
+    assert sum(service.stats()["served"].values()) == 9
+
+
+def test_a_picture_that_the_model_fails_on_costs_no_other_camera_its_answer(told: str) -> None:
+    service = InferenceService("black", os.urandom(4).hex(), [told], threads=1, device="auto")
+    values = {f"cam-{i}": 0 if i == 4 else 100 for i in range(9)}
+    answers = {c: service.submit({"camera": c, "model": told, "rate": 5}, 1, picture(v)) for c, v in values.items()}
+    failed = {camera: answer.result(timeout=60).failed for camera, answer in answers.items()}
+    assert [camera for camera, bad in failed.items() if bad] == ["cam-4"]
+
+
+def test_on_a_processor_a_batch_is_one_frame_and_the_newest_replaces_the_one_that_waits(told: str) -> None:
+    service = InferenceService("single", os.urandom(4).hex(), [told], threads=1, device="cpu")
+    hello = {"camera": "a", "model": told, "rate": 5}
+    service.submit({"camera": "b", "model": told, "rate": 5}, 1, picture(50))
+    answers = [service.submit(hello, seq, picture(30 + seq)) for seq in range(6)]
+    last = answers[-1].result(timeout=60)
+    assert (last.seq, round(float(last.rows[0, 0])), round(float(last.rows[0, 1]))) == (5, 1, 35)
+    assert sum(answer.cancelled() for answer in answers) >= 3
+
+
+def test_a_model_that_fails_on_a_frame_says_so_and_serves_the_next(told: str) -> None:
+    service = InferenceService("fails", os.urandom(4).hex(), [told], threads=1, device="cpu")
+    hello = {"camera": "a", "model": told, "rate": 5}
+    assert service.submit(hello, 1, picture(0)).result(timeout=60).failed
+    assert not service.submit(hello, 2, picture(90)).result(timeout=60).failed
+    assert service.stats()["failures"] == 1
+    with pytest.raises(ValueError, match="model input"):
+        service.submit(hello, 3, np.zeros((3, 3, 3), np.uint8)).result(timeout=60)
+    with pytest.raises(ModelError, match="not known"):
+        service.load("nothing")
