@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+
+
+def absent(what: str) -> NoReturn:
+    """Skip the test for want of data; fail it where the data must be (HOABAN_REQUIRE_DATA)."""
+    (pytest.fail if os.environ.get("HOABAN_REQUIRE_DATA") else pytest.skip)(what)
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def clip() -> Callable[[str], Path]:
         try:
             return find_clip(name)
         except ModelError as missing:
-            pytest.skip(str(missing))
+            absent(str(missing))
 
     return find
 
@@ -47,7 +52,7 @@ def yolox() -> str:
     try:
         find_model("yolox-nano")
     except ModelError as missing:
-        pytest.skip(str(missing))
+        absent(str(missing))
     return "yolox-nano"
 
 
