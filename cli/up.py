@@ -94,7 +94,7 @@ class _System:
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
-        self._api(redis_url, store_url, api_port, dashboard_port)
+        self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
         if dashboard_port is not None:
             self._dashboard(api_port, dashboard_port, token)
         from actors.board import Board
@@ -230,14 +230,15 @@ class _System:
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
         ray.get([writer.ready.remote(), supervisor.ready.remote()], timeout=60)
 
-    def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None) -> None:
+    def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
         self._step("API")
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
 
         origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
         settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins)
-        self._undo.append(("API", shutdown))
+        if not alone:  # a Ray of our own takes Serve with it when it ends
+            self._undo.append(("API", shutdown))
         deploy(settings, port=port)
 
     def _dashboard(self, api_port: int, port: int, token: str) -> None:

@@ -1,5 +1,7 @@
 """The API under Ray Serve."""
 
+import logging
+
 from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -18,6 +20,7 @@ def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> 
     def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
         return build_app(settings)
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # this process tells its own progress
     serve.start(http_options={"host": host, "port": port})
 
     api = serve.deployment(
