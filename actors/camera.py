@@ -5,6 +5,7 @@ around the pure `CameraPipeline`. `CameraActor` gives it a name and a process of
 brings its decoder down takes nothing else with it.
 """
 
+import itertools
 import os
 import threading
 import time
@@ -42,6 +43,8 @@ log = structlog.get_logger(__name__)
 REPORT_EVERY_S = 1.0
 STATUS_LIVES_S = 10.0
 MOST_PENDING = 8
+STAGES = ("offered", "taken", "answered", "published")
+"""the moments of a frame's way after its capture: model input ready, taken by a model, answered, events published"""
 MOTION_WIDTH, MOTION_HEIGHT = 96, 54
 PRE_ROLL_BYTES = 16 * 2**20
 NO_MODEL = ModelRef("none", "0", "")
@@ -82,6 +85,7 @@ class Analysed:
 class _Pending:
     picture: Picture
     letterbox: Letterbox
+    offered_s: float
 
 
 class CameraRuntime:
@@ -109,6 +113,7 @@ class CameraRuntime:
         self._model: LinkedModel | None = None
         self._analysed_count = self._replaced = self._gated = self._events = 0
         self._latencies: deque[float] = deque(maxlen=256)
+        self._stages: deque[tuple[float, ...]] = deque(maxlen=256)
         self._rate_mark = (time.monotonic(), 0)
         self._analysed_fps = 0.0
         self._reported_state: SourceState | None = None
@@ -185,7 +190,7 @@ class CameraRuntime:
     def _fill(self, picture: Picture, into: NDArray[np.uint8], model: LinkedModel) -> None:
         _, letterbox = picture.model_input(model.shape.width, model.shape.height, into)
         with self._lock:
-            self._pending[picture.meta.seq] = _Pending(picture, letterbox)
+            self._pending[picture.meta.seq] = _Pending(picture, letterbox, time.time())
             while len(self._pending) > MOST_PENDING:
                 self._pending.popitem(last=False)
                 self._replaced += 1
@@ -215,7 +220,10 @@ class CameraRuntime:
             self._analysed_count += 1
         if step.events:
             self._publish(step.events)
-        self._latencies.append(time.time() - meta.captured_s)
+        now_s = time.time()
+        marks = (meta.captured_s, pending.offered_s, result.taken_s, result.done_s, now_s)
+        self._stages.append(tuple(after - before for before, after in itertools.pairwise(marks)))
+        self._latencies.append(now_s - meta.captured_s)
 
     def _publish(self, events: list[Event]) -> None:
         self._publisher.publish(events)
@@ -237,9 +245,9 @@ class CameraRuntime:
         """
         return b"" if self._ring is None else self._ring.clip(from_s, to_s)
 
-    def latencies(self) -> list[float]:
-        """Seconds from capture to events published, of the last analysed frames."""
-        return list(self._latencies)
+    def latencies(self) -> list[tuple[float, ...]]:
+        """Seconds that the last analysed frames spent in each of STAGES."""
+        return list(self._stages)
 
     def status(self) -> CameraStatus:
         """The camera's state now."""
@@ -356,7 +364,7 @@ class CameraActor:
     def status(self) -> dict[str, Any]:
         return self._runtime.status().as_dict()
 
-    def latencies(self) -> list[float]:
+    def latencies(self) -> list[tuple[float, ...]]:
         return self._runtime.latencies()
 
     def tile(self, max_width: int | None = None) -> dict[str, Any] | None:
