@@ -1,0 +1,1 @@
+"""Simulated scenes with exact truth: a source like others (DESIGN 10)."""
