@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from hoaban.shapes import Strict
 
@@ -54,6 +54,12 @@ class JunctionParameters(SimParameters):
     green: float = Field(12.0, ge=4, le=120, description="seconds")
     yellow: float = Field(3.0, ge=1, le=10, description="seconds")
     red: float = Field(18.0, ge=12, le=120, description="seconds; the crossing road is green within it")
+
+    @model_validator(mode="after")
+    def _room_for_the_crossing_road(self) -> "JunctionParameters":
+        if self.red < self.yellow + 8:
+            raise ValueError(f"red ({self.red:g}) must be at least 8 s longer than yellow ({self.yellow:g})")
+        return self
 
 
 SCENES: dict[str, type[SimParameters]] = {
@@ -116,7 +122,9 @@ def parse_address(text: str) -> SimAddress:
 
 
 def _explain(problem: Any) -> str:
-    name = str(problem["loc"][0])
     message = str(problem.get("ctx", {}).get("error") or problem["msg"])
+    if not problem["loc"]:
+        return message
+    name = str(problem["loc"][0])
     shown = problem["input"] if isinstance(problem["input"], str) else "x".join(str(v) for v in problem["input"])
     return f"{name}={shown}: {message[:1].lower()}{message[1:]}"

@@ -33,7 +33,9 @@ CHROMA = 78.0
 BRIGHT = 150.0
 
 
-def bgr(direction: float, brightness: float = 1.0, chroma: float = CHROMA, luma: float = BRIGHT) -> tuple[int, int, int]:
+def bgr(
+    direction: float, brightness: float = 1.0, chroma: float = CHROMA, luma: float = BRIGHT
+) -> tuple[int, int, int]:
     """The colour of a direction. brightness: 0..1, scales it as less light would. ITU-R BT.601 matrix."""
     u, v = chroma * np.cos(np.radians(direction)), chroma * np.sin(np.radians(direction))
     red, green, blue = luma + 1.402 * v, luma - 0.344136 * u - 0.714136 * v, luma + 1.772 * u

@@ -17,6 +17,11 @@ SHIFT = 3
 """fraction bits of the coordinates handed to OpenCV: eighths of a pixel"""
 NIGHT = 0.42
 OUTLINE = (26, 26, 26)
+_LIT = {
+    Colour.RED: bgr(DIRECTIONS["red lamp"], chroma=125, luma=104),
+    Colour.YELLOW: bgr(DIRECTIONS["yellow lamp"], chroma=110, luma=192),
+    Colour.GREEN: bgr(DIRECTIONS["green lamp"], chroma=110, luma=150),
+}
 _LAMPS = (Colour.RED, Colour.YELLOW, Colour.GREEN)  # from the top
 
 
@@ -147,7 +152,9 @@ class Artist:
         for colour in _LAMPS:
             x1, y1, x2, y2 = self._view.pixels(getattr(setup, colour.value))
             centre = np.array([(x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5])
-            lit = bgr(DIRECTIONS[f"{colour.value} lamp"], 1.0, chroma=110, luma=165) if colour is shown else (48, 48, 48)
+            lit = (
+                bgr(DIRECTIONS[f"{colour.value} lamp"], 1.0, chroma=110, luma=165) if colour is shown else (48, 48, 48)
+            )
             x, y = _fixed(centre).tolist()
             cv2.circle(picture, (x, y), round((x2 - x1) / 2 * 2**SHIFT), lit, -1, cv2.LINE_AA, SHIFT)
 

@@ -101,7 +101,9 @@ def box(left: float, near: float, right: float, far: float) -> Polygon:
     return ((left, near), (left, far), (right, far), (right, near))
 
 
-def dashes(x: float, near: float, far: float, *, width: float = 0.15, dash: float = 2.0, gap: float = 3.0) -> list[Patch]:
+def dashes(
+    x: float, near: float, far: float, *, width: float = 0.15, dash: float = 2.0, gap: float = 3.0
+) -> list[Patch]:
     """A broken line along the y axis."""
     count = int((far - near) // (dash + gap)) + 1
     starts = [near + i * (dash + gap) for i in range(count)]
