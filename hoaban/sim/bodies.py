@@ -113,7 +113,7 @@ def see(bodies: Sequence[Body], view: View) -> list[Seen]:
     shown = (nearest > 1.0) & (high > 0).all(axis=1) & (low[:, 0] < view.width) & (low[:, 1] < view.height)
     body_depth = np.add.reduceat(middle, starts) / counts
     seen = []
-    for index in sorted(np.flatnonzero(shown), key=lambda i: (-body_depth[i], i)):
+    for index in sorted(np.flatnonzero(shown).tolist(), key=lambda i: (-body_depth[i], i)):
         start, count = int(starts[index]), int(counts[index])
         order = sorted(range(start, start + count), key=lambda part: -middle[part])
         faces = tuple(

@@ -1,8 +1,8 @@
 """The colours by which simulated objects are told apart: one direction of the chroma plane for each class.
 
-Shade, night and grey noise change a colour's brightness and the length of its chroma, not its direction, and H.264 keeps
-both; so a direction is a code that survives the way to the detector. Directions are degrees of atan2(V, U), eleven of
-them, evenly spaced: the lamps of a signal have three, so that nothing takes a lamp for a car.
+Shade, night and grey noise change a colour's brightness and the length of its chroma, not its direction, and H.264
+keeps both; so a direction is a code that survives the way to the detector. Directions are degrees of atan2(Cr, Cb),
+eleven of them, evenly spaced: the lamps of a signal have three, so that nothing takes a lamp for a car.
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ def bgr(
 
 
 def code_table() -> NDArray[np.uint8]:
-    """(256, 256) indexed [U, V]: 1 + index into LABELS of the class with that chroma; 0 for grey and for lamps."""
+    """(256, 256) indexed [Cb, Cr]: 1 + index into LABELS of the class with that chroma; 0 for grey and for lamps."""
     u, v = np.meshgrid(np.arange(256) - 128, np.arange(256) - 128, indexing="ij")
     direction = np.degrees(np.arctan2(v, u)) % 360
     place = np.round(((direction - 109) % 360) / STEP).astype(int) % len(_ORDER)

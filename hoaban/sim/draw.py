@@ -1,5 +1,7 @@
 """The picture of a simulated scene."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +90,7 @@ class Artist:
             found.append(ObjectTruth(body.id, body.label, clipped, visible, (body.x, body.y), body.speed_mps))
         return tuple(found)
 
-    def _pixels(self, hull: NDArray[np.int32], box: Box) -> int:
+    def _pixels(self, hull: NDArray[Any], box: Box) -> int:
         """How many pixels of the picture a hull covers."""
         cv2.fillConvexPoly(self._scratch, hull, 1, cv2.LINE_8, SHIFT)
         part = self._scratch[int(box[1]) : int(box[3]) + 2, int(box[0]) : int(box[2]) + 2]
@@ -109,7 +111,7 @@ class Artist:
         coarse = rng.normal(0, 5, (view.height // 4, view.width // 4)).astype(np.float32)
         texture = cv2.resize(coarse, (view.width, view.height), interpolation=cv2.INTER_LINEAR)
         lit = (ground + texture[..., None]) * self._lamplight(rng)[..., None]
-        return np.clip(lit, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
     def _lamplight(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """(h, w) share of the light: even by day, pools of street lamps by night."""
@@ -152,9 +154,7 @@ class Artist:
         for colour in _LAMPS:
             x1, y1, x2, y2 = self._view.pixels(getattr(setup, colour.value))
             centre = np.array([(x1 + x2) / 2 - 0.5, (y1 + y2) / 2 - 0.5])
-            lit = (
-                bgr(DIRECTIONS[f"{colour.value} lamp"], 1.0, chroma=110, luma=165) if colour is shown else (48, 48, 48)
-            )
+            lit = _LIT[colour] if colour is shown else (48, 48, 48)
             x, y = _fixed(centre).tolist()
             cv2.circle(picture, (x, y), round((x2 - x1) / 2 * 2**SHIFT), lit, -1, cv2.LINE_AA, SHIFT)
 

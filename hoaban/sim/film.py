@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hoaban.geometry import inside, segments_meet, signed_distance, to_pixels
 from hoaban.sim.address import SimAddress
@@ -148,7 +149,7 @@ class _Feet:
         before, line, after = (self._passed.get((record.track, name)) for name in ("before", "stop", "after"))
         return replace(record, before_s=before, line_s=line, after_s=after)
 
-    def _cross(self, item: Seen, last: "np.ndarray[tuple[int], np.dtype[np.float64]]", foot, time_s: float) -> None:
+    def _cross(self, item: Seen, last: NDArray[np.float64], foot: NDArray[np.float64], time_s: float) -> None:
         for name, (start, end) in self._lines.items():
             if not segments_meet(last, foot, start, end):
                 continue

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hoaban.sim.bodies import Body
-from hoaban.sim.truth import Colour, HappeningTruth, PhaseTruth, ViolationTruth
+from hoaban.sim.truth import Colour, Truth
 from hoaban.sim.view import Pose, View
 
 Metres = tuple[float, float]
@@ -87,11 +87,11 @@ class World(Protocol):
         """What each signal shows at a moment."""
         ...
 
-    def told(self) -> Sequence[PhaseTruth | ViolationTruth | HappeningTruth]:
+    def told(self) -> Sequence[Truth]:
         """What came to its end since the last call."""
         ...
 
-    def close(self) -> Sequence[PhaseTruth | ViolationTruth | HappeningTruth]:
+    def close(self) -> Sequence[Truth]:
         """The world ends now: what has begun and has not ended."""
         ...
 

@@ -1,5 +1,6 @@
 """Vehicles and people that follow ways on the ground, in steps of stage.STEP_S."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -45,9 +46,9 @@ def arc(centre: Metres, radius: float, from_deg: float, to_deg: float, pieces: i
 class Mover:
     """One vehicle or person. along: where its front is on its way. lane: movers of one lane keep behind each other.
 
-    right_m: how far to the right of its way it keeps. plan: the rule it would break. stop_short_m: how far before a stop
-    line its front comes to rest; below 0, beyond it. halt_at: where it stands for halt_s of its own will. committed: it
-    has decided not to stop at the line.
+    right_m: how far to the right of its way it keeps. plan: the rule it would break. stop_short_m: how far before a
+    stop line its front comes to rest; below 0, beyond it. halt_at: where it stands for halt_s of its own will.
+    committed: it has decided not to stop at the line.
     """
 
     id: int
@@ -99,9 +100,10 @@ class Driving:
         free = 1 - (speed / max(wish, 0.1)) ** 4
         if gap_m == FREE:
             return max(self.accelerate * free, -HARDEST_BRAKE)
-        closing = speed * (speed - ahead_mps) / (2 * (self.accelerate * self.brake) ** 0.5)
+        closing = speed * (speed - ahead_mps) / (2 * math.sqrt(self.accelerate * self.brake))
         wanted = self.least_gap_m + max(0.0, speed * self.headway_s + closing)
-        return max(self.accelerate * (free - (wanted / max(gap_m, 0.1)) ** 2), -HARDEST_BRAKE)
+        push = (wanted / max(gap_m, 0.1)) ** 2
+        return max(self.accelerate * (free - push), -HARDEST_BRAKE)
 
 
 DRIVING = {

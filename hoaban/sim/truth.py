@@ -107,8 +107,8 @@ class ObjectTruth:
 @dataclass(frozen=True, slots=True)
 class FrameTruth:
     """One frame that the stream holds. seq counts these from 0, as FrameMeta does in a replay. time_s: the frame's
-    own timestamp; world_s: the moment drawn, which differs from it by the timestamp's jitter alone. zones: how many have
-    their foot in each."""
+    own timestamp; world_s: the moment drawn, which differs from it by the timestamp's jitter alone. zones: how many
+    have their foot in each."""
 
     record: Literal["frame"]
     seq: int
@@ -149,9 +149,9 @@ class ViolationTruth:
 
     at_s: red_light: the front passed the stop line; stop_line, illegal_parking: it came to rest; wrong_way: it came
     into the scene; illegal_turn: it left the way its lane allows. until_s: stop_line, illegal_parking: it moved on;
-    otherwise it left the scene, or the recording ended. before_s, line_s, after_s: its foot passed the lines "before", "stop" and "after";
-    None where it did not. red_for_s: seconds into red at at_s. yellow_s: how long yellow was shown before that red.
-    overrun_m: how far the front stood beyond the stop line. speed_mps: at at_s.
+    otherwise it left the scene, or the recording ended. before_s, line_s, after_s: its foot passed the lines "before",
+    "stop" and "after"; None where it did not. red_for_s: seconds into red at at_s. yellow_s: how long yellow was shown
+    before that red. overrun_m: how far the front stood beyond the stop line. speed_mps: at at_s.
     """
 
     record: Literal["violation"]

@@ -4,7 +4,9 @@ The approach comes from below and goes up the picture: an inner lane for going s
 right, a shoulder where nobody may stand. Opposite traffic comes down on the left; the crossing road lies beyond.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -133,7 +135,11 @@ class Junction(Traffic):
         self._open: dict[tuple[int, ViolationKind], ViolationTruth] = {}
         self._entered: dict[int, _Entry] = {}
         self._phase = self._plan.phase(0.0)
-        flows = [("inner", 0.16, self._own), ("outer", 0.16, self._own), ("opposite-1", 0.1, self._plain)]
+        flows: list[tuple[str, float, Callable[..., Mover]]] = [
+            ("inner", 0.16, self._own),
+            ("outer", 0.16, self._own),
+            ("opposite-1", 0.1, self._plain),
+        ]
         flows += [("opposite-2", 0.1, self._plain), *((lane, 0.07, self._plain) for lane in CROSS_LANES)]
         flows += [
             ("kerb", 0.006 + 0.02 * self._rate if self._rate else 0.0, self._parker),
@@ -141,7 +147,7 @@ class Junction(Traffic):
         ]
         for number, (lane, per_s, build) in enumerate(flows):
             rng = np.random.default_rng([seed, 11, number])
-            self.inflows.append(Inflow(rng, per_s * density, lambda r, lane=lane, build=build: build(r, lane)))
+            self.inflows.append(Inflow(rng, per_s * density, partial(build, lane=lane)))
         self._walkers = np.random.default_rng([seed, 12])
         self._walk_per_s = 0.5 * density
 
@@ -236,7 +242,7 @@ class Junction(Traffic):
     def limit(self, mover: Mover) -> float:
         if mover.halt_at is not None and self._plan.green_left(self.time_s) < 7.0:
             mover.halted_until_s = mover.halted_until_s and max(mover.halted_until_s, self.time_s + STEP_S)
-        stop = STOPS.get(mover.way.name, None)
+        stop = STOPS.get(mover.way.name)
         if stop is None or mover.committed:
             return self._yield_in_box(mover)
         target = stop - mover.stop_short_m

@@ -43,7 +43,7 @@ class SignalPlan:
 
     def phase(self, time_s: float) -> PhaseTruth:
         """The approach's phase at a moment; what began before the stream did begins with it."""
-        at_s, began_s = self._in_cycle(time_s)
+        _, began_s = self._in_cycle(time_s)
         ends = {Colour.GREEN: self.green_s, Colour.YELLOW: self.green_s + self.yellow_s, Colour.RED: self._cycle_s}
         colour = self.main(time_s)
         length_s = {Colour.GREEN: self.green_s, Colour.YELLOW: self.yellow_s, Colour.RED: self.red_s}[colour]
