@@ -318,7 +318,12 @@ class CameraRuntime:
             extra={"state": status.state.value, "was": before.value, "error": status.error},
         )
         frame = FrameMeta(
-            self.camera.id, status.frames_decoded, status.state_since_s, status.width or 0, status.height or 0
+            self.camera.id,
+            status.frames_decoded,
+            status.state_since_s,
+            status.width or 0,
+            status.height or 0,
+            status.simulated,
         )
         model = self._model.ref if self._model else NO_MODEL
         self._publish([bind(finding, frame, self.camera.role, Provenance(model, self.camera.digest(), __version__))])

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import av
 import av.error
@@ -20,6 +20,7 @@ from actors.preroll import PacketRing
 from hoaban.fleet import Camera
 from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
+from hoaban.sim.address import is_sim
 from hoaban.source_state import SourceTracker
 from hoaban.status import SourceState
 
@@ -52,6 +53,31 @@ class SourceStatus:
     last_frame_s: float | None
     decoded_fps: float
     simulated: bool = False
+
+
+class StreamReader(Protocol):
+    """One pass over a source of any kind."""
+
+    decode_errors: int
+
+    @property
+    def stream(self) -> VideoStream: ...
+    @property
+    def codec(self) -> str: ...
+    def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
+        """Every frame to the end of the source. Raises SourceError when the source breaks."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_reader(source: str, rtsp_transport: str = "tcp") -> StreamReader:
+    """A reader of the source's kind. Raises SourceError when it cannot be opened."""
+    if is_sim(source):
+        from actors.sim_source import SimReader
+
+        return SimReader(source)
+    return Reader(source, rtsp_transport)
 
 
 class Reader:
@@ -131,9 +157,13 @@ class Reader:
 def open_frames(source: str, camera: str) -> Iterator[Picture]:
     """Every frame of a recorded file once, for replay: capture time is media time, from 1970-01-01 on.
 
-    Raises SourceError: cannot be opened, breaks in the middle, or has no frame at all.
+    Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or (simulated) no end.
     """
-    reader = Reader(source)
+    if is_sim(source):
+        from actors.sim_source import refuse_endless
+
+        refuse_endless(source)
+    reader = open_reader(source)
     try:
         seq, last_s, step_s = 0, -1.0, _step(reader.stream)
         first: float | None = None
@@ -144,7 +174,7 @@ def open_frames(source: str, camera: str) -> Iterator[Picture]:
             if captured_s <= last_s or captured_s > last_s + 60:  # the file's clock jumped: go on by its frame rate
                 first = time_s - (last_s + step_s)
                 captured_s = last_s + step_s
-            yield Picture(FrameMeta(camera, seq, captured_s, frame.width, frame.height), frame)
+            yield Picture(FrameMeta(camera, seq, captured_s, frame.width, frame.height, is_sim(source)), frame)
             seq, last_s = seq + 1, captured_s
         if seq == 0:
             raise SourceError(f"{redact(source)}: it holds no frame; the recording is empty or cut off")
@@ -172,12 +202,13 @@ class SourceThread:
     ) -> None:
         self._camera, self._on_picture, self._ring, self._clock = camera, on_picture, ring, wall_clock
         self._pacing = pacing
-        self._file = is_file(camera.source)
+        self._simulated = is_sim(camera.source)
+        self._file = is_file(camera.source) or self._simulated  # paced by its own timestamps, may come to an end
         self._tracker = SourceTracker(camera.stall_s, wall_clock())
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(1)
         self._stopping = threading.Event()
-        self._reader: Reader | None = None
+        self._reader: StreamReader | None = None
         self._frames = first_seq
         self._errors = self._reconnects = 0
         self._size: tuple[int, int] | None = None
@@ -224,6 +255,7 @@ class SourceThread:
                 self._reconnects,
                 self._last_frame_s,
                 (len(recent) - 1) / span if span > 0 else 0.0,
+                self._simulated,
             )
 
     def _run(self) -> None:
@@ -262,7 +294,7 @@ class SourceThread:
 
     def _pass(self) -> int:
         """One connection, to its end; how many frames it gave."""
-        reader = Reader(self._camera.source, self._camera.rtsp_transport)
+        reader = open_reader(self._camera.source, self._camera.rtsp_transport)
         self._codec = reader.codec
         with self._lock:
             self._reader = reader
@@ -320,7 +352,8 @@ class SourceThread:
             self._size = (frame.width, frame.height)
             seq, self._frames = self._frames, self._frames + 1
         try:
-            self._on_picture(Picture(FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height), frame))
+            meta = FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height, self._simulated)
+            self._on_picture(Picture(meta, frame))
         except Exception:  # a fault behind the decoder must not end the stream
             log.exception("picture lost", camera=self._camera.id, seq=seq)
 

@@ -15,7 +15,7 @@ from actors.models import ModelError, find_model, load_detector
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
 from hoaban import __version__
-from hoaban.fleet import Camera
+from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
@@ -25,7 +25,7 @@ def replay(
     fleet: Annotated[list[Path], typer.Argument(metavar="FLEET")],
     camera: Annotated[str, typer.Option(help="camera id")],
     out: Annotated[Path, typer.Option(help="events are written here, one JSON object a line")],
-    source: Annotated[str | None, typer.Option(help="recorded file; by default the camera's source")] = None,
+    source: Annotated[str | None, typer.Option(help="recorded file, or sim:// with a duration; by default the camera's source")] = None,
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
@@ -38,7 +38,8 @@ def replay(
         refuse(f"{fleet[0]}:1: cameras: no camera {camera!r}; it has: {', '.join(c.id for c in known.cameras)}")
     try:
         # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
-        detector = load_detector(find_model(model or spec.model or known.models.detect), threads=1, device="cpu")
+        name = model or _model_for(known, spec, source)
+        detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
         summary = _run(spec, source or spec.source, detector, out)
     except (ModelError, SourceError) as error:
@@ -52,6 +53,14 @@ def replay(
             f"{summary['frames_analysed']} of {summary['frames_read']} frames, {summary['media_s']} s of video, "
             f"{sum(summary['events'].values())} events: {out}"
         )
+
+
+def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
+    """The camera's model; where that was only the default of its own source, the default of the one replayed."""
+    own = camera.model or fleet.default_model(camera.source)
+    if source is not None and own == fleet.default_model(camera.source):
+        return fleet.default_model(source)
+    return own
 
 
 def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:

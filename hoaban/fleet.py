@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field, field_validator
 from hoaban.calibration import Calibration
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
+from hoaban.sim.address import is_sim, parse_address
 
+SIM_MODEL = "sim-colours"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
 
 
@@ -68,7 +70,7 @@ class Camera(Strict):
         min_length=1, description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}"
     )
     enabled: bool = True
-    model: str | None = Field(None, description="detector; models.detect by default")
+    model: str | None = Field(None, description="detector; by default models.detect, or sim-colours for sim://")
     min_score: float = Field(0.35, ge=0, le=1, description="detections below are not tracked")
     analysis_fps: float = Field(5.0, gt=0, le=60, description="frames a second to analyse")
     guaranteed_fps: float = Field(0.0, ge=0, le=60, description="of these, how many go before other cameras' wishes")
@@ -92,8 +94,8 @@ class Camera(Strict):
         if match := re.match(r"^([A-Za-z][A-Za-z0-9+.-]*)://", value):
             if match[1].lower() not in SCHEMES:
                 raise ValueError(f"{match[1]}:// is not supported; use one of {', '.join(SCHEMES)}, or a file path")
-            if match[1].lower() == "sim":
-                raise ValueError("sim:// sources are not built in this version; use a stream or a file")
+            if is_sim(value):
+                parse_address(value)
         return value
 
     def site_for(self, width: int, height: int) -> Site:
@@ -116,8 +118,14 @@ class Fleet(Strict):
 
     def with_defaults(self) -> "Fleet":
         """The same fleet with each camera's model filled in."""
-        cameras = tuple(c if c.model else c.model_copy(update={"model": self.models.detect}) for c in self.cameras)
+        cameras = tuple(
+            c if c.model else c.model_copy(update={"model": self.default_model(c.source)}) for c in self.cameras
+        )
         return self.model_copy(update={"cameras": cameras})
+
+    def default_model(self, source: str) -> str:
+        """The detector for a source when nobody names one: a simulated picture needs one that knows its colours."""
+        return SIM_MODEL if is_sim(source) else self.models.detect
 
     def digest(self) -> str:
         return _digest(self)

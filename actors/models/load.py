@@ -16,6 +16,10 @@ def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "aut
         from actors.models.hog_backend import HogDetector
 
         return HogDetector(card)
+    if card.backend == "opencv-sim":
+        from actors.models.sim_backend import SimDetector
+
+        return SimDetector(card)
     if path is None:
         raise ModelError(f"model {card.name!r}: its file {card.file!r} is missing")
     if card.backend == "onnx":

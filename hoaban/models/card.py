@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hoaban.events import ModelRef
 from hoaban.models.labels import COCO_80
+from hoaban.sim.colours import LABELS as SIM_LABELS
 
 
 class InputSpec(BaseModel):
@@ -25,7 +26,7 @@ class ModelCard(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     task: Literal["detect", "face"]
-    backend: Literal["onnx", "torch", "opencv-hog"]
+    backend: Literal["onnx", "torch", "opencv-hog", "opencv-sim"]
     decoder: Literal["yolox", "fastestdet", "rows"] = Field(
         "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
     )
@@ -91,6 +92,19 @@ OPENCV_HOG = ModelCard(
     data="INRIA Person",
     known_failures="sees upright people from about 100 pixels high only; no vehicles; slow",
 )
+SIM_COLOURS = ModelCard(
+    name="sim-colours",
+    version="1.0.0",
+    task="detect",
+    backend="opencv-sim",
+    labels=SIM_LABELS,
+    input=InputSpec(width=640, height=360),
+    min_score=0.2,
+    licence="Apache-2.0",
+    origin="part of this software: finds things in simulated pictures by the colours that tell their classes",
+    data="none",
+    known_failures="anything but a simulated picture; things of one class that hide each other may be one",
+)
 YUNET = ModelCard(
     name="yunet",
     version="2023.3",
@@ -104,4 +118,4 @@ YUNET = ModelCard(
     origin="ShiqiYu/libfacedetection.train",
     data="WIDER FACE",
 )
-PINNED = {card.name: card for card in (YOLOX_NANO, FASTEST_DET, YUNET, OPENCV_HOG)}
+PINNED = {card.name: card for card in (YOLOX_NANO, FASTEST_DET, YUNET, OPENCV_HOG, SIM_COLOURS)}

@@ -1,0 +1,61 @@
+"""Finds simulated things in a decoded picture by the colours that tell their classes: pixels in, rows out."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.sim.colours import LABELS, code_table
+
+LEAST_CHROMA = 12
+"""of 127: less is grey, whatever its direction"""
+OUTLINE = 0.7
+"""a pixel whose chroma is more than this share of its brightness is dark by itself: an outline into which video coding
+has let its neighbours' colour run"""
+SMALLEST_PX = 8
+"""things with fewer pixels are not told from noise"""
+FULL_SCORE_PX = 50
+
+
+def find(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 6) float32 rows x1, y1, x2, y2 in pixels of the picture, score, index into LABELS; the best first.
+
+    picture: (h, w, 3) BGR. The score tells how much of its box a thing fills and how many pixels it has: what is half
+    hidden, far away or lost in noise gets a low one.
+    """
+    codes = _classes(picture)
+    rows: list[tuple[float, ...]] = []
+    for code in np.flatnonzero(np.bincount(codes.ravel(), minlength=len(LABELS) + 1)[1:] >= SMALLEST_PX) + 1:
+        mask = cv2.compare(codes, float(code), cv2.CMP_EQ)
+        count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        for x, y, width, height, area in stats[1:count].tolist():
+            if area >= SMALLEST_PX and width >= 2 and height >= 2:
+                fill = min(1.0, area / (0.55 * width * height))
+                size = min(1.0, 0.5 + 0.5 * area / FULL_SCORE_PX)
+                rows.append((x, y, x + width, y + height, fill * size, code - 1.0))
+    rows.sort(key=lambda row: (-row[4], row))
+    return np.array(rows, np.float32).reshape(-1, 6)
+
+
+def _classes(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w) 1 + index into LABELS, 0 where there is nothing."""
+    luma, red, blue = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb))
+    # Chroma came at half the resolution; a mean of neighbours costs it nothing and quietens the noise.
+    chroma = [cv2.blur(plane, (3, 3)) for plane in (red, blue)]
+    coloured = cv2.max(*(cv2.absdiff(plane, 128.0) for plane in chroma))
+    where = np.flatnonzero(coloured >= LEAST_CHROMA * 0.7)
+    red_there, blue_there = (plane.ravel()[where] for plane in chroma)
+    codes = np.zeros(luma.size, np.uint8)
+    bright = luma.ravel()[where] >= _LEAST_LUMA[blue_there, red_there]
+    codes[where] = _CODES[blue_there, red_there] * bright
+    return codes.reshape(luma.shape)
+
+
+def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Indexed [Cb, Cr]: the class, 0 for none; the least luma of a thing's own colour."""
+    steps = np.arange(256) - 128.0
+    length = np.hypot(steps[:, None], steps[None])
+    codes = np.where(length >= LEAST_CHROMA, code_table(), 0)
+    return codes.astype(np.uint8), np.clip(length / OUTLINE, 0, 255).astype(np.uint8)
+
+
+_CODES, _LEAST_LUMA = _tables()
