@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.sim.colours import LABELS, code_table
+from hoaban.sim.colours import BRIGHT, DIRECTIONS, LABELS, bgr, code_table
 
 LEAST_CHROMA = 12
 """of 127: less is grey, whatever its direction"""
-OUTLINE = 0.7
-"""a pixel whose chroma is more than this share of its brightness is dark by itself: an outline into which video coding
-has let its neighbours' colour run"""
+OUTLINE = 1.12
+"""a pixel with this many times the chroma that its class has for its brightness is dark by itself: an outline into
+which video coding has let its neighbours' colour run"""
 SMALLEST_PX = 8
 """things with fewer pixels are not told from noise"""
 FULL_SCORE_PX = 50
@@ -55,7 +55,14 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     steps = np.arange(256) - 128.0
     length = np.hypot(steps[:, None], steps[None])
     codes = np.where(length >= LEAST_CHROMA, code_table(), 0)
-    return codes.astype(np.uint8), np.clip(length / OUTLINE, 0, 255).astype(np.uint8)
+    saturation = np.array([1.0, *(_saturation(label) for label in LABELS)])
+    return codes.astype(np.uint8), np.clip(length / (OUTLINE * saturation[codes]), 0, 255).astype(np.uint8)
+
+
+def _saturation(label: str) -> float:
+    """Length of a class's chroma over its luma."""
+    _, red, blue = cv2.cvtColor(np.array([[bgr(DIRECTIONS[label])]], np.uint8), cv2.COLOR_BGR2YCrCb)[0, 0].tolist()
+    return float(np.hypot(red - 128, blue - 128) / BRIGHT)
 
 
 _CODES, _LEAST_LUMA = _tables()

@@ -52,7 +52,8 @@ class Artist:
         np.copyto(picture, self._ground)
         for item in seen:
             hull = cv2.convexHull(_fixed(item.points))
-            cv2.polylines(picture, [hull], True, self._dim(OUTLINE), 2, cv2.LINE_8, SHIFT)
+            thickness = 2 if item.box[3] - item.box[1] < 16 else 3
+            cv2.polylines(picture, [hull], True, self._dim(OUTLINE), thickness, cv2.LINE_8, SHIFT)
             for corners, part, light in item.faces:
                 colour = paint(item.body.label, part, light * self._light)
                 cv2.fillConvexPoly(picture, _fixed(corners), colour, cv2.LINE_8, SHIFT)
