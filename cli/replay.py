@@ -25,7 +25,9 @@ def replay(
     fleet: Annotated[list[Path], typer.Argument(metavar="FLEET")],
     camera: Annotated[str, typer.Option(help="camera id")],
     out: Annotated[Path, typer.Option(help="events are written here, one JSON object a line")],
-    source: Annotated[str | None, typer.Option(help="recorded file, or sim:// with a duration; by default the camera's source")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="recorded file, or sim:// with a duration; by default the camera's source")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
