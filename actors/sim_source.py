@@ -1,4 +1,4 @@
-"""Simulated sources as streams: drawn, encoded and decoded again, so that all behind it meets real packets and frames."""
+"""Simulated sources as streams: drawn, encoded and decoded again, so that all behind meets real packets and frames."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.sim.colours import DIRECTIONS, LABELS, bgr
+from hoaban.sim.truth import Box
 from hoaban.sim.view import View
 
 F64 = NDArray[np.float64]
@@ -79,14 +81,14 @@ _TEMPLATES = {label: np.stack([_corners(part) for part in parts]) for label, par
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the camera sees of one body. hull_points: (k, 2) pixels. parts: far to near, (4, 2) pixels of each visible
-    face and its share of the light. box: xyxy pixels, not clipped."""
+    """What the camera sees of one body. points: (k, 2) pixels of its corners. faces: far to near, (4, 2) pixels of each
+    visible face, its part and its share of the light. box: xyxy pixels, not clipped."""
 
     body: Body
     depth: float
     points: F64
     faces: tuple[tuple[F64, int, float], ...]
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 def see(bodies: Sequence[Body], view: View) -> list[Seen]:
@@ -113,18 +115,32 @@ def see(bodies: Sequence[Body], view: View) -> list[Seen]:
     shown = (nearest > 1.0) & (high > 0).all(axis=1) & (low[:, 0] < view.width) & (low[:, 1] < view.height)
     body_depth = np.add.reduceat(middle, starts) / counts
     seen = []
+    depth_of, faces_of = middle.tolist(), towards_us.tolist()
     for index in sorted(np.flatnonzero(shown).tolist(), key=lambda i: (-body_depth[i], i)):
         start, count = int(starts[index]), int(counts[index])
-        order = sorted(range(start, start + count), key=lambda part: -middle[part])
         faces = tuple(
-            (quads[part, face], part - start, _FACE_LIGHT[face])
-            for part in order
-            for face in np.flatnonzero(towards_us[part]).tolist()
+            (quads[part, face], part - start, light)
+            for part in sorted(range(start, start + count), key=lambda part: -depth_of[part])
+            for face, light in enumerate(_FACE_LIGHT)
+            if faces_of[part][face]
         )
         points = pixels[start : start + count].reshape(-1, 2)
         box = (*low[index].tolist(), *high[index].tolist())
         seen.append(Seen(bodies[index], float(body_depth[index]), points, faces, box))
     return seen
+
+
+def extent(item: Seen, view: View) -> Box | None:
+    """xyxy pixels of the part of it that the picture holds; None where that is less than a pixel."""
+    x1, y1, x2, y2 = item.box
+    if x1 < 0 or y1 < 0 or x2 > view.width or y2 > view.height:
+        hull = cv2.convexHull(item.points.astype(np.float32)).reshape(-1, 2)
+        edges = np.array([[0, 0], [view.width, 0], [view.width, view.height], [0, view.height]], np.float32)
+        area, shown = cv2.intersectConvexConvex(hull, edges)
+        if area <= 0:
+            return None
+        (x1, y1), (x2, y2) = shown.reshape(-1, 2).min(axis=0).tolist(), shown.reshape(-1, 2).max(axis=0).tolist()
+    return (x1, y1, x2, y2) if x2 - x1 >= 1 and y2 - y1 >= 1 else None
 
 
 def paint(label: str, part: int, light: float) -> tuple[int, int, int]:

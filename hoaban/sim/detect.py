@@ -23,29 +23,30 @@ def find(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     hidden, far away or lost in noise gets a low one.
     """
     codes = _classes(picture)
-    rows: list[tuple[float, ...]] = []
+    found = [np.zeros((0, 6))]
     for code in np.flatnonzero(np.bincount(codes.ravel(), minlength=len(LABELS) + 1)[1:] >= SMALLEST_PX) + 1:
-        mask = cv2.compare(codes, float(code), cv2.CMP_EQ)
+        mask = (codes == code).astype(np.uint8)
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-        for x, y, width, height, area in stats[1:count].tolist():
-            if area >= SMALLEST_PX and width >= 2 and height >= 2:
-                fill = min(1.0, area / (0.55 * width * height))
-                size = min(1.0, 0.5 + 0.5 * area / FULL_SCORE_PX)
-                rows.append((x, y, x + width, y + height, fill * size, code - 1.0))
-    rows.sort(key=lambda row: (-row[4], row))
-    return np.array(rows, np.float32).reshape(-1, 6)
+        stats = stats[1:count]
+        x, y, width, height, area = stats[(stats[:, 4] >= SMALLEST_PX) & (stats[:, 2:4].min(axis=1) >= 2)].T
+        fill = np.minimum(1.0, area / (0.55 * width * height))
+        size = np.minimum(1.0, 0.2 + 0.8 * area / FULL_SCORE_PX)
+        found.append(np.column_stack([x, y, x + width, y + height, fill * size, np.full(len(x), code - 1)]))
+    rows = np.concatenate(found).astype(np.float32)
+    return rows[np.lexsort((rows[:, 1], rows[:, 0], -rows[:, 4]))]
 
 
 def _classes(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(h, w) 1 + index into LABELS, 0 where there is nothing."""
     luma, red, blue = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb))
     # Chroma came at half the resolution; a mean of neighbours costs it nothing and quietens the noise.
-    chroma = [cv2.blur(plane, (3, 3)) for plane in (red, blue)]
-    coloured = cv2.max(*(cv2.absdiff(plane, 128.0) for plane in chroma))
-    where = np.flatnonzero(coloured >= LEAST_CHROMA * 0.7)
-    red_there, blue_there = (plane.ravel()[where] for plane in chroma)
+    red, blue = cv2.blur(red, (3, 3)), cv2.blur(blue, (3, 3))
+    grey = np.full_like(red, 128)
+    coloured = cv2.max(cv2.absdiff(red, grey), cv2.absdiff(blue, grey))
+    where = np.flatnonzero(np.asarray(coloured) >= LEAST_CHROMA * 0.7)
+    red_there, blue_there = np.asarray(red).ravel()[where], np.asarray(blue).ravel()[where]
     codes = np.zeros(luma.size, np.uint8)
-    bright = luma.ravel()[where] >= _LEAST_LUMA[blue_there, red_there]
+    bright = np.asarray(luma).ravel()[where] >= _LEAST_LUMA[blue_there, red_there]
     codes[where] = _CODES[blue_there, red_there] * bright
     return codes.reshape(luma.shape)
 

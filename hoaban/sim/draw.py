@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.sim.address import SimParameters
-from hoaban.sim.bodies import Seen, paint
+from hoaban.sim.bodies import Seen, extent, paint
 from hoaban.sim.colours import DIRECTIONS, bgr
 from hoaban.sim.mark import stamp
 from hoaban.sim.stage import Post, Stage
@@ -71,7 +71,6 @@ class Artist:
 
     def truths(self, seen: list[Seen]) -> tuple[ObjectTruth, ...]:
         """What of each thing the picture holds; those wholly outside it are left out."""
-        width, height = self._view.width, self._view.height
         self._owner[:] = 0
         hulls = [cv2.convexHull(_fixed(item.points)) for item in seen]
         for number, hull in enumerate(hulls, 1):
@@ -81,9 +80,8 @@ class Artist:
         left = np.bincount(self._owner.ravel(), minlength=len(seen) + 1)
         found = []
         for number, (item, hull) in enumerate(zip(seen, hulls, strict=True), 1):
-            x1, y1, x2, y2 = item.box
-            clipped: Box = (max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2))
-            if clipped[2] - clipped[0] < 1 or clipped[3] - clipped[1] < 1:
+            clipped = extent(item, self._view)
+            if clipped is None:
                 continue
             whole = self._pixels(hull, clipped)
             body = item.body

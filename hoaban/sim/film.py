@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hoaban.geometry import inside, segments_meet, signed_distance, to_pixels
 from hoaban.sim.address import SimAddress
-from hoaban.sim.bodies import Seen, see
+from hoaban.sim.bodies import Seen, extent, see
 from hoaban.sim.draw import Artist, Pixels
 from hoaban.sim.scenes import build_world
 from hoaban.sim.stage import STEP_S, on_picture
@@ -129,12 +129,17 @@ class _Feet:
         self._new: list[CrossingTruth] = []
 
     def see(self, seen: list[Seen], time_s: float) -> None:
+        """Everything as it is a step later."""
         now: dict[int, tuple[float, float]] = {}
+        moved: list[Seen] = []
         for item in seen:
-            foot = _foot(clip(item.box, self._view))
-            now[item.body.id] = foot
-            if (last := self._last.get(item.body.id)) is not None and last != foot:
-                self._cross(item, np.array(last), np.array(foot), time_s)
+            if (box := extent(item, self._view)) is not None:
+                now[item.body.id] = _foot(box)
+                if item.body.id in self._last:
+                    moved.append(item)
+        if moved:
+            was = np.array([self._last[item.body.id] for item in moved])
+            self._cross(moved, was, np.array([now[item.body.id] for item in moved]), time_s)
         self._last = now
 
     def crossings(self) -> list[CrossingTruth]:
@@ -149,25 +154,18 @@ class _Feet:
         before, line, after = (self._passed.get((record.track, name)) for name in ("before", "stop", "after"))
         return replace(record, before_s=before, line_s=line, after_s=after)
 
-    def _cross(self, item: Seen, last: NDArray[np.float64], foot: NDArray[np.float64], time_s: float) -> None:
+    def _cross(self, moved: list[Seen], was: NDArray[np.float64], now: NDArray[np.float64], time_s: float) -> None:
+        """was, now: (n, 2) pixels of the feet of those that were seen at both steps."""
         for name, (start, end) in self._lines.items():
-            if not segments_meet(last, foot, start, end):
-                continue
-            was, now = signed_distance(np.stack([last, foot]), start, end)
-            at_s = time_s - STEP_S * (1 - float(was / (was - now)))
-            body = item.body
-            self._passed.setdefault((body.id, name), at_s)
-            self._new.append(
-                CrossingTruth(
-                    "crossing", name, "forward" if now > 0 else "backward", body.id, body.label, at_s, body.speed_mps
-                )
-            )
-
-
-def clip(box: Box, view: View) -> Box:
-    """The part of a box that the picture holds."""
-    x1, y1, x2, y2 = box
-    return max(0.0, x1), max(0.0, y1), min(float(view.width), x2), min(float(view.height), y2)
+            before, after = signed_distance(was, start, end), signed_distance(now, start, end)
+            for row in np.flatnonzero((before > 0) != (after > 0)).tolist():
+                if not segments_meet(was[row], now[row], start, end):
+                    continue
+                at_s = time_s - STEP_S * (1 - float(before[row] / (before[row] - after[row])))
+                direction = "forward" if after[row] > 0 else "backward"
+                body = moved[row].body
+                self._passed.setdefault((body.id, name), at_s)
+                self._new.append(CrossingTruth("crossing", name, direction, body.id, body.label, at_s, body.speed_mps))
 
 
 def _foot(box: Box) -> tuple[float, float]:

@@ -1,11 +1,11 @@
 """Vehicles and people that follow ways on the ground, in steps of stage.STEP_S."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hoaban.sim.bodies import LENGTH_M, WIDTH_M, Body
 from hoaban.sim.stage import STEP_S, Metres
@@ -24,14 +24,13 @@ class Way:
         corners = np.asarray(points, np.float64)
         self._x, self._y = corners[:, 0].tolist(), corners[:, 1].tolist()
         steps = np.hypot(*np.diff(corners, axis=0).T)
-        self._at: NDArray[np.float64] = np.concatenate([[0.0], np.cumsum(steps)])
-        self.length = float(self._at[-1])
+        self._starts: list[float] = [0.0, *np.cumsum(steps).tolist()]
+        self.length = self._starts[-1]
         self._along = (np.diff(corners, axis=0) / steps[:, None]).tolist()
-        self._starts = self._at.tolist()
 
     def at(self, along: float, right: float = 0.0) -> Metres:
         """The point so far along the way, and so far to its right."""
-        piece = min(max(int(np.searchsorted(self._at, along, side="right")) - 1, 0), len(self._along) - 1)
+        piece = min(max(bisect_right(self._starts, along) - 1, 0), len(self._along) - 1)
         (dx, dy), on = self._along[piece], along - self._starts[piece]
         return self._x[piece] + dx * on + dy * right, self._y[piece] + dy * on - dx * right
 
@@ -78,7 +77,7 @@ class Mover:
         """It, between the step before the last (0) and the last (1)."""
         along = self.was_along + (self.along - self.was_along) * share
         front, rear = self.way.at(along, self.right_m), self.way.at(along - self.length, self.right_m)
-        heading = float(np.arctan2(front[0] - rear[0], front[1] - rear[1]))
+        heading = math.atan2(front[0] - rear[0], front[1] - rear[1])
         middle = (front[0] + rear[0]) / 2, (front[1] + rear[1]) / 2
         return Body(self.id, self.label, *middle, heading, self.speed)
 
