@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +163,7 @@ class _Feet:
                 if not segments_meet(was[row], now[row], start, end):
                     continue
                 at_s = time_s - STEP_S * (1 - float(before[row] / (before[row] - after[row])))
-                direction = "forward" if after[row] > 0 else "backward"
+                direction: Literal["forward", "backward"] = "forward" if after[row] > 0 else "backward"
                 body = moved[row].body
                 self._passed.setdefault((body.id, name), at_s)
                 self._new.append(CrossingTruth("crossing", name, direction, body.id, body.label, at_s, body.speed_mps))

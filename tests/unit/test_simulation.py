@@ -15,21 +15,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 from typer.testing import CliRunner
 
 from actors.models import find_model, load_detector
 from actors.preroll import PacketRing
 from actors.sim_source import SimReader
 from actors.source import SourceError, SourceThread, open_frames
+from benchmarks.simulation import recall_and_precision
 from cli.main import app
 from hoaban.calibration import Calibration, Ground
 from hoaban.fleet import Camera
 from hoaban.fleet_text import FleetErrors, parse_fleet
-from hoaban.geometry import iou, to_pixels
+from hoaban.geometry import to_pixels
 from hoaban.sim.address import SCENES, parse_address
 from hoaban.sim.colours import DIRECTIONS, LABELS
-from hoaban.sim.detect import find
 from hoaban.sim.film import Film
 from hoaban.sim.stage import STEP_S
 from hoaban.sim.truth import (
@@ -37,7 +36,6 @@ from hoaban.sim.truth import (
     CrossingTruth,
     FrameTruth,
     HappeningTruth,
-    ObjectTruth,
     PhaseTruth,
     Truth,
     ViolationKind,
@@ -241,29 +239,6 @@ def test_every_picture_says_that_it_is_simulated(scene: str, size: str) -> None:
     corner = cv2.cvtColor(picture[: height // 14, : width // 3], cv2.COLOR_BGR2GRAY)
     assert np.median(corner) < 60  # a dark plate
     assert 0.02 < (corner > 150).mean() < 0.4  # bright letters
-
-
-def recall_and_precision(source: str, every: int = 10) -> tuple[float, float]:
-    """Of things at least 8 pixels in both directions and half visible; a hit overlaps by 0.4."""
-    found = told = right = clear_hits = 0
-    for frame, picture in list(zip(only(FrameTruth, source, True), decoded(source), strict=True))[::every]:
-        rows = find(picture)
-        rows = rows[rows[:, 4] >= 0.35]
-        items = [item for item in frame.objects if item.label in LABELS]
-        clear = {i for i, item in enumerate(items) if item.visible >= 0.5 and smaller_side(item) >= 8}
-        told, found = told + len(clear), found + len(rows)
-        if not items or not len(rows):
-            continue
-        overlap = iou(rows[:, :4], np.array([item.box for item in items]))
-        overlap *= np.array([[LABELS[int(code)] == item.label for item in items] for code in rows[:, 5]])
-        hits = {int(b) for a, b in zip(*linear_sum_assignment(-overlap), strict=True) if overlap[a, b] >= 0.4}
-        right, clear_hits = right + len(hits), clear_hits + len(hits & clear)
-    return clear_hits / told, right / found
-
-
-def smaller_side(item: ObjectTruth) -> float:
-    x1, y1, x2, y2 = item.box
-    return min(x2 - x1, y2 - y1)
 
 
 @pytest.mark.parametrize(
