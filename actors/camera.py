@@ -53,6 +53,7 @@ STREAM_STAYS = {
     "name",
     "location",
     "min_score",
+    "begin_score",
     "tile_width",
     "district",
     "owner",
