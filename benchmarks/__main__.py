@@ -6,7 +6,6 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors.models import find_clip
 from benchmarks import throughput, tracking
 
 
@@ -16,10 +15,8 @@ def main() -> None:
     results = {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "throughput": throughput.measure()}
     for name, value in results["throughput"].items():
         print(f"{name:40} {value}")
-    truth = Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth"))
-    results["tracking"] = tracking.measure(truth)
-    for name, value in results["tracking"].items():
-        print(f"{name:40} {value}")
+    results["tracking"] = tracking.measure(tracking.truth_folder())
+    print(tracking.table(results["tracking"]))
     Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2) + "\n")
 
 
