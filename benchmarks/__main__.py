@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actors.models import find_clip
 from benchmarks import footprint, latency, page, throughput, tracking, transport
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -21,7 +20,7 @@ def _latency() -> dict[str, Any]:
 
 
 def _tracking() -> dict[str, Any]:
-    return tracking.measure(Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth")))
+    return tracking.measure(tracking.truth_folder())
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
