@@ -20,6 +20,7 @@ from actors.preroll import PacketRing
 from hoaban.fleet import Camera
 from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
+from hoaban.media_time import MediaTime
 from hoaban.source_state import SourceTracker
 from hoaban.status import SourceState
 
@@ -136,9 +137,10 @@ def open_frames(source: str, camera: str) -> Iterator[Picture]:
     reader = Reader(source)
     try:
         seq, last_s, step_s = 0, -1.0, _step(reader.stream)
+        clock = MediaTime(step_s)
         first: float | None = None
         for frame in reader.frames():
-            time_s = float(frame.pts * frame.time_base) if frame.pts is not None else last_s + step_s
+            time_s = clock.at(frame.pts, frame.dts, float(frame.time_base or 0))
             first = time_s if first is None else first
             captured_s = time_s - first
             if captured_s <= last_s or captured_s > last_s + 60:  # the file's clock jumped: go on by its frame rate
@@ -259,14 +261,12 @@ class SourceThread:
         with self._lock:
             self._reader = reader
         self._offset_s = None
-        last_pts_s, decoded, step_s = 0.0, 0, _step(reader.stream)
+        decoded, clock = 0, MediaTime(_step(reader.stream))
         if self._ring is not None:
             self._ring.open(reader.stream)
         try:
             for frame in reader.frames(self._keep if self._ring is not None else None):
-                pts_s = float(frame.pts * frame.time_base) if frame.pts is not None else last_pts_s + step_s
-                captured_s = self._capture_time(pts_s)
-                last_pts_s = pts_s
+                captured_s = self._capture_time(clock.at(frame.pts, frame.dts, float(frame.time_base or 0)))
                 decoded += 1
                 if not self._wait_until_due(captured_s):
                     break

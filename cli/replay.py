@@ -40,7 +40,7 @@ def replay(
         # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
         detector = load_detector(find_model(model or spec.model or known.models.detect), threads=1, device="cpu")
         detector.warm_up()
-        summary = _run(spec, source or spec.source, detector, out)
+        summary = run(spec, source or spec.source, detector, out)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
@@ -54,7 +54,8 @@ def replay(
         )
 
 
-def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
     sampler = FrameSampler(camera.analysis_fps)
     batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
