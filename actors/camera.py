@@ -271,6 +271,7 @@ class CameraRuntime:
             latency_p50_s=latencies[len(latencies) // 2] if latencies else None,
             latency_p95_s=latencies[int(len(latencies) * 0.95)] if latencies else None,
             counts=self._pipeline.counts,
+            turns=self._pipeline.turns,
             zones=self._pipeline.zones,
             model=None if self._model is None else self._model.ref.as_dict(),
             inference=self._link.peer,

@@ -133,11 +133,15 @@ def measure() -> dict[str, Any]:
     good: list[Verdict] = []
     for count in hand_counts():
         verdict = judge(count.crossings, replayed(count, detector))
-        figures[count.clip] = {"view": count.view} | _figures([verdict]) | {
-            "missed": [f"{c.at_s:g} s {c.what}" for c in verdict.missed],
-            "false": [f"{c.at_s:.1f} s {c.line} {c.direction} {c.classes[0]}" for c in verdict.false],
-            "wrong_classes": [f"{t.at_s:g} s {t.what}: {f.classes[0]}" for t, f in verdict.wrong_class],
-        }
+        figures[count.clip] = (
+            {"view": count.view}
+            | _figures([verdict])
+            | {
+                "missed": [f"{c.at_s:g} s {c.what}" for c in verdict.missed],
+                "false": [f"{c.at_s:.1f} s {c.line} {c.direction} {c.classes[0]}" for c in verdict.false],
+                "wrong_classes": [f"{t.at_s:g} s {t.what}: {f.classes[0]}" for t, f in verdict.wrong_class],
+            }
+        )
         if count.view == "good":
             good.append(verdict)
     return {"clips": figures, "good views": _figures(good)}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hoaban.detections import Detections, Floats, Tracks
-from hoaban.events import Event, ModelRef, Provenance, bind
+from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import inside, to_pixels
@@ -31,12 +31,15 @@ class Step:
 class CameraPipeline:
     """The state beside one camera's frames. Not thread-safe: one caller at a time.
 
-    counts: line -> direction -> class -> number since the first start. zones: zone -> class -> number now inside.
+    counts: line -> direction -> class -> number since the first start. turns: line come over -> line left by
+    -> class -> number.
+    zones: zone -> class -> number now inside.
     """
 
     def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
         self.camera, self.model, self._code = camera, model, code
         self.counts: Counts = {}
+        self.turns: Counts = {}
         self.zones: dict[str, dict[str, int]] = {}
         self._tracker = Tracker()
         self._rules: list[Rule] = []
@@ -77,9 +80,7 @@ class CameraPipeline:
         provenance = Provenance(self.model, self._digest, self._code, self._calibration)
         findings = [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
-            if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
-                by_class = self.counts.setdefault(finding.line, {}).setdefault(finding.direction, {})
-                by_class[finding.label] = by_class.get(finding.label, 0) + 1
+            self._count(finding)
         self.zones = self._occupancy(tracks)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
 
@@ -91,13 +92,18 @@ class CameraPipeline:
 
     def checkpoint(self) -> dict[str, Any]:
         """What a successor needs so that the counters go on, as plain JSON values."""
-        return {"counts": {line: {d: dict(n) for d, n in by.items()} for line, by in self.counts.items()}}
+        return {"counts": _copied(self.counts), "turns": _copied(self.turns)}
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        for line, by_direction in saved.get("counts", {}).items():
-            for direction, by_class in by_direction.items():
-                self.counts.setdefault(line, {})[direction] = {str(k): int(n) for k, n in by_class.items()}
+        self.counts |= _copied(saved.get("counts", {}))
+        self.turns |= _copied(saved.get("turns", {}))
+
+    def _count(self, finding: Finding) -> None:
+        if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
+            _add(self.counts, finding.line, finding.direction, finding.label)
+        elif finding.kind == "turning_count" and finding.label:
+            _add(self.turns, finding.extra["from"], finding.extra["to"], finding.label)
 
     def _fit(self, size: tuple[int, int], captured_s: float | None = None) -> None:
         before_s = self._captured_s
@@ -123,3 +129,15 @@ class CameraPipeline:
                 names = [tracks.label(int(row)) for row in within.nonzero()[0]]
             zones[zone.id] = dict(Counter(names))
         return zones
+
+
+def _add(counts: Counts, first: str, second: str, label: str) -> None:
+    by_class = counts.setdefault(first, {}).setdefault(second, {})
+    by_class[label] = by_class.get(label, 0) + 1
+
+
+def _copied(counts: Mapping[str, Any]) -> Counts:
+    return {
+        str(first): {str(second): {str(k): int(n) for k, n in by_class.items()} for second, by_class in by.items()}
+        for first, by in counts.items()
+    }

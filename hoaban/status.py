@@ -55,6 +55,8 @@ class CameraStatus:
     latency_p95_s: float | None = None
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """line -> direction -> class -> number"""
+    turns: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """line come over -> line left by -> class -> number"""
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     """zone -> class -> number now inside"""
     model: dict[str, str] | None = None
