@@ -1,8 +1,9 @@
 """Counts of `hoaban replay` against hand counts of real clips (benchmarks/counts, which say how they were made).
 
-Two errors are told. `net` is what a traffic report shows: the difference of the two counts, line by line and direction by
-direction, so that a miss and a false count of the same line cancel out. `strict` lets nothing cancel: every hand-counted crossing
-that has no event near its time, and every event that has no such crossing, over the hand count. Classes are judged on the pairs.
+Two errors are told. `net` is what a traffic report shows: the difference of the two counts, line by line and direction
+by direction, so that a miss and a false count of the same line cancel out. `strict` lets nothing cancel: every
+hand-counted crossing that has no event near its time, and every event that has no such crossing, over the hand count.
+Classes are judged on the pairs.
 """
 
 import json

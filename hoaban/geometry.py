@@ -29,7 +29,7 @@ def segments_meet(a: Points, b: Points, c: Points, d: Points) -> bool:
 
 
 def meeting_point(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.float64] | None:
-    """(2,) where the way from a to b crosses the line from c to d, ends of the line included; None where it does not."""
+    """(2,) where the way from a to b crosses the line from c to d, its ends included; None where it does not."""
     side_a, side_b = signed_distance(np.stack([a, b]), c, d)
     if side_a == side_b or side_a * side_b > 0:
         return None

@@ -1,4 +1,4 @@
-"""Counting crossings of a line: by class, direction and lane, with an estimate of the speed where the ground is known."""
+"""Counting crossings of a line by class, direction and lane, with an estimated speed where the ground is known."""
 
 from typing import Any, Literal
 

@@ -11,8 +11,8 @@ from hoaban.rules.base import FORGET_S, Site
 from hoaban.shapes import Line
 
 MARGIN = 0.1
-"""of a track's height: nearer to the line than this, its side is not believed, so that one who trembles or stands on the
-line counts once or not at all"""
+"""of a track's height: nearer to the line than this, its side is not believed, so that one who trembles or stands on
+the line counts once or not at all"""
 LEAST_MARGIN_PX = 2.0
 
 
@@ -44,33 +44,45 @@ class LineSides:
         points = tracks.ground_points().astype(np.float64)
         distances = signed_distance(points, self._start, self._end)
         margins = np.maximum(LEAST_MARGIN_PX, MARGIN * (tracks.boxes[:, 3] - tracks.boxes[:, 1]))
-        rows = np.flatnonzero(wanted & (np.abs(distances) > margins))
-        self._seen_s[np.isin(self._ids, tracks.ids)] = now_s
-        ids, right = tracks.ids[rows], distances[rows] > 0
-        at, known = self._find(ids)
-        turned = np.flatnonzero(known & (self._right[at] != right) if len(self._ids) else known)
+        sure, right = wanted & (np.abs(distances) > margins), distances > 0
+        self._forget(now_s)
+        at, known = self._find(tracks.ids)
+        self._seen_s[at[known]] = now_s
+        rows = np.flatnonzero(sure & known)
         found = []
-        for index in turned:
-            row = int(rows[index])
-            where = meeting_point(self._points[at[index]], points[row], self._start, self._end)
+        for row in rows[self._right[at[rows]] != right[rows]]:
+            where = meeting_point(self._points[at[row]], points[row], self._start, self._end)
             if where is not None:
-                found.append(Crossing(row, int(ids[index]), bool(right[index]), where))
-        self._remember(ids, right, points[rows], now_s)
+                found.append(Crossing(int(row), int(tracks.ids[row]), bool(right[row]), where))
+        self._right[at[rows]], self._points[at[rows]] = right[rows], points[rows]
+        self._add(tracks.ids, right, points, np.flatnonzero(sure & ~known), now_s)
         return found
 
     def _find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where each id stands, and whether it does."""
         if len(self._ids) == 0:
             return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
         at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
         return at, self._ids[at] == ids
 
-    def _remember(
-        self, ids: NDArray[np.int64], right: NDArray[np.bool_], points: NDArray[np.float64], now_s: float
+    def _forget(self, now_s: float) -> None:
+        stay = now_s - self._seen_s <= FORGET_S
+        if not stay.all():
+            self._ids, self._right = self._ids[stay], self._right[stay]
+            self._points, self._seen_s = self._points[stay], self._seen_s[stay]
+
+    def _add(
+        self,
+        ids: NDArray[np.int64],
+        right: NDArray[np.bool_],
+        points: NDArray[np.float64],
+        rows: NDArray[np.intp],
+        now_s: float,
     ) -> None:
-        stay = (now_s - self._seen_s <= FORGET_S) & ~np.isin(self._ids, ids)
-        merged = np.concatenate([self._ids[stay], ids])
-        order = np.argsort(merged)
-        self._ids = merged[order]
-        self._right = np.concatenate([self._right[stay], right])[order]
-        self._points = np.concatenate([self._points[stay], points])[order]
-        self._seen_s = np.concatenate([self._seen_s[stay], np.full(len(ids), now_s)])[order]
+        if len(rows) == 0:
+            return
+        order = np.argsort(np.concatenate([self._ids, ids[rows]]))
+        self._ids = np.concatenate([self._ids, ids[rows]])[order]
+        self._right = np.concatenate([self._right, right[rows]])[order]
+        self._points = np.concatenate([self._points, points[rows]])[order]
+        self._seen_s = np.concatenate([self._seen_s, np.full(len(rows), now_s)])[order]

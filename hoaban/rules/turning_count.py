@@ -1,4 +1,4 @@
-"""Turning counts: which way road users take through a junction, from the line they come over to the line they leave by."""
+"""Turning counts: which way road users take through a junction, by the line they come over and the one they leave by."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

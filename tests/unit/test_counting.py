@@ -1,6 +1,7 @@
 """Counting by class, direction and lane, turning counts and speeds, by drawn ways."""
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -152,7 +153,7 @@ JUNCTION = [
 def way(*corners: tuple[float, float], step: float = 20) -> list[tuple[float, float]]:
     """Points every `step` pixels along a line through the corners."""
     points = []
-    for a, b in zip(corners, corners[1:], strict=False):
+    for a, b in pairwise(corners):
         n = max(1, round(float(np.hypot(b[0] - a[0], b[1] - a[1])) / step))
         points += [(a[0] + (b[0] - a[0]) * k / n, a[1] + (b[1] - a[1]) * k / n) for k in range(n)]
     return [*points, corners[-1]]
