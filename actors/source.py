@@ -23,12 +23,14 @@ from hoaban.frames import FrameMeta
 from hoaban.media_time import MediaTime
 from hoaban.source_state import SourceTracker
 from hoaban.status import SourceState
+from hoaban.terms import OpenHours
 
 log = structlog.get_logger(__name__)
 
 OPEN_LIMIT_S = 10.0
 READ_LIMIT_S = 10.0
 MOST_BAD_IN_A_ROW = 100
+LOOK_AT_HOURS_S = 1.0
 JUMP_S = 1.0
 """a step of the stream's clock away from the wall clock beyond this is a jump, not jitter"""
 
@@ -174,6 +176,7 @@ class SourceThread:
         self._pacing = pacing
         self._file = is_file(camera.source)
         self._tracker = SourceTracker(camera.stall_s, wall_clock())
+        self._hours = OpenHours(camera.terms, camera.clock)
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(1)
         self._stopping = threading.Event()
@@ -222,12 +225,17 @@ class SourceThread:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self._closed():
+                self._stopping.wait(LOOK_AT_HOURS_S)
+                continue
             with self._lock:
                 self._tracker.connecting(self._clock())
             try:
                 decoded = self._pass()
                 if self._stopping.is_set():
                     return
+                if self._closed():
+                    continue
                 if not decoded:
                     raise SourceError(
                         f"{redact(self._camera.source)}: it holds no frame; the recording is empty or cut off"
@@ -245,6 +253,17 @@ class SourceThread:
                 if not isinstance(error, SourceError):
                     log.exception("source failed", camera=self._camera.id)
                 self._fail(str(error))
+
+    def _closed(self) -> bool:
+        """Whether the owner's terms forbid to read the camera now; the state then says so."""
+        now = self._clock()
+        why = self._hours.closed(now)
+        with self._lock:
+            if why is not None:
+                self._tracker.paused(why, now)
+            else:
+                self._tracker.resumed(now)
+        return why is not None
 
     def _fail(self, message: str) -> None:
         with self._lock:
@@ -266,6 +285,8 @@ class SourceThread:
             self._ring.open(reader.stream)
         try:
             for frame in reader.frames(self._keep if self._ring is not None else None):
+                if self._closed():
+                    break
                 captured_s = self._capture_time(clock.at(frame.pts, frame.dts, float(frame.time_base or 0)))
                 decoded += 1
                 if not self._wait_until_due(captured_s):

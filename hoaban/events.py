@@ -34,6 +34,8 @@ class Provenance:
     code: str
     """version of this software"""
     calibration: str | None = None
+    retention_days: int | None = None
+    """after so long the event is to be purged, by the terms of the camera's owner"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def bind(finding: Finding, frame: FrameMeta, role: str, provenance: Provenance) 
             "simulated": frame.simulated,
             "evidential": False,
             "evidence": None,
+            **({} if provenance.retention_days is None else {"retention_days": provenance.retention_days}),
             **finding.extra,
         },
     )

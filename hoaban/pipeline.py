@@ -77,7 +77,8 @@ class CameraPipeline:
         self._fit((frame.width, frame.height), frame.captured_s)
         tracks = self._tracker.update(detections, frame.captured_s)
         scene = Scene(frame, tracks, views)
-        provenance = Provenance(self.model, self._digest, self._code, self._calibration)
+        retention = self.camera.terms.retention_days if self.camera.terms else None
+        provenance = Provenance(self.model, self._digest, self._code, self._calibration, retention)
         findings = [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
             self._count(finding)

@@ -1,4 +1,4 @@
-"""Turning counts: which way road users take through a junction, by the line they come over and the one they leave by."""
+"""Turning counts: the ways road users take through a junction, by the line they come over and the one they leave by."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
