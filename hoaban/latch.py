@@ -8,7 +8,10 @@ Phase = Literal["start", "end"]
 
 @dataclass(slots=True)
 class Latch:
-    """start_s: how long it must be bad before the fault begins. end_s: how long good before it is over."""
+    """start_s: how long it must be bad before the fault begins. end_s: how long good before it is over.
+
+    reason: why it began, in words.
+    """
 
     start_s: float
     end_s: float
@@ -21,7 +24,7 @@ class Latch:
 
         A clock that went back starts the wait anew too.
         """
-        if bad and reason:
+        if bad and not self.on:
             self.reason = reason
         if bad is None or bad == self.on:
             self._turned_s = None

@@ -5,6 +5,7 @@ and a lorry that passes is not "covered". Thresholds were chosen on recorded cli
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -159,5 +160,6 @@ def _sharpness(sharper: Luma) -> F64:
     return _blocks(cv2.multiply(curved, curved)) + SHARPNESS_NOISE
 
 
-def _blocks(values: NDArray[np.float32]) -> F64:
-    return cv2.resize(values, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA).astype(np.float64).ravel()
+def _blocks(values: Any) -> F64:
+    small = cv2.resize(values, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float64).ravel()

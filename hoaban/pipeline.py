@@ -12,6 +12,7 @@ from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import inside, to_pixels
 from hoaban.rules import Rule, build_rules
+from hoaban.rules.camera_health import CameraHealth
 from hoaban.scene import Pixels, Scene, View
 from hoaban.tracking import Tracker
 
@@ -43,6 +44,8 @@ class CameraPipeline:
         self.zones: dict[str, dict[str, int]] = {}
         self._tracker = Tracker()
         self._rules: list[Rule] = []
+        self._health: CameraHealth | None = None
+        self._health_before: dict[str, Any] = {}
         self._views: tuple[View, ...] = ()
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
@@ -76,17 +79,22 @@ class CameraPipeline:
         """
         self._fit((frame.width, frame.height), frame.captured_s)
         tracks = self._tracker.update(detections, frame.captured_s)
-        scene = Scene(frame, tracks, views)
+        scene = Scene(frame, tracks, views, self.faults)
         retention = self.camera.terms.retention_days if self.camera.terms else None
         provenance = Provenance(self.model, self._digest, self._code, self._calibration, retention)
-        findings = [finding for rule in self._rules for finding in rule.update(scene)]
+        findings = [] if self._health is None else self._health.update(scene)
+        scene = Scene(frame, tracks, views, self.faults)
+        findings += [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
             self._count(finding)
         self.zones = self._occupancy(tracks)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
 
     def reconfigure(self, camera: Camera) -> None:
-        """Another configuration of the same camera; tracks and counts live on, rules begin anew."""
+        """Another configuration of the same camera; tracks and counts live on, and what is known of its health.
+
+        Other rules begin anew.
+        """
         self.camera, self._digest = camera, camera.digest()
         if self._size is not None:
             self._build(*self._size)
@@ -94,6 +102,19 @@ class CameraPipeline:
     def checkpoint(self) -> dict[str, Any]:
         """What a successor needs so that the counters go on, as plain JSON values."""
         return {"counts": _copied(self.counts), "turns": _copied(self.turns)}
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the camera's picture or clock now: fault -> reason."""
+        return {} if self._health is None else self._health.faults
+
+    def health_memory(self) -> dict[str, Any]:
+        """What a successor needs so that it judges by the same view, as plain JSON values; it seldom changes."""
+        return self._health_before if self._health is None else self._health.memory()
+
+    def remember_health(self, saved: Mapping[str, Any]) -> None:
+        """Go on from such a memory, with the first frame."""
+        self._health_before = dict(saved)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -117,9 +138,19 @@ class CameraPipeline:
 
     def _build(self, width: int, height: int) -> None:
         camera = self.camera
-        self._rules = build_rules(camera.rules, camera.site_for(width, height))
+        before = self._health
+        built = build_rules(camera.rules, camera.site_for(width, height))
+        self._health = next((rule for rule in built if isinstance(rule, CameraHealth)), None)
+        if self._health is not None and before is not None:
+            self._health.take_over(before)
+        elif self._health is not None and self._health_before:
+            self._health.remember(self._health_before)
+        # The health comes first, so that the others see its faults of the same frame.
+        self._rules = [rule for rule in built if rule is not self._health]
         self._calibration = camera.calibration.id if camera.calibration else None
         self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
+        if self._health is not None:
+            self._views = tuple(dict.fromkeys((*self._health.views, *self._views)))
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
         zones: dict[str, dict[str, int]] = {}

@@ -19,6 +19,7 @@ Field = NDArray[np.complex64]
 
 ROWS, COLUMNS = 45, 80
 SMOOTH_S = 4.0
+JUDGE_EVERY_S = 4.0
 ADAPT_S = 1800.0
 """time constant of the second reference, which follows the light of the day"""
 WEAKEST_EDGE = 10.0
@@ -89,7 +90,7 @@ class ViewReference:
             verdict = followed if followed.agreement >= AGREES else verdict
         if verdict.moved is False and verdict.agreement >= AGREES:
             before = self._anchor if self._adapted is None else self._adapted
-            self._adapted = before + np.float32(2.0 / ADAPT_S) * (self._view - before)
+            self._adapted = before + np.float32(JUDGE_EVERY_S / ADAPT_S) * (self._view - before)
         return verdict
 
     def saved(self) -> dict[str, Any] | None:
@@ -186,7 +187,10 @@ def _packed(field: Field) -> str:
 
 
 def _unpacked(text: str) -> Field:
-    data = zlib.decompress(base64.b64decode(text, validate=True))
+    try:
+        data = zlib.decompress(base64.b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"a saved view that cannot be unpacked: {error}") from None
     if len(data) != ROWS * COLUMNS * 2:
         raise ValueError(f"a saved view of {len(data)} bytes, not {ROWS * COLUMNS * 2}")
     parts = np.frombuffer(data, np.int8).reshape(ROWS, COLUMNS, 2).astype(np.float32) / 127
