@@ -90,6 +90,14 @@ class Reader:
     def codec(self) -> str:
         return self.stream.codec_context.name
 
+    def told_s(self, stream_s: float) -> float | None:
+        """The time of day that the camera itself gives for a place on its stream's clock; None where it gives none.
+
+        RTSP cameras tell it by RTCP sender reports; the first one counts.
+        """
+        began_us = self._container.start_time_realtime
+        return began_us / 1e6 + stream_s if began_us is not None and began_us > 0 else None
+
     def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
         """Every frame to the end of the source. Raises SourceError when the source breaks."""
         bad = 0
@@ -199,6 +207,11 @@ class SourceThread:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the owner's terms forbid to show the camera now."""
+        return self._hours.closed(self._clock()) is not None
+
     def ready(self) -> None:
         """In demand pacing: the next picture, please."""
         self._wanted.release()
@@ -287,11 +300,14 @@ class SourceThread:
             for frame in reader.frames(self._keep if self._ring is not None else None):
                 if self._closed():
                     break
-                captured_s = self._capture_time(clock.at(frame.pts, frame.dts, float(frame.time_base or 0)))
+                stream_s = clock.at(frame.pts, frame.dts, float(frame.time_base or 0))
+                captured_s = self._capture_time(stream_s)
                 decoded += 1
                 if not self._wait_until_due(captured_s):
                     break
-                self._hand_over(frame, captured_s)
+                self._hand_over(
+                    frame, captured_s, *((None, None) if self._file else (stream_s, reader.told_s(stream_s)))
+                )
         finally:
             with self._lock:
                 self._errors += reader.decode_errors
@@ -325,15 +341,18 @@ class SourceThread:
             self._stopping.wait(ahead_s)
         return not self._stopping.is_set()
 
-    def _hand_over(self, frame: av.VideoFrame, captured_s: float) -> None:
+    def _hand_over(self, frame: av.VideoFrame, captured_s: float, stream_s: float | None, told_s: float | None) -> None:
+        now = self._clock()
         with self._lock:
-            self._tracker.frame(self._clock())
+            self._tracker.frame(now)
             self._last_frame_s = captured_s
-            self._arrivals.append(self._clock())
+            self._arrivals.append(now)
             self._size = (frame.width, frame.height)
             seq, self._frames = self._frames, self._frames + 1
+        times = {"arrived_s": None if self._file else now, "stream_s": stream_s, "told_s": told_s}
+        meta = FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height, **times)
         try:
-            self._on_picture(Picture(FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height), frame))
+            self._on_picture(Picture(meta, frame))
         except Exception:  # a fault behind the decoder must not end the stream
             log.exception("picture lost", camera=self._camera.id, seq=seq)
 

@@ -68,7 +68,9 @@ def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misf
         for index, rule in enumerate(_items(_get(camera, "rules"))):
             kind = _get(rule, "type")
             if isinstance(kind, str) and kind not in (*allowed, *ALWAYS_ALLOWED):
-                message = f"{kind!r} is not among terms.analytics, which the owner allows; remove the rule or ask the owner"
+                message = (
+                    f"{kind!r} is not among terms.analytics, which the owner allows; remove the rule or ask the owner"
+                )
                 yield (*path, "rules", index, "type"), message
     for index, name in enumerate(_items(_get(terms, "viewers"))):
         if isinstance(name, str) and name not in agencies and name not in TOKEN_ROLES:

@@ -75,9 +75,9 @@ class PictureHealth:
     def __init__(self) -> None:
         self._began_s: float | None = None
         self._now_s = 0.0
-        self._sharp: F64 | None = None  # log of each block's usual sharpness
+        self._sharp: F64 = np.zeros(ROWS * COLUMNS)  # log of each block's usual sharpness
         self._detail: F64 = np.zeros(ROWS * COLUMNS)  # log of each block's usual detail
-        self._look: NDArray[np.float32] | None = None  # the usual picture
+        self._look: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # the usual picture
         self._whole_s = 0.0  # when most blocks last had their detail
         self._dark = self._blurred = self._covered = False
 
@@ -87,7 +87,7 @@ class PictureHealth:
             self._began_s = self._whole_s = now_s
         elapsed_s, self._now_s = max(0.0, now_s - self._now_s), now_s
         detail, sharp = _detail(whole), _sharpness(sharper)
-        if self._sharp is None or self._look is None:
+        if self._look.shape != whole.shape:
             self._sharp, self._detail, self._look = np.log(sharp), np.log(detail), whole.astype(np.float32)
             elapsed_s = 0.0
         learning = now_s - self._began_s < LEARN_S
@@ -113,7 +113,6 @@ class PictureHealth:
 
     def _losses(self, sharp: F64, detail: F64) -> tuple[float, float | None]:
         """Log of the sharpness left in the median block, and the share of textured blocks without their detail."""
-        assert self._sharp is not None
         # Less contrast, as in fog or at dusk, takes sharpness and detail alike; blur takes sharpness first.
         contrast = min(0.0, float(np.median(np.log(detail) - self._detail)))
         lost = float(np.median(np.log(sharp) - self._sharp)) - contrast
@@ -133,14 +132,11 @@ class PictureHealth:
         return gone >= COVERED_BLOCKS and now_s - self._whole_s <= SUDDEN_S and self._unlike(whole)
 
     def _unlike(self, whole: Luma) -> bool:
-        assert self._look is not None
         now, before = whole.astype(np.float32) - whole.mean(), self._look - self._look.mean()
         both = float(np.sqrt((now * now).mean() * (before * before).mean()))
         return float((now * before).mean()) < UNLIKE * max(both, 1.0)
 
     def _learn(self, whole: Luma, sharp: F64, detail: F64, elapsed_s: float, learning: bool) -> None:
-        assert self._sharp is not None
-        assert self._look is not None
         share = -np.expm1(-elapsed_s / (LEARN_S / 3 if learning else FORGET_S))
         self._sharp += share * (np.log(sharp) - self._sharp)
         self._detail += share * (np.log(detail) - self._detail)

@@ -85,8 +85,8 @@ class StreamHealth:
 class SilenceWatch:
     """Finds cameras whose process reports nothing, from the times of the last reports.
 
-    silent: camera -> since when, from an earlier watch. Events are named by the time of the last report, so that a watch
-    which begins anew, or a second one, tells the same silence by the same event.
+    silent: camera -> since when, from an earlier watch. Events are named by the time of the last report, so that a
+    watch which begins anew, or a second one, tells the same silence by the same event.
     """
 
     def __init__(self, silent: Mapping[str, float] | None = None) -> None:

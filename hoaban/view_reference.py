@@ -1,8 +1,8 @@
 """Does the camera still look where it did? Its view against one that was learned, whatever the light and the traffic.
 
 Edges are compared by their orientation, averaged over some seconds, so that what moves fades out. Orientation does not
-change with brightness, contrast or which side of an edge is lighter. Orientation correlation: Fitch, Kadyrov, Christmas,
-Kittler, Orientation Correlation, BMVC 2002; its peak tells the shift.
+change with brightness, contrast or which side of an edge is lighter. Orientation correlation: Fitch, Kadyrov,
+Christmas, Kittler, Orientation Correlation, BMVC 2002; its peak tells the shift.
 """
 
 import base64
@@ -125,7 +125,7 @@ class _Spectrum:
 
 def _spectrum(field: Field) -> _Spectrum:
     rows, columns = field.shape
-    # Edges of the picture fade out, since a transform takes it for endless, and clocks written in the corners with them.
+    # The picture's rim fades out, since a transform takes it for endless, and clocks written in its corners with it.
     window = np.sqrt(np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1]))
     faded = field * window
     faded -= faded.mean()
@@ -158,8 +158,9 @@ def _compare(reference: Field, view: Field, here: _Spectrum) -> Verdict:
         return Verdict(None, 0.0)
     in_place, away, dx, dy = _peaks(_surface(known, here), apart=2)
     if away >= SHIFTED and away > in_place + SHIFTED_BY and np.hypot(dx, dy) >= TOLERANCE * COLUMNS:
-        sides = f"{abs(dx) / COLUMNS:.0%} {'right' if dx > 0 else 'left'}, "
-        return Verdict(True, in_place, f"the picture has shifted: {sides}{abs(dy) / ROWS:.0%} {'down' if dy > 0 else 'up'}")
+        across = f"{abs(dx) / COLUMNS:.0%} {'right' if dx > 0 else 'left'}"
+        along = f"{abs(dy) / ROWS:.0%} {'down' if dy > 0 else 'up'}"
+        return Verdict(True, in_place, f"the picture has shifted: {across}, {along}")
     if max(in_place, away) < NOWHERE:
         return Verdict(True, in_place, "shows another place than the one that was learned")
     if in_place < 1.5 * AGREES and _turned(reference, view):

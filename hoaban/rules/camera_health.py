@@ -1,4 +1,4 @@
-"""The camera's own health: frozen, dark, blurred, covered, moved, wrong time. Offline is told by whoever sees no frames.
+"""The camera's own health: frozen, dark, blurred, covered, moved, wrong time. Offline is told where no frames come.
 
 The faults of a moment are also shown to the other rules of the camera (Scene.faults), which come after this one.
 """
