@@ -15,11 +15,12 @@ from actors.models.files import list_models
 from actors.store import EventStore
 from hoaban import __version__
 from serve import metrics, problems, schemas
-from serve.auth import TICKET_LIVES_S, Tickets, Viewer, may_see, picture_viewer, viewer_or_ticket
+from serve.auth import TICKET_LIVES_S, Tickets, Viewer, picture_viewer, viewer_or_ticket
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
+from serve.terms import SharedTerms
 from serve.tiles import RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
@@ -38,6 +39,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     )
     app.state.store = EventStore.open(settings.store_url)
     app.state.board = Board(settings.redis_url)
+    app.state.terms = SharedTerms(app.state.board)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
@@ -257,5 +259,5 @@ def tickets(request: Request, holder: Viewer, wanted: schemas.TicketRequest) -> 
     return {
         name: schemas.Ticket(ticket=issue(name, holder), expires_in_s=TICKET_LIVES_S)
         for name in wanted.cameras
-        if name == "*" or may_see(request, name, holder)
+        if name == "*" or request.app.state.terms.may_see(name, holder)
     }

@@ -8,7 +8,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import TokenInfo
-from hoaban.terms import Terms
 
 TICKET_LIVES_S = 3600
 bearer = HTTPBearer(auto_error=False, description="an API token")
@@ -75,18 +74,9 @@ def viewer_or_ticket(
     return token_holder(request, credentials)
 
 
-def may_see(request: Request, camera: str, holder: TokenInfo) -> bool:
-    """Whether the terms of a shared camera's owner let this holder see its pictures."""
-    for found in (request.app.state.board.get_json("fleet") or {}).get("cameras", []):
-        if found["id"] == camera and found.get("terms"):
-            terms = Terms.model_validate(found["terms"])
-            return terms.shows_to(holder.role, holder.agency, found["owner"])
-    return True
-
-
 def picture_viewer(request: Request, camera: str, holder: Annotated[TokenInfo, Depends(viewer_or_ticket)]) -> None:
     """403 where the owner of a shared camera does not share its pictures with this holder."""
-    if not may_see(request, camera, holder):
+    if not request.app.state.terms.may_see(camera, holder):
         raise HTTPException(403, f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)")
 
 

@@ -289,6 +289,7 @@ def _conditions(
 def _row(event: Event) -> dict[str, object]:
     data = event.data
     model = data.get("model") or {}
+    turn, health = event.type == "hoaban.turning_count", event.type == "hoaban.camera_health"
     return {
         "id": event.id,
         "type": event.type,
@@ -300,10 +301,10 @@ def _row(event: Event) -> dict[str, object]:
         "zone": data.get("zone"),
         "direction": data.get("direction"),
         "lane": data.get("lane"),
-        "turn_from": data.get("from"),
-        "turn_to": data.get("to"),
-        "fault": data.get("fault"),
-        "phase": data.get("phase"),
+        "turn_from": data.get("from") if turn else None,
+        "turn_to": data.get("to") if turn else None,
+        "fault": data.get("fault") if health else None,
+        "phase": data.get("phase") if health else None,
         "track": data.get("track"),
         "time_s": event.time.timestamp(),
         "score": data.get("score"),

@@ -22,7 +22,7 @@ events = Table(
     Column("turn_from", String(64)),
     Column("turn_to", String(64)),
     Column("fault", String(32)),
-    Column("phase", String(8)),
+    Column("phase", String(32)),
     Column("track", BigInteger),
     Column("time_s", Float(53), nullable=False),
     Column("score", Float),

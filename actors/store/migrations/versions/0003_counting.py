@@ -11,7 +11,7 @@ EVENT_COLUMNS = {
     "turn_from": sa.String(64),
     "turn_to": sa.String(64),
     "fault": sa.String(32),
-    "phase": sa.String(8),
+    "phase": sa.String(32),
     "retention_days": sa.Integer(),
 }
 
