@@ -26,6 +26,11 @@ class Board:
         records = {camera: json.loads(text) for camera, text in self._redis.hgetall(STATUS).items()}
         return {camera: record["status"] for camera, record in records.items() if record["until"] >= now}
 
+    def reported(self) -> dict[str, float]:
+        """camera id -> when its own process reported last, seconds since 1970, however long ago."""
+        records = (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
+        return {status["camera"]: status["reported_s"] for status in records if status.get("pid") is not None}
+
     def drop_status(self, camera: str) -> None:
         self._redis.hdel(STATUS, camera)
 

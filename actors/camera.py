@@ -30,13 +30,14 @@ from actors.source import SourceThread
 from actors.tile import Tile, TileMaker
 from hoaban import __version__
 from hoaban.detections import Detections, Tracks
-from hoaban.events import Event, Finding, ModelRef, Provenance, bind
+from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.motion import MotionGate
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
-from hoaban.status import CameraStatus, SourceState
+from hoaban.status import CameraStatus
+from hoaban.stream_health import StreamHealth
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +118,8 @@ class CameraRuntime:
         self._stages: deque[tuple[float, ...]] = deque(maxlen=256)
         self._rate_mark = (time.monotonic(), 0)
         self._analysed_fps = 0.0
-        self._reported_state: SourceState | None = None
-        self._saved_counts: dict[str, Any] | None = None
+        self._stream_health = StreamHealth()
+        self._saved: dict[str, dict[str, Any]] = {}
         self._stopping = threading.Event()
         self._reporter = threading.Thread(target=self._report_forever, name="report", daemon=True)
         self._open(first_seq=0)
@@ -138,8 +139,9 @@ class CameraRuntime:
         self._link = ModelLink(hello, self._peers, self._node, self._on_result)
 
     def start(self) -> None:
-        if self._board is not None and (saved := self._board.load_checkpoint(self.camera.id)):
-            self._pipeline.restore(saved)
+        if self._board is not None:
+            self._pipeline.restore(self._board.load_checkpoint(self.camera.id) or {})
+            self._pipeline.remember_health(self._board.load_checkpoint(f"{self.camera.id}:health") or {})
         self._link.start()
         self._source.start()
         self._reporter.start()
@@ -235,7 +237,7 @@ class CameraRuntime:
     def tile(self, max_width: int | None = None) -> Tile | None:
         """The newest picture as a JPEG with faces blurred and tracks drawn, or None before the first frame."""
         latest, analysed = self._latest, self._analysed
-        if latest is None:
+        if latest is None or self._source.closed:
             return None
         return self._tiles.make(self.camera, latest, analysed, max_width or self.camera.tile_width)
 
@@ -281,12 +283,14 @@ class CameraRuntime:
             frames_gated=self._gated,
             decode_errors=source.decode_errors,
             reconnects=source.reconnects,
+            faults=self._stream_health.faults | self._pipeline.faults,
             events=self._events,
             events_spooled=self._publisher.spooled,
             tracks=0 if analysed is None else len(analysed.tracks),
             latency_p50_s=latencies[len(latencies) // 2] if latencies else None,
             latency_p95_s=latencies[int(len(latencies) * 0.95)] if latencies else None,
             counts=self._pipeline.counts,
+            turns=self._pipeline.turns,
             zones=self._pipeline.zones,
             model=None if self._model is None else self._model.ref.as_dict(),
             inference=self._link.peer,
@@ -310,33 +314,38 @@ class CameraRuntime:
                 log.warning("status not reported", camera=self.camera.id, exc_info=True)
 
     def _tell_health(self, status: CameraStatus) -> None:
-        before, self._reported_state = self._reported_state, status.state
-        if before in (None, status.state) or not any(rule.type == "camera_health" for rule in self.camera.rules):
+        camera = self.camera
+        changes = self._stream_health.update(status.state, status.state_since_s, status.error, status.reported_s)
+        if not changes or not any(rule.type == "camera_health" for rule in camera.rules):
             return
-        finding = Finding(
-            kind="camera_health",
-            rule="camera_health",
-            extra={"state": status.state.value, "was": before.value, "error": status.error},
-        )
-        frame = FrameMeta(
-            self.camera.id,
-            status.frames_decoded,
-            status.state_since_s,
-            status.width or 0,
-            status.height or 0,
-            status.simulated,
-        )
+        retention = camera.terms.retention_days if camera.terms else None
         model = self._model.ref if self._model else NO_MODEL
-        self._publish([bind(finding, frame, self.camera.role, Provenance(model, self.camera.digest(), __version__))])
+        provenance = Provenance(model, camera.digest(), __version__, retention_days=retention)
+        size = status.width or 0, status.height or 0
+        self._publish(
+            [
+                bind(
+                    change.finding(state=status.state.value),
+                    FrameMeta(camera.id, status.frames_decoded, change.since_s, *size, status.simulated),
+                    camera.role,
+                    provenance,
+                )
+                for change in changes
+            ]
+        )
 
     def _save(self) -> None:
         if self._board is None:
             return
         with self._lock:
-            checkpoint = self._pipeline.checkpoint()
-        if checkpoint != self._saved_counts:
-            self._board.save_checkpoint(self.camera.id, checkpoint)
-            self._saved_counts = checkpoint
+            checkpoints = {
+                self.camera.id: self._pipeline.checkpoint(),
+                f"{self.camera.id}:health": self._pipeline.health_memory(),
+            }
+        for name, checkpoint in checkpoints.items():
+            if checkpoint != self._saved.get(name):
+                self._board.save_checkpoint(name, checkpoint)
+                self._saved[name] = checkpoint
 
 
 @ray.remote

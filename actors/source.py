@@ -20,15 +20,18 @@ from actors.preroll import PacketRing
 from hoaban.fleet import Camera
 from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
+from hoaban.media_time import MediaTime
 from hoaban.sim.address import is_sim
 from hoaban.source_state import SourceTracker
 from hoaban.status import SourceState
+from hoaban.terms import OpenHours
 
 log = structlog.get_logger(__name__)
 
 OPEN_LIMIT_S = 10.0
 READ_LIMIT_S = 10.0
 MOST_BAD_IN_A_ROW = 100
+LOOK_AT_HOURS_S = 1.0
 JUMP_S = 1.0
 """a step of the stream's clock away from the wall clock beyond this is a jump, not jitter"""
 
@@ -113,6 +116,14 @@ class Reader:
     def codec(self) -> str:
         return self.stream.codec_context.name
 
+    def told_s(self, stream_s: float) -> float | None:
+        """The time of day that the camera itself gives for a place on its stream's clock; None where it gives none.
+
+        RTSP cameras tell it by RTCP sender reports; the first one counts.
+        """
+        began_us = self._container.start_time_realtime
+        return began_us / 1e6 + stream_s if began_us is not None and began_us > 0 else None
+
     def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
         """Every frame to the end of the source. Raises SourceError when the source breaks."""
         bad = 0
@@ -166,9 +177,10 @@ def open_frames(source: str, camera: str) -> Iterator[Picture]:
     reader = open_reader(source)
     try:
         seq, last_s, step_s = 0, -1.0, _step(reader.stream)
+        clock = MediaTime(step_s)
         first: float | None = None
         for frame in reader.frames():
-            time_s = float(frame.pts * frame.time_base) if frame.pts is not None else last_s + step_s
+            time_s = clock.at(frame.pts, frame.dts, float(frame.time_base or 0))
             first = time_s if first is None else first
             captured_s = time_s - first
             if captured_s <= last_s or captured_s > last_s + 60:  # the file's clock jumped: go on by its frame rate
@@ -205,6 +217,7 @@ class SourceThread:
         self._simulated = is_sim(camera.source)
         self._file = is_file(camera.source) or self._simulated  # paced by its own timestamps, may come to an end
         self._tracker = SourceTracker(camera.stall_s, wall_clock())
+        self._hours = OpenHours(camera.terms, camera.clock)
         self._lock = threading.Lock()
         self._wanted = threading.Semaphore(1)
         self._stopping = threading.Event()
@@ -233,6 +246,11 @@ class SourceThread:
         """The number that the next frame will have."""
         return self._frames
 
+    @property
+    def closed(self) -> bool:
+        """Whether the owner's terms forbid to show the camera now."""
+        return self._hours.closed(self._clock()) is not None
+
     def ready(self) -> None:
         """In demand pacing: the next picture, please."""
         self._wanted.release()
@@ -260,12 +278,17 @@ class SourceThread:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self._closed():
+                self._stopping.wait(LOOK_AT_HOURS_S)
+                continue
             with self._lock:
                 self._tracker.connecting(self._clock())
             try:
                 decoded = self._pass()
                 if self._stopping.is_set():
                     return
+                if self._closed():
+                    continue
                 if not decoded:
                     raise SourceError(
                         f"{redact(self._camera.source)}: it holds no frame; the recording is empty or cut off"
@@ -284,6 +307,17 @@ class SourceThread:
                     log.exception("source failed", camera=self._camera.id)
                 self._fail(str(error))
 
+    def _closed(self) -> bool:
+        """Whether the owner's terms forbid to read the camera now; the state then says so."""
+        now = self._clock()
+        why = self._hours.closed(now)
+        with self._lock:
+            if why is not None:
+                self._tracker.paused(why, now)
+            else:
+                self._tracker.resumed(now)
+        return why is not None
+
     def _fail(self, message: str) -> None:
         with self._lock:
             self._tracker.failed(message, self._clock())
@@ -299,18 +333,21 @@ class SourceThread:
         with self._lock:
             self._reader = reader
         self._offset_s = None
-        last_pts_s, decoded, step_s = 0.0, 0, _step(reader.stream)
+        decoded, clock = 0, MediaTime(_step(reader.stream))
         if self._ring is not None:
             self._ring.open(reader.stream)
         try:
             for frame in reader.frames(self._keep if self._ring is not None else None):
-                pts_s = float(frame.pts * frame.time_base) if frame.pts is not None else last_pts_s + step_s
-                captured_s = self._capture_time(pts_s)
-                last_pts_s = pts_s
+                if self._closed():
+                    break
+                stream_s = clock.at(frame.pts, frame.dts, float(frame.time_base or 0))
+                captured_s = self._capture_time(stream_s)
                 decoded += 1
                 if not self._wait_until_due(captured_s):
                     break
-                self._hand_over(frame, captured_s)
+                self._hand_over(
+                    frame, captured_s, *((None, None) if self._file else (stream_s, reader.told_s(stream_s)))
+                )
         finally:
             with self._lock:
                 self._errors += reader.decode_errors
@@ -344,15 +381,17 @@ class SourceThread:
             self._stopping.wait(ahead_s)
         return not self._stopping.is_set()
 
-    def _hand_over(self, frame: av.VideoFrame, captured_s: float) -> None:
+    def _hand_over(self, frame: av.VideoFrame, captured_s: float, stream_s: float | None, told_s: float | None) -> None:
+        now = self._clock()
         with self._lock:
-            self._tracker.frame(self._clock())
+            self._tracker.frame(now)
             self._last_frame_s = captured_s
-            self._arrivals.append(self._clock())
+            self._arrivals.append(now)
             self._size = (frame.width, frame.height)
             seq, self._frames = self._frames, self._frames + 1
+        times = {"arrived_s": None if self._file else now, "stream_s": stream_s, "told_s": told_s}
+        meta = FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height, self._simulated, **times)
         try:
-            meta = FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height, self._simulated)
             self._on_picture(Picture(meta, frame))
         except Exception:  # a fault behind the decoder must not end the stream
             log.exception("picture lost", camera=self._camera.id, seq=seq)

@@ -18,20 +18,26 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import NAMESPACE
 from actors.board import Board
+from actors.bus import EventBus, SpoolingPublisher
 from actors.camera import CameraActor
 from actors.fleet_file import load_fleet
 from actors.inference import InferenceActor
 from actors.link import Peer
+from hoaban import __version__
+from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
 from hoaban.fleet_text import FleetErrors, redact
+from hoaban.frames import FrameMeta
 from hoaban.placement import Node, Place, inference_places, peers_in_order
 from hoaban.reconcile import Action, Observed, Phase, Step, after_answer, after_death, plan_steps
 from hoaban.status import CameraStatus, SourceState
+from hoaban.stream_health import Change, SilenceWatch
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
 NODES_EVERY_S = 5.0
+SILENCE_EVERY_S = 5.0
 CAMERA_CPUS = 0.01
 """what a camera asks of Ray's scheduler; how many fit a node is the capacity plan's business, not a guess here"""
 
@@ -63,7 +69,11 @@ class Supervisor:
         self._ending: dict[Any, str] = {}
         self._pool: dict[str, Any] = {}
         self._peers: list[Peer] = []
-        self._nodes_checked_s = float("-inf")
+        self._nodes_checked_s = self._silence_checked_s = float("-inf")
+        self._silence: SilenceWatch | None = None
+        self._reported: dict[str, float] = {}
+        spool = Path(settings.data_dir) / "spool" / ".supervisor"
+        self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spool)
         self._adopt()
 
     def tick(self) -> list[Step]:
@@ -72,6 +82,7 @@ class Supervisor:
         self._tend_pool()
         self._hear()
         self._hear_endings()
+        self._watch_silence()
         if self._fleet is None or not self._peers:
             return []
         steps = plan_steps(self._desired, self._observed, time.monotonic())
@@ -226,6 +237,35 @@ class Supervisor:
         status = CameraStatus(camera, SourceState.FAILED, time.time(), time.time(), error=error)
         with contextlib.suppress(Exception):
             self._board.put_status(camera, status.as_dict(), 120.0)
+
+    def _watch_silence(self) -> None:
+        """Tell of cameras whose process, or whose whole node, reports nothing: nobody else is left to tell."""
+        if self._fleet is None or time.monotonic() - self._silence_checked_s < SILENCE_EVERY_S:
+            return
+        self._silence_checked_s = time.monotonic()
+        self._publisher.drain()
+        try:
+            if self._silence is None:
+                self._silence = SilenceWatch(self._board.get_json("silent"))
+            self._reported |= self._board.reported()
+            changes = self._silence.update(self._configs, self._reported, time.time())
+            if changes:
+                self._publish_changes(changes)
+                self._board.put_json("silent", self._silence.silent)
+        except Exception:
+            log.warning("silence not watched", exc_info=True)
+
+    def _publish_changes(self, changes: dict[str, Change]) -> None:
+        events = []
+        for name, change in changes.items():
+            camera = self._configs.get(name)
+            if camera is None or not any(rule.type == "camera_health" for rule in camera.rules):
+                continue
+            retention = camera.terms.retention_days if camera.terms else None
+            provenance = Provenance(ModelRef("none", "0", ""), camera.digest(), __version__, retention_days=retention)
+            events.append(bind(change.finding(), FrameMeta(name, 0, change.since_s, 0, 0), camera.role, provenance))
+            log.info("silence", camera=name, phase=change.phase, since_s=change.since_s)
+        self._publisher.publish(events)
 
     def _take(self, step: Step) -> None:
         camera, now = step.camera, time.monotonic()

@@ -43,7 +43,7 @@ def replay(
         name = model or _model_for(known, spec, source)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
-        summary = _run(spec, source or spec.source, detector, out)
+        summary = run(spec, source or spec.source, detector, out)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
@@ -65,7 +65,8 @@ def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
     return own
 
 
-def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
     sampler = FrameSampler(camera.analysis_fps)
     batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
@@ -100,6 +101,7 @@ def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str
         "frames_analysed": analysed,
         "events": dict(kinds),
         "counts": pipeline.counts,
+        "turns": pipeline.turns,
         "wall_s": round(time.perf_counter() - started, 3),
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),

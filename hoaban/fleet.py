@@ -4,17 +4,19 @@ import hashlib
 import json
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from hoaban.calibration import Calibration
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.sim.address import is_sim, parse_address
+from hoaban.terms import Terms
 
 SIM_MODEL = "sim-colours"
+DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
 
 
@@ -27,18 +29,20 @@ class Role(StrEnum):
     SHARED = "shared"
 
 
+def _known_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone; write one like {DEFAULT_TIMEZONE}") from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+
+
 class Province(Strict):
     name: str = Field(min_length=1)
-    timezone: str = "Asia/Ho_Chi_Minh"
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no time zone; write one like Asia/Ho_Chi_Minh") from None
-        return value
+    timezone: TimeZone = DEFAULT_TIMEZONE
 
 
 class Named(Strict):
@@ -66,6 +70,7 @@ class Camera(Strict):
     district: str
     owner: str
     location: Location | None = None
+    timezone: TimeZone | None = Field(None, description="of the schedules of its rules; the province's by default")
     source: str = Field(
         min_length=1, description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}"
     )
@@ -90,6 +95,7 @@ class Camera(Strict):
     lines: tuple[Line, ...] = ()
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
     rules: tuple[AnyRule, ...] = ()
+    terms: Terms | None = Field(None, description="on which its owner shares it")
 
     @field_validator("source")
     @classmethod
@@ -106,6 +112,11 @@ class Camera(Strict):
         zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
         return Site(zones, lines, width, height, self.calibration)
 
+    @property
+    def clock(self) -> ZoneInfo:
+        """The time zone of its schedules."""
+        return ZoneInfo(self.timezone or DEFAULT_TIMEZONE)
+
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
         return _digest(self)
@@ -120,9 +131,15 @@ class Fleet(Strict):
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":
-        """The same fleet with each camera's model filled in."""
+        """The same fleet with each camera's model and time zone filled in."""
         cameras = tuple(
-            c if c.model else c.model_copy(update={"model": self.default_model(c.source)}) for c in self.cameras
+            c.model_copy(
+                update={
+                    "model": c.model or self.default_model(c.source),
+                    "timezone": c.timezone or self.province.timezone,
+                }
+            )
+            for c in self.cameras
         )
         return self.model_copy(update={"cameras": cameras})
 

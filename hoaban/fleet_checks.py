@@ -7,8 +7,9 @@ fields and not only after they are mended.
 from collections.abc import Iterator
 from typing import Any
 
-from hoaban.rules import RULE_KINDS
+from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 from hoaban.rules.base import default_name
+from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
 Path = tuple[str | int, ...]
 Misfit = tuple[Path, str]
@@ -28,6 +29,7 @@ def misfits(document: Any) -> Iterator[Misfit]:
         yield from _doubles(camera, ("zones",), path)
         yield from _doubles(camera, ("lines",), path)
         yield from _rule_misfits(camera, path)
+        yield from _terms_misfits(camera, path, agencies)
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
         if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
             yield (*path, "guaranteed_fps"), f"{guaranteed} is above analysis_fps ({wanted}); lower it"
@@ -53,6 +55,27 @@ def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
         if name in names:
             yield (*path, "rules", index), f"a second rule {name!r}; give it an id of its own"
         names.add(name)
+
+
+def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misfit]:
+    terms = _get(camera, "terms")
+    allowed = _get(terms, "analytics")
+    for index, kind in enumerate(_items(allowed)):
+        if isinstance(kind, str) and kind not in RULE_KINDS and kind not in UNBUILT_RULES:
+            known = ", ".join(RULE_KINDS)
+            yield (*path, "terms", "analytics", index), f"{kind!r} is no rule type; use some of {known}"
+    if isinstance(allowed, list):
+        for index, rule in enumerate(_items(_get(camera, "rules"))):
+            kind = _get(rule, "type")
+            if isinstance(kind, str) and kind not in (*allowed, *ALWAYS_ALLOWED):
+                message = (
+                    f"{kind!r} is not among terms.analytics, which the owner allows; remove the rule or ask the owner"
+                )
+                yield (*path, "rules", index, "type"), message
+    for index, name in enumerate(_items(_get(terms, "viewers"))):
+        if isinstance(name, str) and name not in agencies and name not in TOKEN_ROLES:
+            known = ", ".join([*TOKEN_ROLES, *sorted(agencies)])
+            yield (*path, "terms", "viewers", index), f"{name!r} is neither a role nor an agency; use some of {known}"
 
 
 def _doubles(parent: Any, key: tuple[str], path: Path = ()) -> Iterator[Misfit]:

@@ -11,6 +11,8 @@ class FrameMeta:
     when the frame arrived, carried forward by the stream's own timestamps; in a replay it is media time.
     `seq` counts decoded frames from 0 and never goes back while the camera's actor lives.
     `width` and `height` are the source frame's, in pixels.
+    For live streams also: `arrived_s`, the wall clock when it came; `stream_s`, its place on the stream's own clock,
+    which counts from anywhere; `told_s`, its time of day by the camera itself (RTCP), where the stream tells one.
     """
 
     camera: str
@@ -19,6 +21,9 @@ class FrameMeta:
     width: int
     height: int
     simulated: bool = False
+    arrived_s: float | None = None
+    stream_s: float | None = None
+    told_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

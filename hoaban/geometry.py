@@ -25,13 +25,18 @@ def signed_distance(points: Points, start: Points, end: Points) -> NDArray[np.fl
 
 def segments_meet(a: Points, b: Points, c: Points, d: Points) -> bool:
     """Whether the way from a to b crosses the line from c to d, ends of the line included."""
+    return meeting_point(a, b, c, d) is not None
+
+
+def meeting_point(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.float64] | None:
+    """(2,) where the way from a to b crosses the line from c to d, its ends included; None where it does not."""
     side_a, side_b = signed_distance(np.stack([a, b]), c, d)
     if side_a == side_b or side_a * side_b > 0:
-        return False
-    where = np.asarray(a) + (np.asarray(b) - a) * (side_a / (side_a - side_b))
+        return None
+    where: NDArray[np.float64] = np.asarray(a) + (np.asarray(b) - a) * (side_a / (side_a - side_b))
     along = np.asarray(d, np.float64) - c
     share = float(np.dot(where - c, along) / np.dot(along, along))
-    return -1e-9 <= share <= 1 + 1e-9
+    return where if -1e-9 <= share <= 1 + 1e-9 else None
 
 
 def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from hoaban.detections import Detections, Floats, Tracks
-from hoaban.events import Event, ModelRef, Provenance, bind
+from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import Points, inside, to_pixels
 from hoaban.rules import Rule, build_rules
+from hoaban.rules.camera_health import CameraHealth
 from hoaban.scene import Pixels, Scene, View
 from hoaban.tracking import Tracker
 
@@ -32,15 +33,20 @@ class Step:
 class CameraPipeline:
     """The state beside one camera's frames. Not thread-safe: one caller at a time.
 
-    counts: line -> direction -> class -> number since the first start. zones: zone -> class -> number now inside.
+    counts: line -> direction -> class -> number since the first start. turns: line come over -> line left by
+    -> class -> number.
+    zones: zone -> class -> number now inside.
     """
 
     def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
         self.camera, self.model, self._code = camera, model, code
         self.counts: Counts = {}
+        self.turns: Counts = {}
         self.zones: dict[str, dict[str, int]] = {}
         self._tracker = Tracker(begin=camera.begin_score)
         self._rules: list[Rule] = []
+        self._health: CameraHealth | None = None
+        self._health_before: dict[str, Any] = {}
         self._views: tuple[View, ...] = ()
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
@@ -75,18 +81,22 @@ class CameraPipeline:
         """
         self._fit((frame.width, frame.height), frame.captured_s)
         tracks = self._tracker.update(detections, frame.captured_s)
-        scene = Scene(frame, tracks, views)
-        provenance = Provenance(self.model, self._digest, self._code, self._calibration)
-        findings = [finding for rule in self._rules for finding in rule.update(scene)]
+        scene = Scene(frame, tracks, views, self.faults)
+        retention = self.camera.terms.retention_days if self.camera.terms else None
+        provenance = Provenance(self.model, self._digest, self._code, self._calibration, retention)
+        findings = [] if self._health is None else self._health.update(scene)
+        scene = Scene(frame, tracks, views, self.faults)
+        findings += [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
-            if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
-                by_class = self.counts.setdefault(finding.line, {}).setdefault(finding.direction, {})
-                by_class[finding.label] = by_class.get(finding.label, 0) + 1
+            self._count(finding)
         self.zones = self._occupancy(tracks)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
 
     def reconfigure(self, camera: Camera) -> None:
-        """Another configuration of the same camera; tracks and counts live on, rules begin anew."""
+        """Another configuration of the same camera; tracks and counts live on, and what is known of its health.
+
+        Other rules begin anew.
+        """
         self.camera, self._digest = camera, camera.digest()
         self._tracker.begin = camera.begin_score
         if self._size is not None:
@@ -94,13 +104,31 @@ class CameraPipeline:
 
     def checkpoint(self) -> dict[str, Any]:
         """What a successor needs so that the counters go on, as plain JSON values."""
-        return {"counts": {line: {d: dict(n) for d, n in by.items()} for line, by in self.counts.items()}}
+        return {"counts": _copied(self.counts), "turns": _copied(self.turns)}
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the camera's picture or clock now: fault -> reason."""
+        return {} if self._health is None else self._health.faults
+
+    def health_memory(self) -> dict[str, Any]:
+        """What a successor needs so that it judges by the same view, as plain JSON values; it seldom changes."""
+        return self._health_before if self._health is None else self._health.memory()
+
+    def remember_health(self, saved: Mapping[str, Any]) -> None:
+        """Go on from such a memory, with the first frame."""
+        self._health_before = dict(saved)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        for line, by_direction in saved.get("counts", {}).items():
-            for direction, by_class in by_direction.items():
-                self.counts.setdefault(line, {})[direction] = {str(k): int(n) for k, n in by_class.items()}
+        self.counts |= _copied(saved.get("counts", {}))
+        self.turns |= _copied(saved.get("turns", {}))
+
+    def _count(self, finding: Finding) -> None:
+        if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
+            _add(self.counts, finding.line, finding.direction, finding.label)
+        elif finding.kind == "turning_count" and finding.label:
+            _add(self.turns, finding.extra["from"], finding.extra["to"], finding.label)
 
     def _fit(self, size: tuple[int, int], captured_s: float | None = None) -> None:
         before_s = self._captured_s
@@ -114,9 +142,19 @@ class CameraPipeline:
     def _build(self, width: int, height: int) -> None:
         camera = self.camera
         self._polygons = {zone.id: to_pixels(zone.polygon, width, height) for zone in camera.zones}
-        self._rules = build_rules(camera.rules, camera.site_for(width, height))
+        before = self._health
+        built = build_rules(camera.rules, camera.site_for(width, height))
+        self._health = next((rule for rule in built if isinstance(rule, CameraHealth)), None)
+        if self._health is not None and before is not None:
+            self._health.take_over(before)
+        elif self._health is not None and self._health_before:
+            self._health.remember(self._health_before)
+        # The health comes first, so that the others see its faults of the same frame.
+        self._rules = [rule for rule in built if rule is not self._health]
         self._calibration = camera.calibration.id if camera.calibration else None
         self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
+        if self._health is not None:
+            self._views = tuple(dict.fromkeys((*self._health.views, *self._views)))
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
         if len(tracks) == 0:
@@ -127,3 +165,15 @@ class CameraPipeline:
             numbers = np.bincount(tracks.classes[inside(feet, polygon)])
             zones[zone] = {tracks.labels[which]: int(numbers[which]) for which in np.flatnonzero(numbers)}
         return zones
+
+
+def _add(counts: Counts, first: str, second: str, label: str) -> None:
+    by_class = counts.setdefault(first, {}).setdefault(second, {})
+    by_class[label] = by_class.get(label, 0) + 1
+
+
+def _copied(counts: Mapping[str, Any]) -> Counts:
+    return {
+        str(first): {str(second): {str(k): int(n) for k, n in by_class.items()} for second, by_class in by.items()}
+        for first, by in counts.items()
+    }

@@ -12,7 +12,7 @@ STEADY_S = 10.0
 
 @dataclass(slots=True)
 class SourceTracker:
-    """Follows one stream through connecting, live, stalled, failed and ended. Times: one clock's seconds."""
+    """Follows one stream through connecting, live, stalled, failed, ended and paused. Times: one clock's seconds."""
 
     stall_s: float
     now_s: float
@@ -54,6 +54,17 @@ class SourceTracker:
         """A live stream came to its end in good order; another connection follows at once."""
         self._frame_s = None
         self._enter(SourceState.CONNECTING, now_s)
+
+    def paused(self, why: str, now_s: float) -> None:
+        """Nothing may be read now."""
+        self._frame_s, self.error, self.failures = None, why, 0
+        self._enter(SourceState.PAUSED, now_s)
+
+    def resumed(self, now_s: float) -> None:
+        """It may be read again."""
+        if self.state is SourceState.PAUSED:
+            self.error = None
+            self._enter(SourceState.CONNECTING, now_s)
 
     def ended(self, now_s: float) -> None:
         """A file that is not looped came to its end."""

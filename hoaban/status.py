@@ -16,6 +16,8 @@ class SourceState(StrEnum):
     """the last attempt failed; another follows after a pause"""
     ENDED = "ended"
     """a file that is not looped came to its end"""
+    PAUSED = "paused"
+    """its owner does not share it at this hour: nothing is read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class CameraStatus:
     decode_errors: int = 0
     reconnects: int = 0
     events: int = 0
+    faults: dict[str, str] = field(default_factory=dict)
+    """what is wrong with the camera now, by name ("offline", "moved", …), with the reason in words"""
     events_spooled: int = 0
     """events waiting on disk because Redis did not take them"""
     tracks: int = 0
@@ -55,6 +59,8 @@ class CameraStatus:
     latency_p95_s: float | None = None
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """line -> direction -> class -> number"""
+    turns: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """line come over -> line left by -> class -> number"""
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     """zone -> class -> number now inside"""
     model: dict[str, str] | None = None

@@ -1,6 +1,7 @@
 """The API (CONTRACT, HTTP). An ordinary FastAPI application; serve/deployment.py puts it under Ray Serve."""
 
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
@@ -14,9 +15,12 @@ from actors.models.files import list_models
 from actors.store import EventStore
 from hoaban import __version__
 from serve import metrics, problems, schemas
-from serve.auth import TICKET_LIVES_S, Tickets, Viewer, viewer_or_ticket
+from serve.auth import TICKET_LIVES_S, Tickets, Viewer, picture_viewer, viewer_or_ticket
+from serve.health import clock_ahead_s
+from serve.health import router as health_router
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
+from serve.terms import SharedTerms
 from serve.tiles import RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
@@ -35,6 +39,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     )
     app.state.store = EventStore.open(settings.store_url)
     app.state.board = Board(settings.redis_url)
+    app.state.terms = SharedTerms(app.state.board)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
@@ -46,6 +51,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     )
     problems.install(app)
     app.include_router(router)
+    app.include_router(health_router, prefix=PREFIX)
     return app
 
 
@@ -96,9 +102,13 @@ def _view(camera: dict[str, Any], status: dict[str, Any] | None) -> schemas.Came
 @router.get(
     "/cameras/{camera}/snapshot.jpg",
     tags=["cameras"],
-    dependencies=[Depends(viewer_or_ticket)],
+    dependencies=[Depends(picture_viewer)],
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, 404: {"model": problems.Problem}},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        403: {"model": problems.Problem},
+        404: {"model": problems.Problem},
+    },
 )
 async def snapshot(request: Request, camera: str) -> Response:
     """The newest picture, faces hidden (X-Hoaban-Blur says how)."""
@@ -117,9 +127,9 @@ async def snapshot(request: Request, camera: str) -> Response:
 @router.get(
     "/cameras/{camera}/live.mjpg",
     tags=["cameras"],
-    dependencies=[Depends(viewer_or_ticket)],
+    dependencies=[Depends(picture_viewer)],
     response_class=StreamingResponse,
-    responses={404: {"model": problems.Problem}},
+    responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}},
 )
 async def live(request: Request, camera: str) -> StreamingResponse:
     """The picture as MJPEG, faces hidden."""
@@ -180,19 +190,38 @@ def counts(
     camera: str | None = None,
     bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
 ) -> list[schemas.CountView]:
-    """Line crossings by camera, line, direction and class. The intervals' sum is the number of stored events."""
+    """Line crossings by camera, line, direction, class and lane. The intervals' sum is the number of stored events.
+
+    Intervals are aligned to the province's clock: those of 86400 s begin at its midnight.
+    """
     rows = request.app.state.store.counts(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,
         camera=camera,
         bucket_s=bucket,
+        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )
-    return [
-        schemas.CountView(
-            camera=r.camera, line=r.line, direction=r.direction, label=r.label, bucket_s=r.bucket_s, n=r.n
-        )
-        for r in rows
-    ]
+    return [schemas.CountView(**asdict(row)) for row in rows]
+
+
+@router.get("/counts/turns", tags=["counts"])
+def turns(
+    request: Request,
+    _: Viewer,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+    camera: str | None = None,
+    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
+) -> list[schemas.TurnView]:
+    """Turning counts by camera, rule, both lines and class, in intervals as those of /counts."""
+    rows = request.app.state.store.turns(
+        since_s=since.timestamp() if since else None,
+        until_s=until.timestamp() if until else None,
+        camera=camera,
+        bucket_s=bucket,
+        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
+    )
+    return [schemas.TurnView(**asdict(row)) for row in rows]
 
 
 @router.get("/models", tags=["models"])
@@ -221,7 +250,14 @@ def fleet(request: Request, _: Viewer) -> schemas.FleetView:
 
 
 @router.post("/tickets", tags=["auth"])
-def tickets(request: Request, _: Viewer, wanted: schemas.TicketRequest) -> dict[str, schemas.Ticket]:
-    """Permits for pictures and streams in a browser: ?ticket=… on snapshot.jpg, live.mjpg, events/stream."""
+def tickets(request: Request, holder: Viewer, wanted: schemas.TicketRequest) -> dict[str, schemas.Ticket]:
+    """Permits for pictures and streams in a browser: ?ticket=… on snapshot.jpg, live.mjpg, events/stream.
+
+    A shared camera whose terms do not name the token's role or agency is left out of the answer.
+    """
     issue = request.app.state.tickets.issue
-    return {name: schemas.Ticket(ticket=issue(name), expires_in_s=TICKET_LIVES_S) for name in wanted.cameras}
+    return {
+        name: schemas.Ticket(ticket=issue(name, holder), expires_in_s=TICKET_LIVES_S)
+        for name in wanted.cameras
+        if name == "*" or request.app.state.terms.may_see(name, holder)
+    }

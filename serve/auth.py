@@ -21,19 +21,24 @@ class Role(IntEnum):
 
 
 class Tickets:
-    """Signed, expiring permits for one camera's picture ("*": the event stream), since <img> sends no headers."""
+    """Signed, expiring permits for one camera's picture ("*": the event stream), since <img> sends no headers.
+
+    A ticket says whose it is, so that an owner's terms that change count for tickets that are out already.
+    """
 
     def __init__(self, secret: str) -> None:
         self._serializer = URLSafeTimedSerializer(secret, salt="hoaban.ticket")
 
-    def issue(self, subject: str) -> str:
-        return self._serializer.dumps(subject)
+    def issue(self, subject: str, holder: TokenInfo) -> str:
+        return self._serializer.dumps([subject, holder.id, holder.name, holder.role, holder.agency])
 
-    def valid(self, ticket: str, subject: str) -> bool:
+    def holder(self, ticket: str, subject: str) -> TokenInfo | None:
+        """Who holds a ticket for this subject; None for one that is false, too old or for another."""
         try:
-            return bool(self._serializer.loads(ticket, max_age=TICKET_LIVES_S) == subject)
-        except BadSignature:
-            return False
+            about, *holder = self._serializer.loads(ticket, max_age=TICKET_LIVES_S)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return TokenInfo(*holder) if about == subject else None
 
 
 def token_holder(
@@ -61,12 +66,18 @@ def viewer_or_ticket(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ticket: Annotated[str | None, Query(description="a ticket from POST /tickets, instead of a token")] = None,
-) -> None:
+) -> TokenInfo:
     """A viewer's token, or a ticket for just this camera (or, without a camera in the path, for the event stream)."""
     subject = request.path_params.get("camera", "*")
-    if ticket is not None and request.app.state.tickets.valid(ticket, subject):
-        return
-    token_holder(request, credentials)
+    if ticket is not None and (holder := request.app.state.tickets.holder(ticket, subject)) is not None:
+        return holder
+    return token_holder(request, credentials)
+
+
+def picture_viewer(request: Request, camera: str, holder: Annotated[TokenInfo, Depends(viewer_or_ticket)]) -> None:
+    """403 where the owner of a shared camera does not share its pictures with this holder."""
+    if not request.app.state.terms.may_see(camera, holder):
+        raise HTTPException(403, f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)")
 
 
 Viewer = Annotated[TokenInfo, Depends(require(Role.viewer))]

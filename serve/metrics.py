@@ -38,6 +38,11 @@ class _Fleet:
         for camera, status in self._statuses.items():
             state.add_metric([camera, status["state"]], 1)
         yield state
+        fault = GaugeMetricFamily("hoaban_camera_fault", "1 for each fault a camera has", labels=["camera", "fault"])
+        for camera, status in self._statuses.items():
+            for name in status.get("faults") or {}:
+                fault.add_metric([camera, name], 1)
+        yield fault
 
 
 def render(statuses: dict[str, dict[str, Any]]) -> bytes:

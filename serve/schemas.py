@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Health(BaseModel):
@@ -25,6 +25,7 @@ class CameraView(BaseModel):
     zones: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    terms: dict[str, Any] | None = Field(None, description="on which its owner shares it")
     status: dict[str, Any] | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
 
 
@@ -44,6 +45,21 @@ class CountView(BaseModel):
     camera: str
     line: str
     direction: str
+    label: str
+    lane: str | None = Field(None, description="null: the rule has no lanes, or it was crossed beside them")
+    bucket_s: float | None = Field(description="start of the interval, seconds since 1970; null for the whole time")
+    n: int
+
+
+class TurnView(BaseModel):
+    """Road users of a class that came over one line of a junction and left by another."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    camera: str
+    rule: str
+    from_line: str = Field(alias="from")
+    to_line: str = Field(alias="to")
     label: str
     bucket_s: float | None = Field(description="start of the interval, seconds since 1970; null for the whole time")
     n: int

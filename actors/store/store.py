@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -15,6 +16,7 @@ from sqlalchemy.engine import Engine
 
 from actors.store.tables import api_tokens, events
 from hoaban.events import Event
+from hoaban.uptime import FaultChange
 
 MOST_PAGE = 1000
 
@@ -37,11 +39,28 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """How many line crossings of one kind; bucket_s: start of the interval, seconds since 1970, None for the sum."""
+    """How many line crossings of one kind; bucket_s: start of the interval, seconds since 1970, None for the sum.
+
+    lane: None where the line's rule has none, or for who crossed beside them.
+    """
 
     camera: str
     line: str
     direction: str
+    label: str
+    bucket_s: float | None
+    n: int
+    lane: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """How many road users of a class came over one line and left by another; bucket_s as in CountRow."""
+
+    camera: str
+    rule: str
+    from_line: str
+    to_line: str
     label: str
     bucket_s: float | None
     n: int
@@ -54,6 +73,7 @@ class TokenInfo:
     id: str
     name: str
     role: str
+    agency: str | None = None
 
 
 class EventStore:
@@ -124,16 +144,59 @@ class EventStore:
         until_s: float | None = None,
         camera: str | None = None,
         bucket_s: int | None = None,
+        clock_s: float = 0.0,
     ) -> list[CountRow]:
-        """Line crossings by camera, line, direction and class, in intervals of bucket_s seconds or all together."""
-        key = [events.c.camera, events.c.line, events.c.direction, events.c.label]
-        bucket = sa.literal(None) if not bucket_s else sa.func.floor(events.c.time_s / bucket_s) * bucket_s
-        columns = [*key, bucket.label("bucket")]
-        query = sa.select(*columns, sa.func.count()).where(*_conditions(since_s, until_s, "hoaban.line_count", camera))
-        groups = [*key, sa.text("bucket")] if bucket_s else key
+        """Line crossings by camera, line, direction, class and lane, in intervals of bucket_s seconds or all together.
+
+        clock_s: how far the clock that the intervals are aligned to is ahead of UTC.
+        """
+        key = [events.c.camera, events.c.line, events.c.direction, events.c.label, events.c.lane]
+        rows = self._series(key, _conditions(since_s, until_s, "hoaban.line_count", camera), bucket_s, clock_s)
+        return [CountRow(*r[:4], bucket_s=at, n=n, lane=r[4]) for r, at, n in rows]
+
+    def turns(
+        self,
+        *,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        camera: str | None = None,
+        bucket_s: int | None = None,
+        clock_s: float = 0.0,
+    ) -> list[TurnRow]:
+        """Turning counts by camera, rule, both lines and class, in intervals as in `counts`."""
+        key = [events.c.camera, events.c.rule, events.c.turn_from, events.c.turn_to, events.c.label]
+        rows = self._series(key, _conditions(since_s, until_s, "hoaban.turning_count", camera), bucket_s, clock_s)
+        return [TurnRow(*r, bucket_s=at, n=n) for r, at, n in rows]
+
+    def faults(self, since_s: float, until_s: float) -> list[FaultChange]:
+        """Beginnings and ends of cameras' faults before until_s: all since since_s, and the last of each before it."""
+        last = sa.func.row_number().over(
+            partition_by=[events.c.camera, events.c.fault], order_by=[events.c.time_s.desc(), events.c.seq.desc()]
+        )
+        told = [events.c.type == "hoaban.camera_health", events.c.fault.is_not(None)]
+        columns = [events.c.camera, events.c.fault, events.c.phase, events.c.time_s]
+        before = sa.select(*columns, last.label("nth")).where(*told, events.c.time_s < since_s).subquery()
+        within = sa.select(*columns).where(*told, events.c.time_s >= since_s, events.c.time_s < until_s)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.group_by(*groups).order_by(*groups)).all()
-        return [CountRow(r[0], r[1], r[2], r[3], None if r[4] is None else float(r[4]), int(r[5])) for r in rows]
+            rows = [*connection.execute(sa.select(*list(before.c)[:4]).where(before.c.nth == 1))]
+            rows += connection.execute(within)
+        return sorted((FaultChange(*row) for row in rows), key=lambda change: change.time_s)
+
+    def known_since(self) -> dict[str, float]:
+        """camera -> time of its first camera_health event."""
+        query = sa.select(events.c.camera, sa.func.min(events.c.time_s)).where(events.c.type == "hoaban.camera_health")
+        with self._engine.connect() as connection:
+            return {row[0]: float(row[1]) for row in connection.execute(query.group_by(events.c.camera))}
+
+    def purge(self, now_s: float) -> int:
+        """Delete the events whose retention by their camera's terms is over; how many went.
+
+        Evidential ones stay: what becomes of them is a matter of their case, not of the camera's owner.
+        """
+        over = events.c.time_s + events.c.retention_days * 86400.0 < now_s
+        statement = sa.delete(events).where(events.c.retention_days.is_not(None), over, ~events.c.evidential)
+        with self._engine.begin() as connection:
+            return connection.execute(statement).rowcount
 
     def last_seq(self) -> int:
         """The number of the newest event, 0 without any."""
@@ -144,7 +207,9 @@ class EventStore:
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one())
 
-    def create_token(self, name: str, role: str, expires: datetime | None = None) -> tuple[str, str]:
+    def create_token(
+        self, name: str, role: str, expires: datetime | None = None, agency: str | None = None
+    ) -> tuple[str, str]:
         """A new token: (id, secret). The secret is not kept, only its sha256: it has 256 random bits, so a plain
         digest is as good as a slow one."""
         token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
@@ -153,6 +218,7 @@ class EventStore:
             "name": name,
             "sha256": _digest(secret),
             "role": role,
+            "agency": agency,
             "created": datetime.now(UTC),
             "expires": expires,
             "revoked": False,
@@ -171,7 +237,7 @@ class EventStore:
         expires = row.expires.replace(tzinfo=row.expires.tzinfo or UTC) if row.expires else None
         if expires is not None and expires <= datetime.now(UTC):
             return None
-        return TokenInfo(row.id, row.name, row.role)
+        return TokenInfo(row.id, row.name, row.role, row.agency)
 
     def revoke_token(self, token_id: str) -> bool:
         """Whether there was such a token."""
@@ -181,6 +247,24 @@ class EventStore:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def _series(
+        self,
+        key: list[sa.Column[str]],
+        conditions: list[sa.ColumnElement[bool]],
+        bucket_s: int | None,
+        clock_s: float,
+    ) -> list[tuple[tuple[Any, ...], float | None, int]]:
+        """(key, start of the interval, number of events) of each group."""
+        bucket: sa.ColumnElement[Any] = sa.literal(None)
+        if bucket_s:
+            bucket = sa.func.floor((events.c.time_s + clock_s) / bucket_s) * bucket_s - clock_s
+        query = sa.select(*key, bucket.label("bucket"), sa.func.count()).where(*conditions)
+        groups = [*key, sa.text("bucket")] if bucket_s else key
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.group_by(*groups).order_by(*groups)).all()
+        width = len(key)
+        return [(tuple(r[:width]), None if r[width] is None else float(r[width]), int(r[width + 1])) for r in rows]
 
     def _read(self, query: sa.Select[tuple[int, dict[str, object]]]) -> list[StoredEvent]:
         with self._engine.connect() as connection:
@@ -205,6 +289,7 @@ def _conditions(
 def _row(event: Event) -> dict[str, object]:
     data = event.data
     model = data.get("model") or {}
+    turn, health = event.type == "hoaban.turning_count", event.type == "hoaban.camera_health"
     return {
         "id": event.id,
         "type": event.type,
@@ -215,6 +300,11 @@ def _row(event: Event) -> dict[str, object]:
         "line": data.get("line"),
         "zone": data.get("zone"),
         "direction": data.get("direction"),
+        "lane": data.get("lane"),
+        "turn_from": data.get("from") if turn else None,
+        "turn_to": data.get("to") if turn else None,
+        "fault": data.get("fault") if health else None,
+        "phase": data.get("phase") if health else None,
         "track": data.get("track"),
         "time_s": event.time.timestamp(),
         "score": data.get("score"),
@@ -223,6 +313,7 @@ def _row(event: Event) -> dict[str, object]:
         "model": model.get("name"),
         "model_digest": model.get("digest"),
         "config": data.get("config"),
+        "retention_days": data.get("retention_days"),
         "body": event.to_cloudevent(),
     }
 

@@ -11,10 +11,11 @@ from hoaban.rules.crowd import CrowdRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.turning_count import TurningCountRule
 
 __all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
 
-RuleKinds = LineCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
+RuleKinds = LineCountRule | TurningCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)

@@ -4,9 +4,9 @@ A rule is two classes in one file: its part of the fleet file (`RuleConfig`) and
 first one builds. hoaban/rules/__init__.py lists them; nothing else needs to know of a new one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +83,16 @@ class RuleConfig(Strict):
         return {
             name: mark.place
             for name, info in cls.model_fields.items()
-            for mark in info.metadata
+            for mark in (*info.metadata, *_marks(info.annotation))
             if isinstance(mark, Names)
         }
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """What is attached to a type or to those within it: `LineId | None` and `tuple[LineId, ...]` name lines too."""
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        yield from _marks(inner)
 
 
 def default_name(rule: Mapping[str, Any]) -> str:

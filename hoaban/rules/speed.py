@@ -1,0 +1,98 @@
+"""How fast a track goes, over the ground: an estimate, never a measurement that a fine could stand on."""
+
+from collections import deque
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.calibration import Ground
+from hoaban.events import utc
+from hoaban.rules.base import Site
+from hoaban.scene import Scene
+
+WINDOW_S = 1.2
+"""the stretch of its way that the speed is taken from"""
+LONGEST_S = 4.0
+"""as far back as it goes for LEAST_POINTS where frames are few"""
+LEAST_POINTS = 3
+MOST_KMH = 200.0
+LOOSE = 0.25
+"""of the way: points that lie farther off their straight line, in the middle of all, make no speed"""
+EDGE_PX = 2
+"""a box that ends so near to the picture's lower edge is cut off: its foot point is not on the ground"""
+
+
+class SpeedWatch:
+    """Foot points of the last seconds, and the speed of one track from them."""
+
+    def __init__(self, site: Site) -> None:
+        calibration = site.calibration
+        self._calibration = calibration
+        self._ground = None if calibration is None else Ground(calibration, site.width, site.height)
+        self._valid_until: date | None = None if calibration is None else calibration.valid_until
+        self._lowest = site.height - EDGE_PX
+        self._past: deque[tuple[float, NDArray[np.int64], NDArray[np.float32]]] = deque()
+
+    def note(self, scene: Scene) -> None:
+        """Take in where the tracks stand now."""
+        if self._ground is None:
+            return
+        feet = scene.tracks.ground_points()
+        whole = feet[:, 1] < self._lowest
+        self._past.append((scene.now_s, scene.tracks.ids[whole], feet[whole]))
+        while scene.now_s - self._past[0][0] > LONGEST_S:
+            self._past.popleft()
+
+    def of(self, track: int, scene: Scene) -> dict[str, Any] | None:
+        """{kmh, estimate, calibration} of a track now.
+
+        None without a calibration, with one that is out of date or belongs to a camera that has been moved since, from
+        fewer than LEAST_POINTS, or where the points make no plausible straight way.
+        """
+        calibration = self._calibration
+        if self._ground is None or calibration is None or "moved" in scene.faults:
+            return None
+        if self._valid_until is not None and utc(scene.now_s).date() > self._valid_until:
+            return None
+        times, points = self._way(track, scene.now_s)
+        kmh = None if len(times) < LEAST_POINTS else speed_kmh(times, self._ground.to_metres(points))
+        return None if kmh is None else {"kmh": round(kmh, 1), "estimate": True, "calibration": calibration.id}
+
+    def _way(self, track: int, now_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        times: list[float] = []
+        points: list[NDArray[np.float32]] = []
+        for then_s, ids, feet in reversed(self._past):
+            if now_s - then_s > WINDOW_S and len(times) >= LEAST_POINTS:
+                break
+            (at,) = np.nonzero(ids == track)
+            if len(at):
+                times.append(then_s)
+                points.append(feet[at[0]])
+        return np.array(times), np.array(points, np.float64).reshape(-1, 2)
+
+
+def speed_kmh(times_s: NDArray[np.float64], metres: NDArray[np.float64]) -> float | None:
+    """The speed along (n, 2) places on the ground at (n,) times; None where they make no plausible straight way.
+
+    The slopes of x and y over time are medians over all pairs (Theil-Sen; Sen, Estimates of the regression coefficient
+    based on Kendall's tau, 1968), so that a box that jumps once does not count.
+    """
+    known = np.isfinite(metres).all(axis=1)
+    times_s, metres = times_s[known], metres[known]
+    if len(times_s) < LEAST_POINTS:
+        return None
+    first, second = np.triu_indices(len(times_s), 1)
+    elapsed_s = times_s[second] - times_s[first]
+    apart = np.abs(elapsed_s) > 1e-6
+    if not apart.any():
+        return None
+    slopes = (metres[second] - metres[first])[apart] / elapsed_s[apart, None]
+    velocity = np.median(slopes, axis=0)
+    straight = metres - velocity * times_s[:, None]
+    off_m = float(np.median(np.hypot(*(straight - np.median(straight, axis=0)).T)))
+    speed = float(np.hypot(*velocity))
+    way_m = speed * float(np.ptp(times_s))
+    kmh = speed * 3.6
+    return kmh if kmh <= MOST_KMH and off_m <= 0.3 + LOOSE * way_m else None

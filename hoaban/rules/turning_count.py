@@ -1,0 +1,84 @@
+"""Turning counts: the ways road users take through a junction, by the line they come over and the one they leave by."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from hoaban.events import Finding
+from hoaban.rules.base import (
+    FORGET_S,
+    OBJECT_CLASSES,
+    Classes,
+    LineId,
+    RuleConfig,
+    Site,
+    TrackRule,
+    of_classes,
+    track_fields,
+)
+from hoaban.rules.line_sides import LineSides
+from hoaban.scene import Scene
+
+U_TURN_S = 2.0
+"""back over the same line sooner than this is a box that trembles, not a road user who turns round"""
+
+
+class TurningCountRule(RuleConfig):
+    """Count each track by the line it comes over first and the line it leaves by."""
+
+    type: Literal["turning_count"]
+    lines: Annotated[tuple[LineId, ...], Field(min_length=2, description="one across each arm of the junction")]
+    classes: Classes = OBJECT_CLASSES
+    max_s: float = Field(60.0, gt=0, description="both lines within this time, or the track is not counted")
+
+    @field_validator("lines")
+    @classmethod
+    def _differ(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(lines)) < len(lines):
+            raise ValueError("a line is named twice; name each arm's line once")
+        return lines
+
+    def build(self, site: Site) -> "TurningCount":
+        return TurningCount(self, site)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    line: str
+    forward: bool
+    at_s: float
+
+
+class TurningCount(TrackRule):
+    """One finding a track and passage: over one line, then over another, or back over the same one after a while."""
+
+    def __init__(self, config: TurningCountRule, site: Site) -> None:
+        super().__init__(config.name)
+        self._classes, self._max_s = config.classes, config.max_s
+        self._sides = {name: LineSides(site.lines[name], site) for name in config.lines}
+        self._entries: dict[int, _Entry] = {}
+
+    def update(self, scene: Scene) -> list[Finding]:
+        tracks, now_s = scene.tracks, scene.now_s
+        keep_s = max(self._max_s, FORGET_S)
+        self._entries = {track: entry for track, entry in self._entries.items() if now_s - entry.at_s <= keep_s}
+        wanted = of_classes(tracks, self._classes)
+        findings = []
+        for line, sides in self._sides.items():
+            for crossing in sides.update(tracks, wanted, now_s):
+                entry = self._entries.pop(crossing.track, None)
+                if entry is not None and entry.line == line and now_s - entry.at_s < U_TURN_S:
+                    continue  # it went back at once: as if it had never come
+                if entry is None or now_s - entry.at_s > self._max_s or self._again(entry, line, crossing.forward):
+                    self._entries[crossing.track] = _Entry(line, crossing.forward, now_s)
+                    continue
+                extra = {"from": entry.line, "to": line, "took_s": round(now_s - entry.at_s, 2)}
+                fields = track_fields(tracks, crossing.row)
+                findings.append(Finding("turning_count", self.name, line=line, extra=extra, **fields))
+        return findings
+
+    @staticmethod
+    def _again(entry: _Entry, line: str, forward: bool) -> bool:
+        """The same line in the same direction: its way back between was not seen, so this is a new entry."""
+        return entry.line == line and entry.forward == forward

@@ -1,0 +1,42 @@
+"""The terms on which an owner shares a camera: when, for what, with whom, and for how long."""
+
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+
+from hoaban.schedule import Hours, Schedule
+from hoaban.shapes import Strict
+
+TOKEN_ROLES = ("viewer", "admin")
+"""roles an API token can have (serve.auth.Role); terms may name them as viewers"""
+ALWAYS_ALLOWED = ("camera_health",)
+"""rule types that look after the camera itself, not after what it shows"""
+
+
+class Terms(Strict):
+    """What the owner of a shared camera allows. What is left out is not limited."""
+
+    hours: tuple[Hours, ...] = Field((), description="the stream is opened within these hours only; none: always")
+    analytics: tuple[str, ...] | None = Field(None, description="types of rules that may run")
+    viewers: tuple[str, ...] | None = Field(None, description="roles or agencies that may see pictures")
+    retention_days: Annotated[int, Field(ge=1)] | None = Field(None, description="its events are purged after so long")
+
+    def allows(self, rule_type: str) -> bool:
+        """Whether rules of this type may run."""
+        return self.analytics is None or rule_type in (*self.analytics, *ALWAYS_ALLOWED)
+
+    def shows_to(self, role: str, agency: str | None, owner: str) -> bool:
+        """Whether a token's holder may see pictures. The owner's own people always may."""
+        return self.viewers is None or role in self.viewers or (agency is not None and agency in (owner, *self.viewers))
+
+
+class OpenHours:
+    """Whether a shared camera is open now."""
+
+    def __init__(self, terms: Terms | None, timezone: ZoneInfo) -> None:
+        self._schedule = Schedule(terms.hours if terms else (), timezone)
+
+    def closed(self, now_s: float) -> str | None:
+        """Why nothing may be taken from the camera now; None within its hours."""
+        return None if self._schedule.awake(now_s) else "outside the hours its owner shares it; it opens by itself"
