@@ -4,15 +4,16 @@ import hashlib
 import json
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from hoaban.calibration import Calibration
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
 
+DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
 
 
@@ -25,18 +26,20 @@ class Role(StrEnum):
     SHARED = "shared"
 
 
+def _known_timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{value!r} is no time zone; write one like {DEFAULT_TIMEZONE}") from None
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+
+
 class Province(Strict):
     name: str = Field(min_length=1)
-    timezone: str = "Asia/Ho_Chi_Minh"
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no time zone; write one like Asia/Ho_Chi_Minh") from None
-        return value
+    timezone: TimeZone = DEFAULT_TIMEZONE
 
 
 class Named(Strict):
@@ -64,6 +67,7 @@ class Camera(Strict):
     district: str
     owner: str
     location: Location | None = None
+    timezone: TimeZone | None = Field(None, description="of the schedules of its rules; the province's by default")
     source: str = Field(
         min_length=1, description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}"
     )
@@ -96,10 +100,21 @@ class Camera(Strict):
                 raise ValueError("sim:// sources are not built in this version; use a stream or a file")
         return value
 
+    @model_validator(mode="after")
+    def _rules_can_work(self) -> "Camera":
+        site = self.site_for(1, 1)
+        for rule in self.rules:
+            named = (getattr(rule, field) for field, place in rule.references().items() if place == "zones")
+            # A zone that is not there is told with its own path (see fleet_checks).
+            if all(zone in site.zones for zone in named) and (why := rule.refusal(site)):
+                raise ValueError(f"rule {rule.name!r}: {why}")
+        return self
+
     def site_for(self, width: int, height: int) -> Site:
         """What the camera's rules are built on, for frames of width x height pixels."""
         zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
-        return Site(zones, lines, width, height, self.calibration)
+        timezone = ZoneInfo(self.timezone or DEFAULT_TIMEZONE)
+        return Site(zones, lines, width, height, self.calibration, timezone)
 
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
@@ -115,8 +130,13 @@ class Fleet(Strict):
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":
-        """The same fleet with each camera's model filled in."""
-        cameras = tuple(c if c.model else c.model_copy(update={"model": self.models.detect}) for c in self.cameras)
+        """The same fleet with each camera's model and time zone filled in."""
+        cameras = tuple(
+            c.model_copy(
+                update={"model": c.model or self.models.detect, "timezone": c.timezone or self.province.timezone}
+            )
+            for c in self.cameras
+        )
         return self.model_copy(update={"cameras": cameras})
 
     def digest(self) -> str:

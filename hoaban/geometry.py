@@ -34,6 +34,12 @@ def segments_meet(a: Points, b: Points, c: Points, d: Points) -> bool:
     return -1e-9 <= share <= 1 + 1e-9
 
 
+def area(polygon: object) -> float:
+    """The area of a simple polygon of (m, 2) corners, in the square of their unit (shoelace formula)."""
+    x, y = np.asarray(polygon, np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
 def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     """(n,) whether each of (n, 2) points lies in a polygon of (m, 2) corners.
 

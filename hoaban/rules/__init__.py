@@ -7,14 +7,18 @@ from pydantic import Field
 
 from hoaban.rules.base import Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
+from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
+from hoaban.rules.line_crossing import LineCrossingRule
 from hoaban.rules.loitering import LoiteringRule
 
 __all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
 
-RuleKinds = LineCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
+RuleKinds = (
+    LineCountRule | IntrusionRule | LineCrossingRule | LoiteringRule | CrowdRule | CongestionRule | CameraHealthRule
+)
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)
@@ -26,7 +30,6 @@ UNBUILT_RULES = (
     "stop_line",
     "wrong_way",
     "illegal_parking",
-    "congestion",
     "abandoned_object",
     "face_watchlist",
     "plate_watchlist",

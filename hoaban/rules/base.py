@@ -5,8 +5,9 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, runtime_checkable
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +41,17 @@ LineId = Annotated[str, Names("lines")]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels."""
+    """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels.
+
+    timezone: of the clocks that schedules speak of.
+    """
 
     zones: Mapping[str, Zone]
     lines: Mapping[str, Line]
     width: int
     height: int
     calibration: Calibration | None = None
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
 
 class Rule(Protocol):
@@ -60,6 +65,17 @@ class Rule(Protocol):
         ...
 
     def update(self, scene: Scene) -> list[Finding]: ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A rule that can say what it measures now, for people who look at the camera."""
+
+    name: str
+
+    def measures(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ...
 
 
 class RuleConfig(Strict):
@@ -76,6 +92,10 @@ class RuleConfig(Strict):
     def build(self, site: Site) -> Rule | None:
         """The rule, ready for its first frame; None where a camera's actor does the rule's work itself."""
         raise NotImplementedError
+
+    def refusal(self, site: Site) -> str | None:
+        """Why the rule cannot work on this camera, and what to do; None when it can."""
+        return None
 
     @classmethod
     def references(cls) -> dict[str, str]:
