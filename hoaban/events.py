@@ -42,6 +42,7 @@ class Finding:
 
     `kind` is the event type without its prefix ("line_count"). `rule` names the rule within the camera
     ("line_count:in"). `bbox` is xyxy pixels of the source frame. `extra` is what only this kind carries.
+    `part` tells it from others that the same rule finds in the same frame where no track does; it is part of the id.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Finding:
     score: float | None = None
     bbox: tuple[float, float, float, float] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,11 @@ class Event:
 def bind(finding: Finding, frame: FrameMeta, role: str, provenance: Provenance) -> Event:
     """The event of a finding: named, timed and with its provenance."""
     time = utc(frame.captured_s)
-    subject = finding.line or finding.zone or ""
+    detail = f"{finding.line or finding.zone or ''}/{finding.direction or ''}"
+    if finding.part is not None:
+        detail += f"/{finding.part}"
     return Event(
-        id=event_id(
-            frame.camera, finding.rule, finding.track, frame.captured_s, f"{subject}/{finding.direction or ''}"
-        ),
+        id=event_id(frame.camera, finding.rule, finding.track, frame.captured_s, detail),
         type=EVENT_TYPE_PREFIX + finding.kind,
         camera=frame.camera,
         time=time,

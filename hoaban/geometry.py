@@ -54,6 +54,18 @@ def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     return np.asarray(((spans & right).sum(axis=1) % 2) == 1)
 
 
+def painted(boxes: Points, columns: int, rows: int) -> NDArray[np.bool_]:
+    """(rows, columns) which cells lie under (n, 4) xyxy boxes given in cells.
+
+    Each box is +1 and -1 at its four corners; sums along both axes fill it.
+    """
+    left, top, right, bottom = np.clip(np.rint(boxes), 0, [columns, rows, columns, rows]).astype(np.intp).T
+    marks: NDArray[np.int32] = np.zeros((rows + 1, columns + 1), np.int32)
+    for ys, xs, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        np.add.at(marks, (ys, xs), sign)
+    return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0)
+
+
 def iou(a: Points, b: Points) -> NDArray[np.float64]:
     """(n, m) intersection over union of (n, 4) and (m, 4) xyxy boxes; 0 where both have no area."""
     a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]

@@ -5,7 +5,8 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from hoaban.rules.base import Rule, RuleConfig, Site
+from hoaban.rules.abandoned_object import AbandonedObjectRule
+from hoaban.rules.base import Measuring, Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
@@ -13,11 +14,20 @@ from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.line_crossing import LineCrossingRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.removed_object import RemovedObjectRule
 
-__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
+__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules"]
 
 RuleKinds = (
-    LineCountRule | IntrusionRule | LineCrossingRule | LoiteringRule | CrowdRule | CongestionRule | CameraHealthRule
+    LineCountRule
+    | IntrusionRule
+    | LineCrossingRule
+    | LoiteringRule
+    | AbandonedObjectRule
+    | RemovedObjectRule
+    | CrowdRule
+    | CongestionRule
+    | CameraHealthRule
 )
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
@@ -30,7 +40,6 @@ UNBUILT_RULES = (
     "stop_line",
     "wrong_way",
     "illegal_parking",
-    "abandoned_object",
     "face_watchlist",
     "plate_watchlist",
 )

@@ -1,10 +1,9 @@
 """How much of a zone is covered by what stands in it."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hoaban.detections import Floats
-from hoaban.geometry import Points, inside
+from hoaban.geometry import Points, inside, painted
 
 CELLS = 48
 
@@ -25,11 +24,5 @@ class CoverGrid:
             return 0.0
         ground = boxes.astype(np.float64)
         ground[:, 1] = (ground[:, 1] + ground[:, 3]) / 2
-        corners = np.rint((ground - np.tile(self._origin, 2)) / np.tile(self._cell, 2)).astype(np.intp)
-        left, top, right, bottom = np.clip(corners, 0, CELLS).T
-        # Each box is +1 and -1 at its four corners; sums along both axes fill it.
-        marks: NDArray[np.int32] = np.zeros((CELLS + 1, CELLS + 1), np.int32)
-        for rows, columns, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-            np.add.at(marks, (rows, columns), sign)
-        covered = marks.cumsum(axis=0).cumsum(axis=1)[:CELLS, :CELLS] > 0
-        return float((covered & self._zone).sum()) / self._size
+        cells = (ground - np.tile(self._origin, 2)) / np.tile(self._cell, 2)
+        return float((painted(cells, CELLS, CELLS) & self._zone).sum()) / self._size

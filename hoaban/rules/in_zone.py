@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.detections import Tracks
 from hoaban.calibration import Ground
+from hoaban.detections import Tracks
 from hoaban.geometry import area, inside, to_pixels
 from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule, ZoneId, of_classes
 

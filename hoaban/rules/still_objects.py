@@ -1,0 +1,137 @@
+"""What rules on left and removed objects share: who stood near, and what changed in the picture of their zone."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.calibration import Ground
+from hoaban.detections import Floats, Tracks
+from hoaban.geometry import Points, inside, to_pixels
+from hoaban.rules.base import OBJECT_CLASSES, Site, of_classes
+from hoaban.rules.lineage import Lineage
+from hoaban.scene import Scene, View
+from hoaban.stillness import Region, StillChange
+
+PERSON_M = 1.7
+"""a person's height where nothing was calibrated: what measures distances then"""
+MOVERS = (*OBJECT_CLASSES, "dog", "cat", "horse", "cow")
+VIEW_PIXELS = 160 * 90
+
+Box = tuple[float, float, float, float]
+
+
+class Bystanders:
+    """Who was near a place, now and a while ago. Numbers are a person's first track's (see Lineage)."""
+
+    def __init__(self, site: Site, remember_s: float) -> None:
+        self._ground = Ground(site.calibration, site.width, site.height) if site.calibration else None
+        self._remember_s = remember_s
+        self._lineage = Lineage(gap_s=8.0)
+        self._past: deque[tuple[float, NDArray[np.int64], Floats, NDArray[np.float32]]] = deque()
+
+    def update(self, tracks: Tracks, now_s: float) -> None:
+        lineage = self._lineage.update(tracks, now_s)
+        people = of_classes(tracks, ("person",))
+        boxes = tracks.boxes[people]
+        feet = tracks.ground_points()[people]
+        self._past.append((now_s, lineage.ids[people], feet, boxes[:, 3] - boxes[:, 1]))
+        while now_s - self._past[0][0] > self._remember_s:
+            self._past.popleft()
+
+    def near(self, foot: tuple[float, float], distance_m: float, since_s: float | None = None) -> set[int]:
+        """People within distance_m of a place on the ground (pixels), in this frame or at any time from since_s on."""
+        found: set[int] = set()
+        for then_s, ids, feet, heights in reversed(self._past):
+            if then_s != self._past[-1][0] and (since_s is None or then_s < since_s):
+                break
+            if len(ids):
+                found.update(ids[self._metres(feet, heights, foot) <= distance_m].tolist())
+        return found
+
+    def _metres(self, feet: Floats, heights: NDArray[np.float32], foot: tuple[float, float]) -> NDArray[np.float64]:
+        place = np.array([foot], np.float64)
+        if self._ground is not None:
+            metres = np.linalg.norm(self._ground.to_metres(feet) - self._ground.to_metres(place), axis=1)
+            return np.asarray(np.where(np.isnan(metres), np.inf, metres))
+        return np.asarray(np.linalg.norm(feet - place, axis=1) * PERSON_M / np.maximum(heights, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A still change in pixels of the frame. share: of the frame's area."""
+
+    box: Box
+    share: float
+    region: Region
+
+
+class ZoneChanges:
+    """Still changes in a zone's bounding box, seen as a small brightness picture; people and vehicles are cut out."""
+
+    def __init__(self, zone: str, site: Site, contrast: float, min_area: float) -> None:
+        polygon = np.asarray(site.zones[zone].polygon, np.float64)
+        (left, top), (right, bottom) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+        self._polygon = to_pixels(polygon, site.width, site.height)
+        wide, high = (right - left) * site.width, (bottom - top) * site.height
+        scale = min(1.0, float(np.sqrt(VIEW_PIXELS / max(wide * high, 1.0))))
+        size = max(8, round(wide * scale)), max(8, round(high * scale))
+        self.view = View((left, top, right, bottom), *size, "luma")
+        self._origin = np.array([left * site.width, top * site.height] * 2)
+        self._to_view = np.array([size[0] / max(wide, 1.0), size[1] / max(high, 1.0)] * 2)
+        self._zone_share = (right - left) * (bottom - top)
+        self._model = StillChange(contrast, min_share=min_area / max(self._zone_share, 1e-6))
+
+    def update(self, scene: Scene) -> list[Change]:
+        """The changes whose foot lies in the zone; none while the picture is not there or the camera was moved."""
+        luma = scene.views.get(self.view)
+        if luma is None:
+            return []
+        if "moved" in scene.faults:
+            self._model.reset()
+            return []
+        covered = movers(scene.tracks)
+        sides = covered[:, 2:] - covered[:, :2]
+        # A box follows its object late and loosely: a tenth more on each side.
+        grown = np.concatenate([covered[:, :2] - sides / 10, covered[:, 2:] + sides / 10], axis=1)
+        regions = self._model.update(luma, (grown - self._origin) * self._to_view, scene.now_s)
+        changes = []
+        for region in regions:
+            box = np.array(region.box) / self._to_view + self._origin
+            x1, y1, x2, y2 = box.tolist()
+            if inside(np.array([[(x1 + x2) / 2, y2 - 1]]), self._polygon)[0]:
+                changes.append(Change((x1, y1, x2, y2), region.share * self._zone_share, region))
+        return changes
+
+    def absorb(self, box: Box) -> None:
+        """What is in a box of the frame belongs to the scene from now on."""
+        cells = (np.array(box) - self._origin) * self._to_view
+        x1, y1 = np.maximum(np.floor(cells[:2]) - 1, 0).astype(int).tolist()
+        x2, y2 = (np.ceil(cells[2:]) + 1).astype(int).tolist()
+        self._model.absorb((x1, y1, x2, y2))
+
+
+def movers(tracks: Tracks) -> Floats:
+    """(n, 4) boxes of people, animals and vehicles."""
+    return tracks.boxes[of_classes(tracks, MOVERS)]
+
+
+def foot_of(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, box[3]
+
+
+def hidden(box: Box, covering: Points) -> bool:
+    """Whether one of (n, 4) boxes hides more than a third of a box."""
+    if len(covering) == 0:
+        return False
+    x1, y1, x2, y2 = box
+    shared = np.clip(np.minimum(covering[:, 2:], (x2, y2)) - np.maximum(covering[:, :2], (x1, y1)), 0, None)
+    return bool((shared.prod(axis=1) > (x2 - x1) * (y2 - y1) / 3).any())
+
+
+def same_place(a: Box, b: Box) -> bool:
+    """Whether two boxes show one still thing: their middles lie within the larger one's half size of each other."""
+    return abs(a[0] + a[2] - b[0] - b[2]) < max(a[2] - a[0], b[2] - b[0]) and abs(a[1] + a[3] - b[1] - b[3]) < max(
+        a[3] - a[1], b[3] - b[1]
+    )
