@@ -105,7 +105,7 @@ class StillChange:
         sample = (slice(1, None, 4), slice(1, None, 4))
         valid = seen[sample] & self._known[sample]
         shift = float(np.median((now[sample] - self._slow[sample])[valid])) if valid.sum() >= 20 else 0.0
-        return np.abs(now - self._slow - np.float32(shift))
+        return np.asarray(np.abs(now - self._slow - np.float32(shift)), np.float32)
 
     def _learn(
         self, now: F32, seen: NDArray[np.bool_], calm: NDArray[np.bool_], changed: NDArray[np.bool_], elapsed_s: float
