@@ -29,7 +29,7 @@ EDGE_RATIO = 1.15
 class Region:
     """A piece of the picture that changed and stays so.
 
-    box: x1, y1, x2, y2 in pixels of the view. share: of the view's area. age_s: for how long it was seen so.
+    box: x1, y1, x2, y2 in pixels of the view. share: of the view's area. age_s: since when its oldest part is so.
     """
 
     box: tuple[int, int, int, int]
@@ -44,6 +44,13 @@ class StillChange:
     contrast: grey levels from which a pixel counts as changed. fast_s, slow_s: time constants of the two backgrounds.
     still_s: how long a change must have been seen. min_share: of the view; smaller regions are left out.
     """
+
+    _fast: F32
+    _slow: F32
+    _calm_s: F32
+    _held_s: F32
+    _since_s: NDArray[np.float64]
+    _hidden_until: NDArray[np.float64]
 
     def __init__(
         self,
@@ -60,7 +67,7 @@ class StillChange:
     def reset(self) -> None:
         """Forget what was seen: the next picture is the first."""
         self._now_s: float | None = None
-        self._fast: F32 = np.zeros((0, 0), np.float32)
+        self._begin(np.zeros((0, 0), np.uint8))
 
     def update(self, luma: Luma, covered: Points, now_s: float) -> list[Region]:
         """Take a picture in; the regions now. covered: (n, 4) xyxy boxes, in its pixels, of people and vehicles."""
@@ -81,23 +88,26 @@ class StillChange:
             return []
         self._learn(now, seen, calm, changed, elapsed_s)
         candidate = calm & changed
-        self._age_s[candidate] += elapsed_s
         fading = seen & ~candidate
-        self._age_s[fading] = np.maximum(self._age_s[fading] - 2 * elapsed_s, 0)
-        return self._regions()
+        self._since_s[candidate & (self._held_s == 0)] = now_s
+        held = self._held_s + np.float32(elapsed_s) * candidate - np.float32(2 * elapsed_s) * fading
+        self._held_s = np.clip(held, 0, self._still_s + 1, dtype=np.float32)
+        return self._regions(now_s)
 
     def absorb(self, box: tuple[int, int, int, int]) -> None:
         """What is in a box belongs to the scene from now on."""
         x1, y1, x2, y2 = box
         self._slow[y1:y2, x1:x2] = self._fast[y1:y2, x1:x2]
-        self._age_s[y1:y2, x1:x2] = 0
+        self._held_s[y1:y2, x1:x2] = 0
 
     def _begin(self, luma: Luma) -> None:
         self._fast = luma.astype(np.float32)
         self._slow = self._fast.copy()
         self._known = np.zeros(luma.shape, bool)
         self._calm_s = np.zeros(luma.shape, np.float32)
-        self._age_s = np.zeros(luma.shape, np.float32)
+        # Seconds of still change, less twice those without: a flicker neither makes nor breaks a region.
+        self._held_s = np.zeros(luma.shape, np.float32)
+        self._since_s = np.zeros(luma.shape)
         self._hidden_until = np.full(luma.shape, -np.inf)
 
     def _off_slow(self, now: F32, seen: NDArray[np.bool_]) -> F32:
@@ -120,8 +130,8 @@ class StillChange:
         same = seen & self._known & ~changed
         cv2.accumulateWeighted(now, self._slow, -np.expm1(-elapsed_s / self._slow_s), same.astype(np.uint8))
 
-    def _regions(self) -> list[Region]:
-        mask = (self._age_s >= self._still_s).astype(np.uint8)
+    def _regions(self, now_s: float) -> list[Region]:
+        mask = (self._held_s >= self._still_s).astype(np.uint8)
         if not mask.any():
             return []
         closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
@@ -133,8 +143,9 @@ class StillChange:
             if share < self._min_share:
                 continue
             box = left, top, left + width, top + height
-            age_s = float(self._age_s[top : top + height, left : left + width].max())
-            regions.append(Region(box, share, age_s, self._kind(names == index, box)))
+            here = names == index
+            age_s = now_s - float(self._since_s[here & (mask > 0)].min())
+            regions.append(Region(box, share, age_s, self._kind(here, box)))
         return regions
 
     def _kind(self, mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> Literal["left", "taken", "unclear"]:

@@ -113,12 +113,16 @@ class AbandonedObject(ZoneRule):
         for item in self._items:
             if same_place(item.sight.box, sight.box):
                 item.seen_s = now_s
-                if item.sight.by == "picture" and sight.by == "detector":
+                # Better known: by the detector, or in the picture when more of it has come into view.
+                if item.sight.by == "picture" and (sight.by == "detector" or item.told_s is None):
                     item.sight = sight
                 return
         self._number += 1
-        owners = self._people.near(foot_of(sight.box), self._config.distance_m, sight.appeared_s - self._config.owner_s)
-        self._items.append(_Item(sight, self._number, sight.appeared_s, now_s, sight.appeared_s, owners))
+        foot, distance_m = foot_of(sight.box), self._config.distance_m
+        owners = self._people.near(foot, distance_m, sight.appeared_s - self._config.owner_s)
+        near_s = self._people.last_near(owners, foot, distance_m)
+        attended_s = sight.appeared_s if near_s is None else max(sight.appeared_s, near_s)
+        self._items.append(_Item(sight, self._number, sight.appeared_s, now_s, attended_s, owners))
 
     def _judge(self, item: _Item, covering: Points, now_s: float) -> Finding | None:
         config = self._config

@@ -56,7 +56,7 @@ class CongestionRule(ZoneRuleConfig):
 
 @dataclass(frozen=True, slots=True)
 class _Flow:
-    """cover: share of the zone. speed: share of free_speed of the median vehicle."""
+    """cover: share of the zone. speed: of the median vehicle, share of free_speed; nan before one is known."""
 
     count: float
     cover: float
@@ -65,6 +65,9 @@ class _Flow:
 
 EASE = 1.25
 """a level is left only when speed is above, and cover below, its limits by so much"""
+
+PATIENCE = 1.5
+"""times hold_s, after which a level is told although the traffic is on its way past it"""
 
 
 class Congestion(ZoneRule):
@@ -104,14 +107,23 @@ class Congestion(ZoneRule):
         holds, easing = self._holds(self._flow, 1.0), self._holds(self._flow, EASE)
         self._reached_s = np.where(holds, np.fmin(self._reached_s, now_s), np.nan)
         self._left_s = np.where(easing, np.nan, np.fmin(self._left_s, now_s))
-        up = np.flatnonzero(now_s - self._reached_s >= self._hold_s - 1e-6).max(initial=0)
-        down = np.flatnonzero(now_s - self._left_s >= self._hold_s - 1e-6).min(initial=len(LEVELS)) - 1
-        level = int(max(up, min(self._level, down)))
+        level = self._believed(now_s)
         if level == self._level:
             return []
         was, self._level = self._level, level
         extra = {"level": LEVELS[level], "was": LEVELS[was], **self._figures()}
         return [Finding("congestion", self.name, zone=self.zone, extra=extra)]
+
+    def _believed(self, now_s: float) -> int:
+        """The level that has lasted. On the way past a level to one beyond, that one is waited for a little longer."""
+        reached, left = now_s - self._reached_s + 1e-6, now_s - self._left_s + 1e-6
+        up = int(np.flatnonzero(reached >= self._hold_s).max(initial=0))
+        if np.isfinite(reached[up + 1 :]).any() and reached[up] < PATIENCE * self._hold_s:
+            up = 0
+        first = int(np.flatnonzero(left >= self._hold_s).min(initial=len(LEVELS)))  # the lowest that was left
+        if first < len(LEVELS) and np.isfinite(left[1:first]).any() and left[first] < PATIENCE * self._hold_s:
+            first = len(LEVELS)
+        return max(up, min(self._level, first - 1))
 
     def _look(self, tracks: Tracks, rows: NDArray[np.intp], now_s: float) -> _Flow:
         speeds = self._speeds.update(tracks, now_s)[rows]
@@ -123,9 +135,11 @@ class Congestion(ZoneRule):
     def _smoothed(self, new: _Flow, now_s: float) -> _Flow:
         old = self._flow
         if old is None or self._now_s is None:
-            return new if np.isfinite(new.speed) else _Flow(new.count, new.cover, 1.0)
+            return new
         part = 1 - float(np.exp(-max(0.0, now_s - self._now_s) / self._smooth_s))
-        speed = old.speed if np.isnan(new.speed) else old.speed + part * (min(new.speed, 2.0) - old.speed)
+        speed = old.speed + part * (min(new.speed, 2.0) - old.speed)
+        if np.isnan(speed):
+            speed = old.speed if np.isnan(new.speed) else new.speed
         return _Flow(old.count + part * (new.count - old.count), old.cover + part * (new.cover - old.cover), speed)
 
     def _holds(self, flow: _Flow, ease: float) -> NDArray[np.bool_]:
@@ -136,10 +150,10 @@ class Congestion(ZoneRule):
         return np.asarray(holds)
 
     def _figures(self) -> dict[str, Any]:
-        flow = self._flow or _Flow(0, 0.0, 1.0)
+        flow = self._flow or _Flow(0, 0.0, np.nan)
         return {
             "count": round(flow.count),
             "cover": round(flow.cover, 3),
-            "speed": round(flow.speed * self._free_speed, 2),
+            "speed": None if np.isnan(flow.speed) else round(flow.speed * self._free_speed, 2),
             "speed_unit": self._unit,
         }

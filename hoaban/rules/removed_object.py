@@ -91,6 +91,8 @@ class RemovedObject:
         for gap in self._gaps:
             if same_place(gap.box, change.box):
                 gap.seen_s = now_s
+                if gap.told_s is None:
+                    gap.box = change.box  # more of it may have come into view
                 return gap
         if change.region.kind != "taken" or change.share > self._config.max_area:
             return None

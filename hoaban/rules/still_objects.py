@@ -50,6 +50,15 @@ class Bystanders:
                 found.update(ids[self._metres(feet, heights, foot) <= distance_m].tolist())
         return found
 
+    def last_near(self, people: set[int], foot: tuple[float, float], distance_m: float) -> float | None:
+        """When one of these people was last within distance_m of a place, as far as it is remembered."""
+        wanted = np.array(sorted(people), np.int64)
+        for then_s, ids, feet, heights in reversed(self._past):
+            there = np.isin(ids, wanted)
+            if there.any() and (self._metres(feet[there], heights[there], foot) <= distance_m).any():
+                return then_s
+        return None
+
     def _metres(self, feet: Floats, heights: NDArray[np.float32], foot: tuple[float, float]) -> NDArray[np.float64]:
         place = np.array([foot], np.float64)
         if self._ground is not None:

@@ -66,7 +66,11 @@ def test_the_wall_clock_of_the_zone_counts_where_clocks_change() -> None:
 def test_a_week_minute_by_minute_is_what_counting_on_says(days, begin: int, length: int, minute: int) -> None:
     """Awake exactly in the `length` minutes that follow the beginning on each named day."""
     end = (begin + length) % (24 * 60)
-    hours = {"days": sorted(days), "from": f"{begin // 60:02d}:{begin % 60:02d}", "to": f"{end // 60:02d}:{end % 60:02d}"}
+    hours = {
+        "days": sorted(days),
+        "from": f"{begin // 60:02d}:{begin % 60:02d}",
+        "to": f"{end // 60:02d}:{end % 60:02d}",
+    }
     monday = datetime(2026, 2, 2, tzinfo=HERE)
     since = [(minute - WEEK.index(day) * 24 * 60 - begin) % (7 * 24 * 60) for day in days]
     moment = (monday + timedelta(minutes=minute)).timestamp()
