@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from hoaban.calibration import Calibration
+from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
+from hoaban.tiling import Tiles
 
 DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
@@ -85,6 +87,8 @@ class Camera(Strict):
     site: str | None = Field(
         None, pattern=r"^[a-z0-9_]+$", description="run only on nodes with the Ray resource site_SITE"
     )
+    tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")
+    heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
@@ -115,6 +119,16 @@ class Camera(Strict):
         zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
         timezone = ZoneInfo(self.timezone or DEFAULT_TIMEZONE)
         return Site(zones, lines, width, height, self.calibration, timezone)
+
+    @property
+    def sweeps_per_s(self) -> float:
+        """Pictures a second to analyse, within the budget of the tiles."""
+        return self.tiles.rate(self.analysis_fps) if self.tiles else self.analysis_fps
+
+    @property
+    def inputs_per_s(self) -> float:
+        """Model inputs a second that this takes."""
+        return self.sweeps_per_s * (self.tiles.inputs if self.tiles else 1)
 
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
