@@ -150,8 +150,6 @@ class CameraRuntime:
             "rate": camera.inputs_per_s,
             "guaranteed_rate": camera.guaranteed_fps,
         }
-        with self._lock:
-            self._pending.clear()  # frame numbers may begin anew
         self._link = ModelLink(hello, self._peers, self._node, self._on_result)
 
     def start(self) -> None:
