@@ -46,11 +46,11 @@ def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     Even-odd rule by a ray to the right: each edge that spans the point's height and lies to its right flips the answer.
     """
     xs, ys = np.asarray(points, np.float64).T[:, :, None]
-    x1, y1 = np.asarray(polygon, np.float64).T
-    x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
+    corners = np.asarray(polygon, np.float64)
+    (x1, y1), (x2, y2) = corners.T, corners[[*range(1, len(corners)), 0]].T
     spans = (y1 > ys) != (y2 > ys)
-    rise = np.where(y2 == y1, 1.0, y2 - y1)
-    right = xs < (x2 - x1) * (ys - y1) / rise + x1
+    slope = (x2 - x1) / np.where(y2 == y1, 1.0, y2 - y1)
+    right = xs < slope * (ys - y1) + x1
     return np.asarray(((spans & right).sum(axis=1) % 2) == 1)
 
 

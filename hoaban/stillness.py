@@ -29,12 +29,12 @@ EDGE_RATIO = 1.15
 class Region:
     """A piece of the picture that changed and stays so.
 
-    box: x1, y1, x2, y2 in pixels of the view. share: of the view's area. age_s: since when its oldest part is so.
+    box: x1, y1, x2, y2 in pixels of the view. share: of the view's area. since_s: when its oldest part changed.
     """
 
     box: tuple[int, int, int, int]
     share: float
-    age_s: float
+    since_s: float
     kind: Literal["left", "taken", "unclear"]
 
 
@@ -92,7 +92,7 @@ class StillChange:
         self._since_s[candidate & (self._held_s == 0)] = now_s
         held = self._held_s + np.float32(elapsed_s) * candidate - np.float32(2 * elapsed_s) * fading
         self._held_s = np.clip(held, 0, self._still_s + 1, dtype=np.float32)
-        return self._regions(now_s)
+        return self._regions()
 
     def absorb(self, box: tuple[int, int, int, int]) -> None:
         """What is in a box belongs to the scene from now on."""
@@ -130,7 +130,7 @@ class StillChange:
         same = seen & self._known & ~changed
         cv2.accumulateWeighted(now, self._slow, -np.expm1(-elapsed_s / self._slow_s), same.astype(np.uint8))
 
-    def _regions(self, now_s: float) -> list[Region]:
+    def _regions(self) -> list[Region]:
         mask = (self._held_s >= self._still_s).astype(np.uint8)
         if not mask.any():
             return []
@@ -144,8 +144,8 @@ class StillChange:
                 continue
             box = left, top, left + width, top + height
             here = names == index
-            age_s = now_s - float(self._since_s[here & (mask > 0)].min())
-            regions.append(Region(box, share, age_s, self._kind(here, box)))
+            since_s = float(self._since_s[here & (mask > 0)].min())
+            regions.append(Region(box, share, since_s, self._kind(here, box)))
         return regions
 
     def _kind(self, mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> Literal["left", "taken", "unclear"]:

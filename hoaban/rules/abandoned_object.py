@@ -1,7 +1,7 @@
 """Abandoned object: something was put down, and whoever put it down went away."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +17,8 @@ from hoaban.shapes import Fraction
 BAGS = ("backpack", "handbag", "suitcase")
 RETURN_S = 2.0
 """the owner must be back for so long"""
+SETTLE_S = 1.5
+"""a bag that stands in one place for so long was put down"""
 
 
 class AbandonedObjectRule(ZoneRuleConfig):
@@ -65,7 +67,8 @@ class _Item:
     began_s: float
     seen_s: float
     attended_s: float
-    owners: set[int] = field(default_factory=set)
+    owners: set[int] | None = None
+    """None until it was put down"""
     told_s: float | None = None
     absorbed: bool = False
     back_s: float | None = None
@@ -84,7 +87,7 @@ class AbandonedObject(ZoneRule):
         super().__init__(config, site)
         self._config = config
         self._people = Bystanders(site, remember_s=config.owner_s + 30.0)
-        self._changes = ZoneChanges(config.zone, site, config.contrast, config.min_area) if config.picture else None
+        self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area) if config.picture else None
         self.views: tuple[View, ...] = (self._changes.view,) if self._changes else ()
         self._items: list[_Item] = []
         self._number = 0
@@ -107,28 +110,45 @@ class AbandonedObject(ZoneRule):
             yield _Sight(box_of(tracks, row), scene.now_s, "detector", tracks.label(row), track, score)
         for change in self._changes.update(scene) if self._changes else ():
             if change.region.kind != "taken" and change.share <= self._config.max_area:
-                yield _Sight(change.box, scene.now_s - change.region.age_s, "picture")
+                yield _Sight(change.box, change.region.since_s, "picture")
 
     def _take(self, sight: _Sight, now_s: float) -> None:
-        for item in self._items:
-            if same_place(item.sight.box, sight.box):
-                item.seen_s = now_s
-                # Better known: by the detector, or in the picture when more of it has come into view.
-                if item.sight.by == "picture" and (sight.by == "detector" or item.told_s is None):
-                    item.sight = sight
-                return
-        self._number += 1
-        foot, distance_m = foot_of(sight.box), self._config.distance_m
-        owners = self._people.near(foot, distance_m, sight.appeared_s - self._config.owner_s)
+        item = self._known(sight)
+        if item is None:
+            self._number += 1
+            self._items.append(_Item(sight, self._number, sight.appeared_s, now_s, sight.appeared_s))
+            return
+        item.seen_s = now_s
+        if item.owners is None and not same_place(item.sight.box, sight.box):
+            item.sight, item.began_s = sight, now_s  # still carried
+        # Better known: by the detector, or in the picture when more of it has come into view.
+        elif item.sight.by == "picture" and (sight.by == "detector" or item.told_s is None):
+            item.sight = sight
+
+    def _known(self, sight: _Sight) -> _Item | None:
+        """The thing that a sight shows: the same track's while it is carried, else the one in its place."""
+        if sight.track is not None:
+            for item in self._items:
+                if item.sight.track == sight.track and item.owners is None:
+                    return item
+        return next((item for item in self._items if same_place(item.sight.box, sight.box)), None)
+
+    def _put_down(self, item: _Item) -> set[int]:
+        """Who put a thing down: its owners. They are with it until they were last near it."""
+        foot, distance_m = foot_of(item.sight.box), self._config.distance_m
+        owners = self._people.near_since(item.began_s - self._config.owner_s, foot, distance_m)
         near_s = self._people.last_near(owners, foot, distance_m)
-        attended_s = sight.appeared_s if near_s is None else max(sight.appeared_s, near_s)
-        self._items.append(_Item(sight, self._number, sight.appeared_s, now_s, attended_s, owners))
+        item.owners, item.attended_s = owners, item.began_s if near_s is None else max(item.began_s, near_s)
+        return owners
 
     def _judge(self, item: _Item, covering: Points, now_s: float) -> Finding | None:
         config = self._config
+        if item.owners is None and (now_s - item.began_s < SETTLE_S or item.seen_s < now_s):
+            return None
+        owners = self._put_down(item) if item.owners is None else item.owners
         if item.seen_s < now_s and hidden(item.sight.box, covering):
             item.seen_s = now_s
-        near = item.owners & self._people.near(foot_of(item.sight.box), config.distance_m) if item.owners else set()
+        near = owners & self._people.near(foot_of(item.sight.box), config.distance_m) if owners else set()
         if near:
             item.attended_s = now_s
         if item.told_s is None:
@@ -157,7 +177,7 @@ class AbandonedObject(ZoneRule):
             "phase": phase,
             "object": item.number,
             "seen_by": sight.by,
-            "owners": sorted(item.owners),
+            "owners": sorted(item.owners or ()),
             "there_s": round(now_s - item.began_s, 2),
             "alone_s": round(now_s - item.attended_s, 2),
         }

@@ -6,6 +6,7 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from hoaban.calibration import Calibration
 from hoaban.detections import Tracks
 from hoaban.events import Finding
+from hoaban.rules.shared import Shared
 from hoaban.scene import Scene, View
 from hoaban.shapes import Line, Strict, Zone
 
@@ -43,7 +45,7 @@ LineId = Annotated[str, Names("lines")]
 class Site:
     """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels.
 
-    timezone: of the clocks that schedules speak of.
+    timezone: of the clocks that schedules speak of. shared: work on a frame that its rules need not do twice.
     """
 
     zones: Mapping[str, Zone]
@@ -52,6 +54,7 @@ class Site:
     height: int
     calibration: Calibration | None = None
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    shared: Shared = field(default_factory=Shared)
 
 
 class Rule(Protocol):
@@ -148,9 +151,13 @@ class Visits:
 
 def of_classes(tracks: Tracks, classes: Iterable[str]) -> NDArray[np.bool_]:
     """(n,) which tracks are of one of these classes."""
-    wanted = set(classes)
-    known = np.array([label in wanted for label in tracks.labels], bool)
+    known = _known(tracks.labels, tuple(classes))
     return known[tracks.classes] if len(known) else np.zeros(len(tracks), bool)
+
+
+@lru_cache(maxsize=256)
+def _known(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    return np.array([label in classes for label in labels], bool)
 
 
 def box_of(tracks: Tracks, row: int) -> tuple[float, float, float, float]:

@@ -13,7 +13,7 @@ from hoaban.events import Finding
 from hoaban.rules.base import Classes, Site
 from hoaban.rules.footprint import CoverGrid
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
-from hoaban.rules.speed import Speeds
+from hoaban.rules.pace import Paces
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
 
@@ -82,7 +82,7 @@ class Congestion(ZoneRule):
     def __init__(self, config: CongestionRule, site: Site) -> None:
         super().__init__(config, site)
         ground = Ground(site.calibration, site.width, site.height) if site.calibration else None
-        self._speeds = Speeds(ground)
+        self._paces = Paces(ground)
         self._unit, default = ("km/h", 30.0) if ground else ("lengths/s", 1.5)
         self._free_speed = config.free_speed or default
         self._slower = np.array([np.inf, *config.slower_than])
@@ -126,7 +126,7 @@ class Congestion(ZoneRule):
         return max(up, min(self._level, first - 1))
 
     def _look(self, tracks: Tracks, rows: NDArray[np.intp], now_s: float) -> _Flow:
-        speeds = self._speeds.update(tracks, now_s)[rows]
+        speeds = self._paces.update(tracks, now_s)[rows]
         known = speeds[np.isfinite(speeds)]
         # An empty road flows; a road of vehicles just seen is not judged before their speeds are known.
         speed = float(np.median(known)) / self._free_speed if len(known) else (1.0 if len(rows) == 0 else np.nan)

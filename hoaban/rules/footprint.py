@@ -12,10 +12,11 @@ class CoverGrid:
     """A zone cut into cells, CELLS along each side of its bounding box. polygon: (m, 2) pixels."""
 
     def __init__(self, polygon: Points) -> None:
-        self._origin, top = polygon.min(axis=0), polygon.max(axis=0)
-        self._cell = (top - self._origin) / CELLS
+        origin, top = polygon.min(axis=0), polygon.max(axis=0)
+        cell = (top - origin) / CELLS
+        self._origins, self._cells = np.tile(origin, 2), np.tile(cell, 2)
         middles = np.stack(np.meshgrid(*[np.arange(CELLS) + 0.5] * 2), axis=-1).reshape(-1, 2)
-        self._zone = inside(middles * self._cell + self._origin, polygon).reshape(CELLS, CELLS)
+        self._zone = inside(middles * cell + origin, polygon).reshape(CELLS, CELLS)
         self._size = max(1, int(self._zone.sum()))
 
     def cover(self, boxes: Floats) -> float:
@@ -24,5 +25,5 @@ class CoverGrid:
             return 0.0
         ground = boxes.astype(np.float64)
         ground[:, 1] = (ground[:, 1] + ground[:, 3]) / 2
-        cells = (ground - np.tile(self._origin, 2)) / np.tile(self._cell, 2)
+        cells = (ground - self._origins) / self._cells
         return float((painted(cells, CELLS, CELLS) & self._zone).sum()) / self._size

@@ -8,7 +8,6 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import FORGET_S, OBJECT_CLASSES, Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
-from hoaban.rules.lineage import Lineage
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
@@ -38,7 +37,7 @@ class Intrusion(ZoneRule):
         super().__init__(config, site)
         self._after_s, self._cooldown_s = config.min_inside_s, config.cooldown_s
         self._min_height = config.min_height * site.height
-        self._lineage, self._stays = Lineage(), Stays(VISIT_GAP_S)
+        self._lineage, self._stays = site.shared.lineage(), Stays(VISIT_GAP_S)
         self._told_s: dict[int, float] = {}
 
     def update(self, scene: Scene) -> list[Finding]:
@@ -50,6 +49,8 @@ class Intrusion(ZoneRule):
         ids = tracks.ids[rows]
         due = self._stays.update(ids, now_s) >= self._after_s - 1e-6
         due[due] &= self._stays.untold(ids[due])
+        if not due.any():
+            return []
         self._told_s = {i: s for i, s in self._told_s.items() if now_s - s <= max(FORGET_S, self._cooldown_s)}
         findings = []
         for row in rows[np.flatnonzero(due)]:

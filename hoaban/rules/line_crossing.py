@@ -8,7 +8,6 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import OBJECT_CLASSES, Classes, LineId, Rule, Site, TrackRule
 from hoaban.rules.line_count import LineCount, LineCountRule
-from hoaban.rules.lineage import Lineage
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
@@ -37,7 +36,7 @@ class LineCrossing(TrackRule):
     def __init__(self, config: LineCrossingRule, site: Site) -> None:
         super().__init__(config.name)
         counted = LineCountRule(type="line_count", line=config.line, classes=config.classes)
-        self._lineage, self._crossings = Lineage(), LineCount(counted, site)
+        self._lineage, self._crossings = site.shared.lineage(), LineCount(counted, site)
         self._directions = ("forward", "backward") if config.direction == "both" else (config.direction,)
         self._min_height, self._cooldown_s = config.min_height * site.height, config.cooldown_s
         self._told_s: dict[tuple[int | None, str | None], float] = {}

@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 
 from hoaban.detections import Tracks
 
+GAP_S, REACH = 5.0, 0.7
+
 
 class Lineage:
     """A track that begins where another was lost a moment ago goes on under the other's number.
@@ -16,16 +18,25 @@ class Lineage:
     each second it was away, since people walk on while nobody sees them. One heir for each that was lost.
     """
 
-    def __init__(self, gap_s: float = 4.0, reach: float = 0.7) -> None:
+    def __init__(self, gap_s: float = GAP_S, reach: float = REACH) -> None:
         self._gap_s, self._reach = gap_s, reach
         self._ids = np.zeros(0, np.int64)  # sorted
         self._firsts = np.zeros(0, np.int64)
         self._feet = np.zeros((0, 2), np.float32)
         self._heights = np.zeros(0, np.float32)
         self._seen_s = np.zeros(0)
+        self._last: tuple[Tracks, float, Tracks] | None = None
 
     def update(self, tracks: Tracks, now_s: float) -> Tracks:
-        """The same tracks, each under the number with which it was seen first. Rows stay where they are."""
+        """The same tracks, each under the number with which it was seen first. Rows stay where they are.
+
+        Asked again about the same frame's tracks, it gives the same answer: rules share it.
+        """
+        if self._last is None or self._last[0] is not tracks or self._last[1] != now_s:
+            self._last = tracks, now_s, self._follow(tracks, now_s)
+        return self._last[2]
+
+    def _follow(self, tracks: Tracks, now_s: float) -> Tracks:
         self._keep(now_s - self._seen_s <= self._gap_s)
         if len(tracks) == 0:
             return tracks
@@ -95,7 +106,7 @@ class Lineage:
 
 def _part(firsts: NDArray[np.int64], ids: NDArray[np.int64]) -> None:
     """Where two stand in one frame under one number, in place: it stays with its first bearer, if he came back."""
-    if (firsts == ids).all():
+    if len(np.unique(firsts)) == len(firsts):
         return
     taken = set(firsts[firsts == ids].tolist())
     for row in np.flatnonzero(firsts != ids):

@@ -8,7 +8,7 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
-from hoaban.rules.lineage import Lineage
+from hoaban.rules.lineage import GAP_S, REACH
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
@@ -20,9 +20,9 @@ class LoiteringRule(ZoneRuleConfig, ScheduledRuleConfig):
     type: Literal["loitering"]
     classes: Classes = ("person",)
     after_s: float = Field(30.0, gt=0)
-    gap_s: float = Field(5.0, ge=0, description="a stay goes on over an absence, or a lost track, of up to so long")
+    gap_s: float = Field(GAP_S, ge=0, description="a stay goes on over an absence, or a lost track, of up to so long")
     radius: float = Field(
-        0.7,
+        REACH,
         ge=0,
         description="a new track goes on with the stay of one lost no further away than so many of its heights",
     )
@@ -41,7 +41,7 @@ class Loitering(ZoneRule):
     def __init__(self, config: LoiteringRule, site: Site) -> None:
         super().__init__(config, site)
         self._after_s = config.after_s
-        self._lineage, self._stays = Lineage(config.gap_s, config.radius), Stays(config.gap_s)
+        self._lineage, self._stays = site.shared.lineage(config.gap_s, config.radius), Stays(config.gap_s)
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks = self._lineage.update(scene.tracks, scene.now_s)

@@ -59,7 +59,7 @@ class RemovedObject:
         self.name = config.name
         self._config = config
         self._people = Bystanders(site, remember_s=60.0)
-        self._changes = ZoneChanges(config.zone, site, config.contrast, config.min_area)
+        self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area)
         self.views: tuple[View, ...] = (self._changes.view,)
         self._gaps: list[_Gap] = []
         self._number = 0
@@ -70,7 +70,7 @@ class RemovedObject:
         findings = []
         for change in self._changes.update(scene):
             gap = self._gap(change, now_s)
-            if gap is not None and gap.told_s is None and change.region.age_s >= self._config.after_s:
+            if gap is not None and gap.told_s is None and now_s - change.region.since_s >= self._config.after_s:
                 gap.told_s = now_s
                 findings.append(self._finding(gap, "start"))
         covering = movers(scene.tracks)
@@ -97,8 +97,7 @@ class RemovedObject:
         if change.region.kind != "taken" or change.share > self._config.max_area:
             return None
         self._number += 1
-        went_s = now_s - change.region.age_s
-        near = self._people.near(foot_of(change.box), self._config.distance_m, went_s - 5.0)
+        near = self._people.near_since(change.region.since_s - 5.0, foot_of(change.box), self._config.distance_m)
         self._gaps.append(_Gap(change.box, self._number, now_s, sorted(near)))
         return self._gaps[-1]
 

@@ -10,14 +10,16 @@ from hoaban.calibration import Ground
 from hoaban.detections import Floats, Tracks
 from hoaban.geometry import Points, inside, to_pixels
 from hoaban.rules.base import OBJECT_CLASSES, Site, of_classes
-from hoaban.rules.lineage import Lineage
-from hoaban.scene import Scene, View
+from hoaban.scene import Pixels, Scene, View
 from hoaban.stillness import Region, StillChange
 
 PERSON_M = 1.7
 """a person's height where nothing was calibrated: what measures distances then"""
 MOVERS = (*OBJECT_CLASSES, "dog", "cat", "horse", "cow")
 VIEW_PIXELS = 160 * 90
+REMEMBER_EVERY_S = 0.5
+LOOK_EVERY_S = 0.4
+"""what stands still for seconds need not be looked for in every frame"""
 
 Box = tuple[float, float, float, float]
 
@@ -28,43 +30,55 @@ class Bystanders:
     def __init__(self, site: Site, remember_s: float) -> None:
         self._ground = Ground(site.calibration, site.width, site.height) if site.calibration else None
         self._remember_s = remember_s
-        self._lineage = Lineage(gap_s=8.0)
-        self._past: deque[tuple[float, NDArray[np.int64], Floats, NDArray[np.float32]]] = deque()
+        self._lineage = site.shared.lineage()
+        self._now = _Moment(0.0, np.zeros(0, np.int64), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
+        self._past: deque[_Moment] = deque()
 
     def update(self, tracks: Tracks, now_s: float) -> None:
-        lineage = self._lineage.update(tracks, now_s)
         people = of_classes(tracks, ("person",))
-        boxes = tracks.boxes[people]
-        feet = tracks.ground_points()[people]
-        self._past.append((now_s, lineage.ids[people], feet, boxes[:, 3] - boxes[:, 1]))
-        while now_s - self._past[0][0] > self._remember_s:
+        ids, boxes = self._lineage.update(tracks, now_s).ids[people], tracks.boxes[people]
+        self._now = _Moment(now_s, ids, tracks.ground_points()[people], boxes[:, 3] - boxes[:, 1])
+        if not self._past or now_s - self._past[-1].at_s >= REMEMBER_EVERY_S:
+            self._past.append(self._now)
+        while now_s - self._past[0].at_s > self._remember_s:
             self._past.popleft()
 
-    def near(self, foot: tuple[float, float], distance_m: float, since_s: float | None = None) -> set[int]:
-        """People within distance_m of a place on the ground (pixels), in this frame or at any time from since_s on."""
-        found: set[int] = set()
-        for then_s, ids, feet, heights in reversed(self._past):
-            if then_s != self._past[-1][0] and (since_s is None or then_s < since_s):
-                break
-            if len(ids):
-                found.update(ids[self._metres(feet, heights, foot) <= distance_m].tolist())
+    def near(self, foot: tuple[float, float], distance_m: float) -> set[int]:
+        """People within distance_m of a place on the ground (pixels) in this frame."""
+        return set(self._now.ids[self._metres(self._now, foot) <= distance_m].tolist())
+
+    def near_since(self, since_s: float, foot: tuple[float, float], distance_m: float) -> set[int]:
+        """People who were within distance_m of a place at any time from since_s on, as far as it is remembered."""
+        found = self.near(foot, distance_m)
+        for then in self._past:
+            if then.at_s >= since_s:
+                found.update(then.ids[self._metres(then, foot) <= distance_m].tolist())
         return found
 
     def last_near(self, people: set[int], foot: tuple[float, float], distance_m: float) -> float | None:
         """When one of these people was last within distance_m of a place, as far as it is remembered."""
         wanted = np.array(sorted(people), np.int64)
-        for then_s, ids, feet, heights in reversed(self._past):
-            there = np.isin(ids, wanted)
-            if there.any() and (self._metres(feet[there], heights[there], foot) <= distance_m).any():
-                return then_s
+        for then in (self._now, *reversed(self._past)):
+            if (np.isin(then.ids, wanted) & (self._metres(then, foot) <= distance_m)).any():
+                return then.at_s
         return None
 
-    def _metres(self, feet: Floats, heights: NDArray[np.float32], foot: tuple[float, float]) -> NDArray[np.float64]:
+    def _metres(self, then: "_Moment", foot: tuple[float, float]) -> NDArray[np.float64]:
         place = np.array([foot], np.float64)
         if self._ground is not None:
-            metres = np.linalg.norm(self._ground.to_metres(feet) - self._ground.to_metres(place), axis=1)
+            metres = np.linalg.norm(self._ground.to_metres(then.feet) - self._ground.to_metres(place), axis=1)
             return np.asarray(np.where(np.isnan(metres), np.inf, metres))
-        return np.asarray(np.linalg.norm(feet - place, axis=1) * PERSON_M / np.maximum(heights, 1.0))
+        return np.asarray(np.linalg.norm(then.feet - place, axis=1) * PERSON_M / np.maximum(then.heights, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The people of one frame: numbers, foot points and heights in pixels."""
+
+    at_s: float
+    ids: NDArray[np.int64]
+    feet: Floats
+    heights: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,13 @@ class ZoneChanges:
         self._to_view = np.array([size[0] / max(wide, 1.0), size[1] / max(high, 1.0)] * 2)
         self._zone_share = (right - left) * (bottom - top)
         self._model = StillChange(contrast, min_share=min_area / max(self._zone_share, 1e-6))
+        self._looked_s = -np.inf
+        self._changes: list[Change] = []
+
+    @classmethod
+    def of(cls, zone: str, site: Site, contrast: float, min_area: float) -> "ZoneChanges":
+        """The same for all rules of a camera that look alike."""
+        return site.shared.keep(("changes", zone, contrast, min_area), lambda: cls(zone, site, contrast, min_area))
 
     def update(self, scene: Scene) -> list[Change]:
         """The changes whose foot lies in the zone; none while the picture is not there or the camera was moved."""
@@ -99,7 +120,12 @@ class ZoneChanges:
             return []
         if "moved" in scene.faults:
             self._model.reset()
-            return []
+            self._changes = []
+        elif scene.now_s - self._looked_s >= LOOK_EVERY_S - 1e-6:
+            self._looked_s, self._changes = scene.now_s, self._look(scene, luma)
+        return self._changes
+
+    def _look(self, scene: Scene, luma: Pixels) -> list[Change]:
         covered = movers(scene.tracks)
         sides = covered[:, 2:] - covered[:, :2]
         # A box follows its object late and loosely: a tenth more on each side.
@@ -119,6 +145,7 @@ class ZoneChanges:
         x1, y1 = np.maximum(np.floor(cells[:2]) - 1, 0).astype(int).tolist()
         x2, y2 = (np.ceil(cells[2:]) + 1).astype(int).tolist()
         self._model.absorb((x1, y1, x2, y2))
+        self._changes = []
 
 
 def movers(tracks: Tracks) -> Floats:

@@ -13,7 +13,7 @@ LEAST_S, LONGEST_S = 0.5, 4.0
 """positions nearer in time give more noise than speed; those further back belong to another manoeuvre"""
 
 
-class Speeds:
+class Paces:
     """Speeds of all tracks from where they were about WINDOW_S ago.
 
     With a ground: km/h. Without: lengths a second, a length being the square root of the box's area, which is close to
@@ -33,8 +33,8 @@ class Speeds:
         if self._past and now_s - self._past[0][0] > LONGEST_S:
             self._past.popleft()
         speeds = np.full(len(tracks), np.nan)
-        # The oldest frame first, then newer ones for tracks it did not see.
-        for then_s, ids, then in self._past:
+        # The oldest frame first, then one half as old for tracks that it did not see.
+        for then_s, ids, then in [self._past[i] for i in sorted({0, len(self._past) // 2}) if i < len(self._past)]:
             age_s = now_s - then_s
             unknown = np.isnan(speeds)
             if age_s < LEAST_S or not unknown.any():

@@ -1,0 +1,83 @@
+"""What the rules cost: one of each kind on one camera, with 200 tracks that walk, drive, leave and come.
+
+Views are made beforehand: cutting them out of a picture is the camera's work. Processor time, so that what else runs on
+the machine disturbs little.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from hoaban.detections import Tracks
+from hoaban.fleet import Camera
+from hoaban.frames import FrameMeta
+from hoaban.rules import build_rules
+from hoaban.scene import Scene
+
+WIDTH, HEIGHT, TRACKS, FPS = 1920, 1080, 200, 5
+LABELS = ("person", "car", "motorcycle", "suitcase")
+ZONE = {"id": "z", "polygon": [[0.05, 0.2], [0.95, 0.2], [0.95, 0.98], [0.05, 0.98]]}
+LINE = {"id": "l", "from": [0.0, 0.6], "to": [1.0, 0.6]}
+NIGHT = [{"from": "00:00", "to": "12:00"}, {"from": "12:00", "to": "24:00"}]
+RULES: tuple[dict[str, Any], ...] = (
+    {"type": "line_count", "line": "l"},
+    {"type": "intrusion", "zone": "z", "schedule": NIGHT},
+    {"type": "line_crossing", "line": "l", "schedule": NIGHT},
+    {"type": "loitering", "zone": "z", "schedule": NIGHT},
+    {"type": "abandoned_object", "zone": "z"},
+    {"type": "removed_object", "zone": "z"},
+    {"type": "crowd", "zone": "z", "at_least": 20},
+    {"type": "congestion", "zone": "z"},
+)
+
+
+def scenes(frames: int, rng: np.random.Generator) -> list[Tracks]:
+    """Walks of TRACKS objects; each is seen for 40 s on average, then another takes its place."""
+    ids, next_id = np.arange(TRACKS), TRACKS
+    feet = rng.uniform((0, 300), (WIDTH, HEIGHT), (TRACKS, 2))
+    speed = rng.normal(0, 12, (TRACKS, 2))
+    classes = rng.choice(len(LABELS), TRACKS, p=[0.6, 0.2, 0.15, 0.05]).astype(np.int32)
+    sizes = np.array([[30, 80], [120, 80], [50, 70], [30, 30]])[classes]
+    walks = []
+    for _ in range(frames):
+        feet = (feet + speed) % (WIDTH, HEIGHT)
+        gone = rng.random(TRACKS) < 1 / (40 * FPS)
+        ids = ids.copy()
+        ids[gone] = np.arange(next_id, next_id + gone.sum())
+        next_id += int(gone.sum())
+        boxes = np.column_stack([feet[:, 0] - sizes[:, 0] / 2, feet[:, 1] - sizes[:, 1], feet[:, 0] + sizes[:, 0] / 2])
+        boxes = np.column_stack([boxes, feet[:, 1]]).astype(np.float32)
+        scores, hits = np.full(TRACKS, 0.8, np.float32), np.full(TRACKS, 9, np.int32)
+        walks.append(Tracks(ids.astype(np.int64), boxes, scores, classes, hits, LABELS))
+    return walks
+
+
+def measure(passes: int = 3) -> dict[str, Any]:
+    """Milliseconds of processor time a frame, of the quietest of some passes: each rule, and all together."""
+    figures = min((_pass() for _ in range(passes)), key=lambda cost: sum(cost.values()))
+    rounded = {name: round(spent, 3) for name, spent in figures.items()}
+    return {"tracks": TRACKS, "ms_per_frame": rounded, "all_ms_per_frame": round(sum(figures.values()), 3)}
+
+
+def _pass(frames: int = 300, warm: int = 50) -> dict[str, float]:
+    rng = np.random.default_rng(7)
+    base = {"id": "c", "name": "C", "role": "overview", "district": "d", "owner": "o", "source": "rtsp://x/y"}
+    camera = Camera.model_validate({**base, "zones": [ZONE], "lines": [LINE], "rules": RULES})
+    rules = build_rules(camera.rules, camera.site_for(WIDTH, HEIGHT))
+    walks = scenes(frames + warm, rng)
+    views = {}
+    for view in {view for rule in rules for view in rule.views}:
+        ground = rng.integers(60, 200, (view.height or 0, view.width or 0))
+        noisy = [np.clip(ground + rng.normal(0, 3, ground.shape), 0, 255).astype(np.uint8) for _ in range(5)]
+        views[view] = noisy
+    cost = dict.fromkeys([rule.name for rule in rules], 0.0)
+    for number, tracks in enumerate(walks):
+        frame = FrameMeta("c", number, number / FPS, WIDTH, HEIGHT)
+        scene = Scene(frame, tracks, {view: noisy[number % 5] for view, noisy in views.items()})
+        for rule in rules:
+            began = time.thread_time()
+            rule.update(scene)
+            if number >= warm:
+                cost[rule.name] += time.thread_time() - began
+    return {name: spent / frames * 1e3 for name, spent in cost.items()}
