@@ -60,10 +60,10 @@ def painted(boxes: Points, columns: int, rows: int) -> NDArray[np.bool_]:
     Each box is +1 and -1 at its four corners; sums along both axes fill it.
     """
     left, top, right, bottom = np.clip(np.rint(boxes), 0, [columns, rows, columns, rows]).astype(np.intp).T
-    marks: NDArray[np.int32] = np.zeros((rows + 1, columns + 1), np.int32)
-    for ys, xs, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-        np.add.at(marks, (ys, xs), sign)
-    return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0)
+    top, bottom, size = top * (columns + 1), bottom * (columns + 1), (rows + 1) * (columns + 1)
+    corners = np.concatenate([top + left, bottom + right, top + right, bottom + left])
+    marks = np.bincount(corners, np.repeat([1.0, 1.0, -1.0, -1.0], len(left)), size).reshape(rows + 1, columns + 1)
+    return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0.5)
 
 
 def iou(a: Points, b: Points) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ System, ICME 2004): along the border of the change the picture with the object i
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from hoaban.geometry import Points, painted
 
 Luma = NDArray[np.uint8]
 F32 = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+"""0 or 255, as OpenCV takes it"""
 
 LIGHT_SHARE = 0.4
 """more of the picture changed at once: light was switched, the camera moved; everything begins anew"""
@@ -47,6 +49,7 @@ class StillChange:
 
     _fast: F32
     _slow: F32
+    _known: Mask
     _calm_s: F32
     _held_s: F32
     _since_s: NDArray[np.float64]
@@ -78,21 +81,14 @@ class StillChange:
         height, width = luma.shape
         if len(covered):
             self._hidden_until[painted(covered, width, height)] = now_s + COVER_S
-        seen = self._hidden_until <= now_s
-        now = luma.astype(np.float32)
-        off_fast, off_slow = np.abs(now - self._fast), self._off_slow(now, seen)
-        calm = seen & (off_fast < 0.6 * self._contrast)
-        changed = self._known & (off_slow > self._contrast)
-        if int((changed & seen).sum()) > LIGHT_SHARE * luma.size:
+        seen = _mask(self._hidden_until <= now_s)
+        calm = seen & ~_differs(luma, cv2.convertScaleAbs(self._fast), 0.6 * self._contrast)
+        changed = self._known & _differs(luma, self._expected(luma, seen), self._contrast)
+        if cv2.countNonZero(changed & seen) > LIGHT_SHARE * luma.size:
             self._begin(luma)
             return []
-        self._learn(now, seen, calm, changed, elapsed_s)
-        candidate = calm & changed
-        fading = seen & ~candidate
-        self._since_s[candidate & (self._held_s == 0)] = now_s
-        held = self._held_s + np.float32(elapsed_s) * candidate - np.float32(2 * elapsed_s) * fading
-        self._held_s = np.clip(held, 0, self._still_s + 1, dtype=np.float32)
-        return self._regions()
+        self._learn(luma, seen, calm, changed, elapsed_s)
+        return self._hold(calm & changed, seen, elapsed_s)
 
     def absorb(self, box: tuple[int, int, int, int]) -> None:
         """What is in a box belongs to the scene from now on."""
@@ -103,32 +99,41 @@ class StillChange:
     def _begin(self, luma: Luma) -> None:
         self._fast = luma.astype(np.float32)
         self._slow = self._fast.copy()
-        self._known = np.zeros(luma.shape, bool)
+        self._known = np.zeros(luma.shape, np.uint8)
         self._calm_s = np.zeros(luma.shape, np.float32)
         # Seconds of still change, less twice those without: a flicker neither makes nor breaks a region.
         self._held_s = np.zeros(luma.shape, np.float32)
         self._since_s = np.zeros(luma.shape)
         self._hidden_until = np.full(luma.shape, -np.inf)
 
-    def _off_slow(self, now: F32, seen: NDArray[np.bool_]) -> F32:
-        """Difference to the slow background, less what the whole picture became lighter or darker by."""
+    def _expected(self, luma: Luma, seen: Mask) -> Luma:
+        """The slow background, made lighter or darker by as much as the whole picture became so."""
+        slow = cv2.convertScaleAbs(self._slow)
         sample = (slice(1, None, 4), slice(1, None, 4))
-        valid = seen[sample] & self._known[sample]
-        shift = float(np.median((now[sample] - self._slow[sample])[valid])) if valid.sum() >= 20 else 0.0
-        return np.asarray(np.abs(now - self._slow - np.float32(shift)), np.float32)
+        valid = (seen[sample] & self._known[sample]) > 0
+        if np.count_nonzero(valid) < 20:
+            return np.asarray(slow, np.uint8)
+        shift = float(np.median(luma[sample][valid].astype(np.int16) - slow[sample][valid]))
+        return np.asarray(cv2.convertScaleAbs(np.maximum(self._slow + np.float32(shift), 0)), np.uint8)
 
-    def _learn(
-        self, now: F32, seen: NDArray[np.bool_], calm: NDArray[np.bool_], changed: NDArray[np.bool_], elapsed_s: float
-    ) -> None:
-        cv2.accumulateWeighted(now, self._fast, -np.expm1(-elapsed_s / self._fast_s), seen.astype(np.uint8))
-        # The slow background begins with what stood still for a second, never with someone who walks by.
-        self._calm_s = np.where(calm, self._calm_s + np.float32(elapsed_s), np.float32(0))
-        first = ~self._known & (self._calm_s >= 1.0)
-        if first.any():
-            self._slow[first] = self._fast[first]
-            self._known |= first
-        same = seen & self._known & ~changed
-        cv2.accumulateWeighted(now, self._slow, -np.expm1(-elapsed_s / self._slow_s), same.astype(np.uint8))
+    def _learn(self, luma: Luma, seen: Mask, calm: Mask, changed: Mask, elapsed_s: float) -> None:
+        cv2.accumulateWeighted(luma, self._fast, -np.expm1(-elapsed_s / self._fast_s), seen)
+        if not self._known.all():
+            # The slow background begins with what stood still for a second, never with someone who walks by.
+            self._calm_s = np.where(calm > 0, self._calm_s + np.float32(elapsed_s), np.float32(0))
+            first = (self._known == 0) & (self._calm_s >= 1.0)
+            self._slow[first], self._known[first] = self._fast[first], 255
+        cv2.accumulateWeighted(luma, self._slow, -np.expm1(-elapsed_s / self._slow_s), seen & self._known & ~changed)
+
+    def _hold(self, candidate: Mask, seen: Mask, elapsed_s: float) -> list[Region]:
+        """Count still change up and down; the regions of what lasted."""
+        if not (candidate.any() or self._held_s.any()):
+            return []
+        self._since_s[(candidate > 0) & (self._held_s == 0)] = self._now_s or 0.0
+        self._held_s[candidate > 0] += elapsed_s
+        self._held_s[(seen & ~candidate) > 0] -= 2 * elapsed_s
+        np.clip(self._held_s, 0, self._still_s + 1, out=self._held_s)
+        return self._regions()
 
     def _regions(self) -> list[Region]:
         mask = (self._held_s >= self._still_s).astype(np.uint8)
@@ -158,6 +163,14 @@ class StillChange:
         if present > EDGE_RATIO * before:
             return "left"
         return "taken" if before > EDGE_RATIO * present else "unclear"
+
+
+def _differs(luma: Luma, expected: Any, contrast: float) -> Mask:
+    return _mask(np.asarray(cv2.absdiff(luma, expected) > contrast))
+
+
+def _mask(where: NDArray[np.bool_]) -> Mask:
+    return where.view(np.uint8) * np.uint8(255)
 
 
 def _edges(image: F32) -> F32:

@@ -10,7 +10,8 @@ from hoaban.events import Finding
 from hoaban.geometry import Points
 from hoaban.rules.base import Classes, Site, box_of
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
-from hoaban.rules.still_objects import Box, Bystanders, ZoneChanges, foot_of, hidden, movers, same_place
+from hoaban.rules.still_objects import LOOKS_PER_S, Box, Bystanders, ZoneChanges, foot_of, hidden, movers, same_place
+from hoaban.sampling import FrameSampler
 from hoaban.scene import Scene, View
 from hoaban.shapes import Fraction
 
@@ -86,6 +87,7 @@ class AbandonedObject(ZoneRule):
     def __init__(self, config: AbandonedObjectRule, site: Site) -> None:
         super().__init__(config, site)
         self._config = config
+        self._looks = FrameSampler(LOOKS_PER_S)
         self._people = Bystanders(site, remember_s=config.owner_s + 30.0)
         self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area) if config.picture else None
         self.views: tuple[View, ...] = (self._changes.view,) if self._changes else ()
@@ -94,23 +96,25 @@ class AbandonedObject(ZoneRule):
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
+        if not self._looks.due(now_s):
+            return []
         self._people.update(scene.tracks, now_s)
-        for sight in self._sights(scene):
+        for sight in self._bags(scene):
             self._take(sight, now_s)
+        for change in self._changes.update(scene) if self._changes else ():
+            if change.region.kind != "taken" and change.share <= self._config.max_area:
+                self._take(_Sight(change.box, change.region.since_s, "picture"), now_s)
         covering = movers(scene.tracks)
         findings = [told for item in self._items if (told := self._judge(item, covering, now_s)) is not None]
         self._items = [item for item in self._items if now_s - item.seen_s <= self._config.gone_s]
         return findings
 
-    def _sights(self, scene: Scene) -> Iterator[_Sight]:
+    def _bags(self, scene: Scene) -> Iterator[_Sight]:
         tracks = scene.tracks
         for row in self.rows(tracks).tolist():
             score = float(tracks.scores[row])
             track = int(tracks.ids[row])
             yield _Sight(box_of(tracks, row), scene.now_s, "detector", tracks.label(row), track, score)
-        for change in self._changes.update(scene) if self._changes else ():
-            if change.region.kind != "taken" and change.share <= self._config.max_area:
-                yield _Sight(change.box, change.region.since_s, "picture")
 
     def _take(self, sight: _Sight, now_s: float) -> None:
         item = self._known(sight)
@@ -143,7 +147,7 @@ class AbandonedObject(ZoneRule):
 
     def _judge(self, item: _Item, covering: Points, now_s: float) -> Finding | None:
         config = self._config
-        if item.owners is None and (now_s - item.began_s < SETTLE_S or item.seen_s < now_s):
+        if item.owners is None and now_s - item.began_s < SETTLE_S:
             return None
         owners = self._put_down(item) if item.owners is None else item.owners
         if item.seen_s < now_s and hidden(item.sight.box, covering):
@@ -152,7 +156,7 @@ class AbandonedObject(ZoneRule):
         if near:
             item.attended_s = now_s
         if item.told_s is None:
-            if item.absorbed or now_s - item.attended_s < config.after_s or item.seen_s < now_s:
+            if item.absorbed or now_s - item.attended_s < config.after_s or now_s - item.seen_s > 1.0:
                 return None
             item.told_s = now_s
             return self._finding(item, now_s, "start")

@@ -14,6 +14,7 @@ from hoaban.rules.base import Classes, Site
 from hoaban.rules.footprint import CoverGrid
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
 from hoaban.rules.pace import Paces
+from hoaban.sampling import FrameSampler
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
 
@@ -66,6 +67,8 @@ class _Flow:
 EASE = 1.25
 """a level is left only when speed is above, and cover below, its limits by so much"""
 
+LOOKS_PER_S = 2.0
+"""what is smoothed over seconds need not be worked out in every frame"""
 PATIENCE = 1.5
 """times hold_s, after which a level is told although the traffic is on its way past it"""
 
@@ -88,6 +91,7 @@ class Congestion(ZoneRule):
         self._slower = np.array([np.inf, *config.slower_than])
         self._fuller = np.array([0.0, *config.fuller_than])
         self._at_least, self._smooth_s, self._hold_s = config.at_least, config.smooth_s, config.hold_s
+        self._looks = FrameSampler(LOOKS_PER_S)
         self._grid = CoverGrid(self._polygon)
         self._flow: _Flow | None = None
         self._now_s: float | None = None
@@ -101,6 +105,8 @@ class Congestion(ZoneRule):
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks, now_s = scene.tracks, scene.now_s
+        if not self._looks.due(now_s):
+            return []
         rows = self.rows(tracks)
         self._flow = self._smoothed(self._look(tracks, rows, now_s), now_s)
         self._now_s = now_s

@@ -7,7 +7,18 @@ from pydantic import Field, model_validator
 
 from hoaban.events import Finding
 from hoaban.rules.base import RuleConfig, Site, ZoneId
-from hoaban.rules.still_objects import Box, Bystanders, Change, ZoneChanges, foot_of, hidden, movers, same_place
+from hoaban.rules.still_objects import (
+    LOOKS_PER_S,
+    Box,
+    Bystanders,
+    Change,
+    ZoneChanges,
+    foot_of,
+    hidden,
+    movers,
+    same_place,
+)
+from hoaban.sampling import FrameSampler
 from hoaban.scene import Scene, View
 from hoaban.shapes import Fraction
 
@@ -58,6 +69,7 @@ class RemovedObject:
     def __init__(self, config: RemovedObjectRule, site: Site) -> None:
         self.name = config.name
         self._config = config
+        self._looks = FrameSampler(LOOKS_PER_S)
         self._people = Bystanders(site, remember_s=60.0)
         self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area)
         self.views: tuple[View, ...] = (self._changes.view,)
@@ -66,6 +78,8 @@ class RemovedObject:
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
+        if not self._looks.due(now_s):
+            return []
         self._people.update(scene.tracks, now_s)
         findings = []
         for change in self._changes.update(scene):

@@ -17,8 +17,7 @@ PERSON_M = 1.7
 """a person's height where nothing was calibrated: what measures distances then"""
 MOVERS = (*OBJECT_CLASSES, "dog", "cat", "horse", "cow")
 VIEW_PIXELS = 160 * 90
-REMEMBER_EVERY_S = 0.5
-LOOK_EVERY_S = 0.4
+LOOKS_PER_S = 2.0
 """what stands still for seconds need not be looked for in every frame"""
 
 Box = tuple[float, float, float, float]
@@ -38,8 +37,7 @@ class Bystanders:
         people = of_classes(tracks, ("person",))
         ids, boxes = self._lineage.update(tracks, now_s).ids[people], tracks.boxes[people]
         self._now = _Moment(now_s, ids, tracks.ground_points()[people], boxes[:, 3] - boxes[:, 1])
-        if not self._past or now_s - self._past[-1].at_s >= REMEMBER_EVERY_S:
-            self._past.append(self._now)
+        self._past.append(self._now)
         while now_s - self._past[0].at_s > self._remember_s:
             self._past.popleft()
 
@@ -105,7 +103,7 @@ class ZoneChanges:
         self._to_view = np.array([size[0] / max(wide, 1.0), size[1] / max(high, 1.0)] * 2)
         self._zone_share = (right - left) * (bottom - top)
         self._model = StillChange(contrast, min_share=min_area / max(self._zone_share, 1e-6))
-        self._looked_s = -np.inf
+        self._now_s: float | None = None
         self._changes: list[Change] = []
 
     @classmethod
@@ -121,8 +119,8 @@ class ZoneChanges:
         if "moved" in scene.faults:
             self._model.reset()
             self._changes = []
-        elif scene.now_s - self._looked_s >= LOOK_EVERY_S - 1e-6:
-            self._looked_s, self._changes = scene.now_s, self._look(scene, luma)
+        elif scene.now_s != self._now_s:
+            self._now_s, self._changes = scene.now_s, self._look(scene, luma)
         return self._changes
 
     def _look(self, scene: Scene, luma: Pixels) -> list[Change]:

@@ -113,3 +113,10 @@ def test_lineage_gives_one_heir_and_returns_the_number_to_its_first_bearer() -> 
     assert sorted(numbers[2]) == [1, 2, 3]
     assert numbers[3] == [1, 2, 3, 4]
     assert numbers[4] == [2, 4]
+
+
+def test_a_person_is_not_heir_to_a_thing() -> None:
+    lineage = Lineage()
+    lineage.update(standing((1, 100, 100, "suitcase")), 0.0)
+    lineage.update(standing(), 1.0)
+    assert lineage.update(standing((2, 100, 100), (3, 101, 100, "suitcase")), 2.0).ids.tolist() == [2, 1]

@@ -111,7 +111,7 @@ def test_a_detector_that_sees_the_bag_now_and_then_and_people_before_it_change_n
     bag = (9, 300, 260, "suitcase")
     frames = [standing((1, 310, 268), bag)] * 10
     for _ in range(10):
-        frames += [standing(bag)] + [standing()] * 9
+        frames += [standing(bag)] * 3 + [standing()] * 9
     frames += [standing((5, 302, 268))] * 60 + [standing((20, 302, 260, "suitcase"))] * 30  # twelve seconds in front
     assert [f.extra["phase"] for _, f in play(camera, frames)] == ["start"]
 
