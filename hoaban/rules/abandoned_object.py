@@ -88,7 +88,7 @@ class AbandonedObject(ZoneRule):
         super().__init__(config, site)
         self._config = config
         self._looks = FrameSampler(LOOKS_PER_S)
-        self._people = Bystanders(site, remember_s=config.owner_s + 30.0)
+        self._people = Bystanders(site, remember_s=config.owner_s + 15.0)
         self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area) if config.picture else None
         self.views: tuple[View, ...] = (self._changes.view,) if self._changes else ()
         self._items: list[_Item] = []
@@ -139,11 +139,10 @@ class AbandonedObject(ZoneRule):
 
     def _put_down(self, item: _Item) -> set[int]:
         """Who put a thing down: its owners. They are with it until they were last near it."""
-        foot, distance_m = foot_of(item.sight.box), self._config.distance_m
-        owners = self._people.near_since(item.began_s - self._config.owner_s, foot, distance_m)
-        near_s = self._people.last_near(owners, foot, distance_m)
-        item.owners, item.attended_s = owners, item.began_s if near_s is None else max(item.began_s, near_s)
-        return owners
+        since_s, foot = item.began_s - self._config.owner_s, foot_of(item.sight.box)
+        near_s = self._people.last_near(since_s, foot, self._config.distance_m)
+        item.owners, item.attended_s = set(near_s), max([item.began_s, *near_s.values()])
+        return item.owners
 
     def _judge(self, item: _Item, covering: Points, now_s: float) -> Finding | None:
         config = self._config

@@ -70,7 +70,7 @@ class RemovedObject:
         self.name = config.name
         self._config = config
         self._looks = FrameSampler(LOOKS_PER_S)
-        self._people = Bystanders(site, remember_s=60.0)
+        self._people = Bystanders(site, remember_s=20.0)
         self._changes = ZoneChanges.of(config.zone, site, config.contrast, config.min_area)
         self.views: tuple[View, ...] = (self._changes.view,)
         self._gaps: list[_Gap] = []
@@ -111,7 +111,7 @@ class RemovedObject:
         if change.region.kind != "taken" or change.share > self._config.max_area:
             return None
         self._number += 1
-        near = self._people.near_since(change.region.since_s - 5.0, foot_of(change.box), self._config.distance_m)
+        near = self._people.last_near(change.region.since_s - 5.0, foot_of(change.box), self._config.distance_m)
         self._gaps.append(_Gap(change.box, self._number, now_s, sorted(near)))
         return self._gaps[-1]
 

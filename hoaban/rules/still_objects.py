@@ -23,6 +23,16 @@ LOOKS_PER_S = 2.0
 Box = tuple[float, float, float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """The people of one frame, or of several: numbers, foot points and heights in pixels, when each was seen."""
+
+    ids: NDArray[np.int64]
+    feet: Floats
+    heights: NDArray[np.float32]
+    at_s: NDArray[np.float64]
+
+
 class Bystanders:
     """Who was near a place, now and a while ago. Numbers are a person's first track's (see Lineage)."""
 
@@ -30,53 +40,38 @@ class Bystanders:
         self._ground = Ground(site.calibration, site.width, site.height) if site.calibration else None
         self._remember_s = remember_s
         self._lineage = site.shared.lineage()
-        self._now = _Moment(0.0, np.zeros(0, np.int64), np.zeros((0, 2), np.float32), np.zeros(0, np.float32))
-        self._past: deque[_Moment] = deque()
+        self._past: deque[tuple[float, _Moment]] = deque()
+        self._all: _Moment | None = None
 
     def update(self, tracks: Tracks, now_s: float) -> None:
         people = of_classes(tracks, ("person",))
         ids, boxes = self._lineage.update(tracks, now_s).ids[people], tracks.boxes[people]
-        self._now = _Moment(now_s, ids, tracks.ground_points()[people], boxes[:, 3] - boxes[:, 1])
-        self._past.append(self._now)
-        while now_s - self._past[0].at_s > self._remember_s:
+        now = _Moment(ids, tracks.ground_points()[people], boxes[:, 3] - boxes[:, 1], np.full(len(ids), now_s))
+        self._past.append((now_s, now))
+        self._all = None
+        while now_s - self._past[0][0] > self._remember_s:
             self._past.popleft()
 
     def near(self, foot: tuple[float, float], distance_m: float) -> set[int]:
         """People within distance_m of a place on the ground (pixels) in this frame."""
-        return set(self._now.ids[self._metres(self._now, foot) <= distance_m].tolist())
+        _, now = self._past[-1]
+        return set(now.ids[self._metres(now, foot) <= distance_m].tolist())
 
-    def near_since(self, since_s: float, foot: tuple[float, float], distance_m: float) -> set[int]:
-        """People who were within distance_m of a place at any time from since_s on, as far as it is remembered."""
-        found = self.near(foot, distance_m)
-        for then in self._past:
-            if then.at_s >= since_s:
-                found.update(then.ids[self._metres(then, foot) <= distance_m].tolist())
-        return found
+    def last_near(self, since_s: float, foot: tuple[float, float], distance_m: float) -> dict[int, float]:
+        """Who was within distance_m of a place at any time from since_s on, as far as remembered, and when last."""
+        if self._all is None:
+            moments = [moment for _, moment in self._past]
+            fields = ("ids", "feet", "heights", "at_s")
+            self._all = _Moment(*(np.concatenate([getattr(m, name) for m in moments]) for name in fields))
+        near = (self._all.at_s >= since_s) & (self._metres(self._all, foot) <= distance_m)
+        return dict(zip(self._all.ids[near].tolist(), self._all.at_s[near].tolist(), strict=True))
 
-    def last_near(self, people: set[int], foot: tuple[float, float], distance_m: float) -> float | None:
-        """When one of these people was last within distance_m of a place, as far as it is remembered."""
-        wanted = np.array(sorted(people), np.int64)
-        for then in (self._now, *reversed(self._past)):
-            if (np.isin(then.ids, wanted) & (self._metres(then, foot) <= distance_m)).any():
-                return then.at_s
-        return None
-
-    def _metres(self, then: "_Moment", foot: tuple[float, float]) -> NDArray[np.float64]:
+    def _metres(self, people: _Moment, foot: tuple[float, float]) -> NDArray[np.float64]:
         place = np.array([foot], np.float64)
         if self._ground is not None:
-            metres = np.linalg.norm(self._ground.to_metres(then.feet) - self._ground.to_metres(place), axis=1)
+            metres = np.linalg.norm(self._ground.to_metres(people.feet) - self._ground.to_metres(place), axis=1)
             return np.asarray(np.where(np.isnan(metres), np.inf, metres))
-        return np.asarray(np.linalg.norm(then.feet - place, axis=1) * PERSON_M / np.maximum(then.heights, 1.0))
-
-
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """The people of one frame: numbers, foot points and heights in pixels."""
-
-    at_s: float
-    ids: NDArray[np.int64]
-    feet: Floats
-    heights: NDArray[np.float32]
+        return np.asarray(np.linalg.norm(people.feet - place, axis=1) * PERSON_M / np.maximum(people.heights, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
