@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.models import find_clip
-from benchmarks import footprint, latency, page, throughput, tracking, transport
+from benchmarks import crowd, footprint, latency, mosaic, page, rules, throughput, tracking, transport
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -20,8 +20,8 @@ def _latency() -> dict[str, Any]:
     return latency.measure(max(json.loads(RESULTS.read_text())["throughput"]["actors_frames_per_s"]))
 
 
-def _tracking() -> dict[str, Any]:
-    return tracking.measure(Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth")))
+def _truth() -> Path:
+    return Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth"))
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -29,7 +29,10 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "latency": _latency,
     "footprint": footprint.measure,
     "transport": transport.measure,
-    "tracking": _tracking,
+    "tracking": lambda: tracking.measure(_truth()),
+    "crowd": lambda: crowd.measure(_truth()),
+    "tiles": lambda: mosaic.measure(_truth()),
+    "rules": rules.measure,
 }
 
 

@@ -37,7 +37,7 @@ def scenes(frames: int, rng: np.random.Generator) -> list[Tracks]:
     ids, next_id = np.arange(TRACKS), TRACKS
     feet = rng.uniform((0, 300), (WIDTH, HEIGHT), (TRACKS, 2))
     speed = rng.normal(0, 12, (TRACKS, 2))
-    classes = rng.choice(len(LABELS), TRACKS, p=[0.6, 0.2, 0.15, 0.05]).astype(np.int32)
+    classes = rng.choice(len(LABELS), TRACKS, p=[0.63, 0.2, 0.15, 0.02]).astype(np.int32)
     sizes = np.array([[30, 80], [120, 80], [50, 70], [30, 30]])[classes]
     walks = []
     for _ in range(frames):

@@ -149,7 +149,7 @@ class AbandonedObject(ZoneRule):
         if item.owners is None and now_s - item.began_s < SETTLE_S:
             return None
         owners = self._put_down(item) if item.owners is None else item.owners
-        if item.seen_s < now_s and hidden(item.sight.box, covering):
+        if now_s - item.seen_s > 1.0 and hidden(item.sight.box, covering):
             item.seen_s = now_s
         near = owners & self._people.near(foot_of(item.sight.box), config.distance_m) if owners else set()
         if near:
