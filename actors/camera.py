@@ -27,7 +27,7 @@ from actors.link import LinkedModel, ModelLink, Peer
 from actors.picture import Picture
 from actors.preroll import PacketRing
 from actors.source import SourceThread
-from actors.tile import Tile, TileMaker
+from actors.tile import Tile, TileMaker, with_heat
 from hoaban import __version__
 from hoaban.detections import Detections, Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
@@ -38,6 +38,7 @@ from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.status import CameraStatus
 from hoaban.stream_health import StreamHealth
+from hoaban.tiling import INPUTS, Part, Sweep, Sweeps
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,7 @@ STREAM_STAYS = {
     "min_score",
     "begin_score",
     "tile_width",
+    "heat_map",
     "district",
     "owner",
 }
@@ -83,11 +85,24 @@ class Analysed:
     tracks: Tracks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Pending:
+    """A picture on its way through the model, piece by piece where the camera has tiles."""
+
     picture: Picture
-    letterbox: Letterbox
-    offered_s: float
+    sweep: Sweep
+    letterbox: Letterbox | None = None
+    """of the piece that is with the model"""
+    model: LinkedModel | None = None
+    offered_s: float | None = None
+    taken_s: float | None = None
+    """of the first piece"""
+    done_s: float = 0.0
+    """of the newest"""
+
+
+class _OvertakenError(Exception):
+    """A newer picture waits for the model: this one's other pieces are left out."""
 
 
 class CameraRuntime:
@@ -113,7 +128,7 @@ class CameraRuntime:
         self._analysed: Analysed | None = None
         self._tiles = TileMaker()
         self._model: LinkedModel | None = None
-        self._analysed_count = self._replaced = self._gated = self._events = 0
+        self._analysed_count = self._replaced = self._gated = self._events = self._tiles_skipped = 0
         self._latencies: deque[float] = deque(maxlen=256)
         self._stages: deque[tuple[float, ...]] = deque(maxlen=256)
         self._rate_mark = (time.monotonic(), 0)
@@ -126,14 +141,14 @@ class CameraRuntime:
 
     def _open(self, first_seq: int) -> None:
         camera = self.camera
-        self._sampler = FrameSampler(camera.analysis_fps)
+        self._sampler, self._sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
         self._gate = MotionGate() if camera.motion_gate and self._pacing == "live" else None
         self._ring = PacketRing(camera.pre_roll_s, PRE_ROLL_BYTES) if camera.pre_roll_s > 0 else None
         self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
         hello = {
             "camera": camera.id,
             "model": camera.model,
-            "rate": camera.analysis_fps,
+            "rate": camera.inputs_per_s,
             "guaranteed_rate": camera.guaranteed_fps,
         }
         self._link = ModelLink(hello, self._peers, self._node, self._on_result)
@@ -185,46 +200,84 @@ class CameraRuntime:
         if self._gate is not None and not self._gate.admit(picture.luma(MOTION_WIDTH, MOTION_HEIGHT), meta.captured_s):
             self._gated += 1
             return
-        while not self._link.offer(meta.seq, lambda into, model: self._fill(picture, into, model)):
+        with self._lock:
+            pending = _Pending(picture, self._sweeps.begin(meta.width, meta.height))
+        while not self._offer(pending):
             # In demand pacing the next picture comes only when this one was answered, so it must not be dropped.
             if self._pacing == "live" or self._stopping.wait(0.05):
                 return
 
-    def _fill(self, picture: Picture, into: NDArray[np.uint8], model: LinkedModel) -> None:
-        _, letterbox = picture.model_input(model.shape.width, model.shape.height, into)
+    def _offer(self, pending: _Pending) -> bool:
+        """Offer a picture's next piece to the model; False when none is linked, or a newer picture waits for it."""
+        piece = pending.sweep.next()
+        if piece is None:
+            return False
+        number = pending.picture.meta.seq * INPUTS + piece
+        try:
+            return self._link.offer(number, lambda into, model: self._fill(number, pending, into, model))
+        except _OvertakenError:
+            return False
+
+    def _fill(self, number: int, pending: _Pending, into: NDArray[np.uint8], model: LinkedModel) -> None:
+        # The link lets one offer at a time through, so nothing newer comes in between these two locks.
         with self._lock:
-            self._pending[picture.meta.seq] = _Pending(picture, letterbox, time.time())
+            if pending.sweep.parts and (pending.model is not model or any(other > number for other in self._pending)):
+                raise _OvertakenError
+        crop = pending.sweep.pieces[number % INPUTS]
+        _, pending.letterbox = pending.picture.model_input(model.shape.width, model.shape.height, into, crop)
+        pending.model, pending.offered_s = model, pending.offered_s or time.time()
+        with self._lock:
+            self._pending[number] = pending
             while len(self._pending) > MOST_PENDING:
                 self._pending.popitem(last=False)
                 self._replaced += 1
 
     def _on_result(self, result: wire.Result, model: LinkedModel) -> None:
+        done = True
         try:
-            self._take_result(result, model)
+            done = self._take_result(result)
         finally:
-            if self._pacing == "demand":
+            if self._pacing == "demand" and done:
                 self._source.ready()
 
-    def _take_result(self, result: wire.Result, model: LinkedModel) -> None:
+    def _take_result(self, result: wire.Result) -> bool:
+        """Take the answer to one piece in; whether its picture is done."""
         with self._lock:
             pending = self._pending.pop(result.seq, None)
-            for seq in [seq for seq in self._pending if seq < result.seq]:
-                del self._pending[seq]
-                self._replaced += 1
-            if pending is None or result.failed:
-                return
+            overtaken = [self._pending.pop(number) for number in sorted(self._pending) if number < result.seq]
+            self._replaced += sum(not older.sweep.parts for older in overtaken)
+        for older in overtaken:
+            self._analyse(older)
+        if pending is None:
+            return True
+        if not result.failed and pending.letterbox is not None:
+            pending.sweep.parts.append(Part(result.rows, pending.letterbox))
+            pending.taken_s, pending.done_s = pending.taken_s or result.taken_s, result.done_s
+            if self._offer(pending):
+                return False
+        self._analyse(pending)
+        return True
+
+    def _analyse(self, pending: _Pending) -> None:
+        """Tracks, rules and events from what the model saw of a picture."""
+        picture, sweep, model = pending.picture, pending.sweep, pending.model
+        meta = picture.meta
+        if not sweep.parts or model is None or pending.offered_s is None or pending.taken_s is None:
+            return
+        with self._lock:
+            self._sweeps.end(sweep)
+            self._tiles_skipped += len(sweep.pieces) - len(sweep.parts)
             if model is not self._model:
                 self._pipeline.model = model.ref
                 self._model = model
-            meta = pending.picture.meta
-            views = pending.picture.views(self._pipeline.views(meta.width, meta.height))
-            step = self._pipeline.step_rows(meta, result.rows, pending.letterbox, model.labels, views)
-            self._analysed = Analysed(pending.picture, step.detections, step.tracks)
+            views = picture.views(self._pipeline.views(meta.width, meta.height))
+            step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
+            self._analysed = Analysed(picture, step.detections, step.tracks)
             self._analysed_count += 1
         if step.events:
             self._publish(step.events)
         now_s = time.time()
-        marks = (meta.captured_s, pending.offered_s, result.taken_s, result.done_s, now_s)
+        marks = (meta.captured_s, pending.offered_s, pending.taken_s, pending.done_s, now_s)
         self._stages.append(tuple(after - before for before, after in itertools.pairwise(marks)))
         self._latencies.append(now_s - meta.captured_s)
 
@@ -240,6 +293,18 @@ class CameraRuntime:
         if latest is None or self._source.closed:
             return None
         return self._tiles.make(self.camera, latest, analysed, max_width or self.camera.tile_width)
+
+    def heat_map(self) -> dict[str, Any] | None:
+        """Where people and things have been lately (see hoaban.heatmap); None for a camera that keeps no such map."""
+        with self._lock:
+            return None if self._pipeline.heat_map is None else self._pipeline.heat_map.as_dict()
+
+    def heat_tile(self, max_width: int | None = None) -> Tile | None:
+        """The newest picture, faces blurred, under its heat map; None before the first frame and without a map."""
+        tile = self.tile(max_width)
+        with self._lock:
+            seconds = None if self._pipeline.heat_map is None else self._pipeline.heat_map.seconds
+        return None if tile is None or seconds is None else with_heat(tile, seconds)
 
     def clip(self, from_s: float, to_s: float) -> bytes:
         """The encoded stream between two capture times as MP4, as far as the pre-roll ring reaches back.
@@ -276,7 +341,7 @@ class CameraRuntime:
             codec=source.codec,
             decoded_fps=round(source.decoded_fps, 2),
             analysed_fps=round(self._analysed_fps, 2),
-            target_fps=self.camera.analysis_fps,
+            target_fps=round(self.camera.sweeps_per_s, 2),
             frames_decoded=source.frames_decoded,
             frames_analysed=self._analysed_count,
             frames_replaced=self._replaced,
@@ -292,6 +357,8 @@ class CameraRuntime:
             counts=self._pipeline.counts,
             turns=self._pipeline.turns,
             zones=self._pipeline.zones,
+            measures=self._pipeline.measures(),
+            tiles_skipped=self._tiles_skipped,
             model=None if self._model is None else self._model.ref.as_dict(),
             inference=self._link.peer,
             node=self._node,
@@ -385,6 +452,14 @@ class CameraActor:
     def tile(self, max_width: int | None = None) -> dict[str, Any] | None:
         """The newest picture: {jpeg, seq, captured_s, blur}, faces blurred; None before the first frame."""
         tile = self._runtime.tile(max_width)
+        return None if tile is None else tile.as_dict()
+
+    def heat_map(self) -> dict[str, Any] | None:
+        return self._runtime.heat_map()
+
+    def heat_tile(self, max_width: int | None = None) -> dict[str, Any] | None:
+        """The newest picture under its heat map, as `tile` gives one."""
+        tile = self._runtime.heat_tile(max_width)
         return None if tile is None else tile.as_dict()
 
     def clip(self, from_s: float, to_s: float) -> bytes:

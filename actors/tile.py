@@ -70,6 +70,22 @@ class TileMaker:
             return tile
 
 
+def with_heat(tile: Tile, seconds: NDArray[np.float64]) -> Tile:
+    """A tile under a heat map. seconds: (rows, columns); by their square root, so that paths show beside seats."""
+    image = cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("the tile is no picture")
+    heat = np.sqrt(seconds / max(float(seconds.max()), 1e-9)).astype(np.float32)
+    heat = np.clip(cv2.resize(heat, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC), 0, 1)
+    colour = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+    cover = (0.65 * np.clip(heat * 2, 0, 1))[..., None]
+    mixed = (image * (1 - cover) + colour * cover).astype(np.uint8)
+    ok, jpeg = cv2.imencode(".jpg", mixed, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise ValueError("the heat map could not be encoded as JPEG")
+    return Tile(jpeg.tobytes(), tile.seq, tile.captured_s, tile.blur)
+
+
 def draw(image: NDArray[np.uint8], camera: Camera, analysed: "Analysed | None", scale: float) -> NDArray[np.uint8]:
     """Zones, lines and tracks drawn on a tile, in place where the array allows it."""
     image = np.ascontiguousarray(image)

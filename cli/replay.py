@@ -19,6 +19,7 @@ from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
+from hoaban.tiling import Part, Sweeps
 
 
 def replay(
@@ -68,7 +69,7 @@ def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
 def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
     """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
-    sampler = FrameSampler(camera.analysis_fps)
+    sampler, sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
     batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
     read = analysed = 0
     media_s = 0.0
@@ -84,10 +85,13 @@ def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str,
                 if not sampler.due(media_s):
                     continue
                 analysed += 1
-                _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
-                (rows,) = detector.infer(batch)
+                sweep = sweeps.begin(picture.meta.width, picture.meta.height)
+                for crop in sweep.pieces:
+                    _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
+                    (rows,) = detector.infer(batch)
+                    sweep.parts.append(Part(rows, letterbox))
                 views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
-                for event in pipeline.step_rows(picture.meta, rows, letterbox, detector.labels, views).events:
+                for event in pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
         except BaseException:

@@ -45,6 +45,8 @@ class Detections:
         Boxes are mapped back through `letterbox` and clipped to the `width` x `height` source frame.
         """
         boxes = rows[:, :4] / np.float32(letterbox.scale)
+        if letterbox.crop is not None:
+            boxes += np.array([letterbox.crop.left, letterbox.crop.top] * 2, np.float32)
         np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
         np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
         return cls(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), labels)

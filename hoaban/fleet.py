@@ -7,13 +7,15 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from hoaban.calibration import Calibration
+from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.sim.address import is_sim, parse_address
 from hoaban.terms import Terms
+from hoaban.tiling import Tiles
 
 SIM_MODEL = "sim-colours"
 DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
@@ -91,6 +93,8 @@ class Camera(Strict):
     site: str | None = Field(
         None, pattern=r"^[a-z0-9_]+$", description="run only on nodes with the Ray resource site_SITE"
     )
+    tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")
+    heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
@@ -107,10 +111,30 @@ class Camera(Strict):
                 parse_address(value)
         return value
 
+    @model_validator(mode="after")
+    def _rules_can_work(self) -> "Camera":
+        site = self.site_for(1, 1)
+        for rule in self.rules:
+            named = (getattr(rule, field) for field, place in rule.references().items() if place == "zones")
+            # A zone that is not there is told with its own path (see fleet_checks).
+            if all(zone in site.zones for zone in named) and (why := rule.refusal(site)):
+                raise ValueError(f"rule {rule.name!r}: {why}")
+        return self
+
     def site_for(self, width: int, height: int) -> Site:
         """What the camera's rules are built on, for frames of width x height pixels."""
         zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
-        return Site(zones, lines, width, height, self.calibration)
+        return Site(zones, lines, width, height, self.calibration, self.clock)
+
+    @property
+    def sweeps_per_s(self) -> float:
+        """Pictures a second to analyse, within the budget of the tiles."""
+        return self.tiles.rate(self.analysis_fps) if self.tiles else self.analysis_fps
+
+    @property
+    def inputs_per_s(self) -> float:
+        """Model inputs a second that this takes."""
+        return self.sweeps_per_s * (self.tiles.inputs if self.tiles else 1)
 
     @property
     def clock(self) -> ZoneInfo:

@@ -27,21 +27,36 @@ class FrameMeta:
 
 
 @dataclass(frozen=True, slots=True)
-class Letterbox:
-    """How a source frame was fitted into a model's input: scaled by `scale`, padded at the bottom and right.
+class Crop:
+    """A piece of a source frame, in its pixels."""
 
-    A point (x, y) of the source frame lies at (x * scale, y * scale) of the model input.
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a source frame, or a crop of it, was fitted into a model's input: scaled, padded at the bottom and right.
+
+    A point (x, y) of the source frame lies at ((x - crop.left) * scale, (y - crop.top) * scale) of the model input.
     """
 
     scale: float
     width: int
     height: int
+    crop: Crop | None = None
 
     @classmethod
-    def fit(cls, source_width: int, source_height: int, width: int, height: int) -> "Letterbox":
-        """The largest uniform scale that fits a source frame into `width` x `height` pixels."""
+    def fit(
+        cls, source_width: int, source_height: int, width: int, height: int, crop: Crop | None = None
+    ) -> "Letterbox":
+        """The largest uniform scale that fits a source frame, or a crop of it, into `width` x `height` pixels."""
+        if crop is not None:
+            source_width, source_height = crop.width, crop.height
         if min(source_width, source_height, width, height) <= 0:
             raise ValueError(
                 f"a picture has no area: source {source_width}x{source_height}, model input {width}x{height}"
             )
-        return cls(min(width / source_width, height / source_height), width, height)
+        return cls(min(width / source_width, height / source_height), width, height, crop)

@@ -39,6 +39,12 @@ def meeting_point(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.floa
     return where if -1e-9 <= share <= 1 + 1e-9 else None
 
 
+def area(polygon: object) -> float:
+    """The area of a simple polygon of (m, 2) corners, in the square of their unit (shoelace formula)."""
+    x, y = np.asarray(polygon, np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
 def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     """(n,) whether each of (n, 2) points lies in a polygon of (m, 2) corners.
 
@@ -52,6 +58,18 @@ def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     rise = np.where(y2 == y1, 1.0, y2 - y1)
     spans &= xs < (x2 - x1) * (ys - y1) / rise + x1
     return np.asarray(np.logical_xor.reduce(spans, axis=0))
+
+
+def painted(boxes: Points, columns: int, rows: int) -> NDArray[np.bool_]:
+    """(rows, columns) which cells lie under (n, 4) xyxy boxes given in cells.
+
+    Each box is +1 and -1 at its four corners; sums along both axes fill it.
+    """
+    left, top, right, bottom = np.clip(np.rint(boxes), 0, [columns, rows, columns, rows]).astype(np.intp).T
+    top, bottom, size = top * (columns + 1), bottom * (columns + 1), (rows + 1) * (columns + 1)
+    corners = np.concatenate([top + left, bottom + right, top + right, bottom + left])
+    marks = np.bincount(corners, np.repeat([1.0, 1.0, -1.0, -1.0], len(left)), size).reshape(rows + 1, columns + 1)
+    return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0.5)
 
 
 def iou(a: Points, b: Points) -> NDArray[np.float64]:

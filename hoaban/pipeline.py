@@ -1,6 +1,6 @@
 """What happens to a frame's detections: tracks, rules, events, counts. The same for live cameras and for replay."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +12,12 @@ from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import Points, inside, to_pixels
-from hoaban.rules import Rule, build_rules
+from hoaban.heatmap import HeatMap
+from hoaban.rules import Measuring, Rule, build_rules
+from hoaban.rules.base import of_classes
 from hoaban.rules.camera_health import CameraHealth
 from hoaban.scene import Pixels, Scene, View
+from hoaban.tiling import Part, merge
 from hoaban.tracking import Tracker
 
 Counts = dict[str, dict[str, dict[str, int]]]
@@ -34,8 +37,8 @@ class CameraPipeline:
     """The state beside one camera's frames. Not thread-safe: one caller at a time.
 
     counts: line -> direction -> class -> number since the first start. turns: line come over -> line left by
-    -> class -> number.
-    zones: zone -> class -> number now inside.
+    -> class -> number. zones: zone -> class -> number now inside. heat_map: where tracks have been lately, None for a
+    camera that does not ask for it.
     """
 
     def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
@@ -43,6 +46,7 @@ class CameraPipeline:
         self.counts: Counts = {}
         self.turns: Counts = {}
         self.zones: dict[str, dict[str, int]] = {}
+        self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         self._tracker = Tracker(begin=camera.begin_score)
         self._rules: list[Rule] = []
         self._health: CameraHealth | None = None
@@ -71,8 +75,18 @@ class CameraPipeline:
 
         rows: (n, 6) float32 x1, y1, x2, y2 in model-input pixels, score, class; the frame was fitted by `letterbox`.
         """
-        sure = rows[rows[:, 4] >= self.camera.min_score]
-        return self.step(frame, Detections.from_rows(sure, letterbox, labels, frame.width, frame.height), views)
+        return self.step_parts(frame, [Part(rows, letterbox)], labels, views)
+
+    def step_parts(
+        self,
+        frame: FrameMeta,
+        parts: Sequence[Part],
+        labels: tuple[str, ...],
+        views: Mapping[View, Pixels] = NO_VIEWS,
+    ) -> Step:
+        """Take in what a model saw in the whole frame and in pieces of it, as `step_rows` does for one."""
+        sure = [Part(part.rows[part.rows[:, 4] >= self.camera.min_score], part.letterbox) for part in parts]
+        return self.step(frame, merge(sure, labels, frame.width, frame.height), views)
 
     def step(self, frame: FrameMeta, detections: Detections, views: Mapping[View, Pixels] = NO_VIEWS) -> Step:
         """Take one analysed frame in. Another frame size, or a clock that went back, begins tracks and rules anew.
@@ -90,6 +104,7 @@ class CameraPipeline:
         for finding in findings:
             self._count(finding)
         self.zones = self._occupancy(tracks)
+        self._warm(tracks, frame)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
 
     def reconfigure(self, camera: Camera) -> None:
@@ -97,10 +112,16 @@ class CameraPipeline:
 
         Other rules begin anew.
         """
+        if camera.heat_map != self.camera.heat_map:
+            self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         self.camera, self._digest = camera, camera.digest()
         self._tracker.begin = camera.begin_score
         if self._size is not None:
             self._build(*self._size)
+
+    def measures(self) -> dict[str, dict[str, Any]]:
+        """rule -> what it measures now (density, level of traffic, …), for rules that measure something."""
+        return {rule.name: rule.measures() for rule in self._rules if isinstance(rule, Measuring)}
 
     def checkpoint(self) -> dict[str, Any]:
         """What a successor needs so that the counters go on, as plain JSON values."""
@@ -155,6 +176,13 @@ class CameraPipeline:
         self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
         if self._health is not None:
             self._views = tuple(dict.fromkeys((*self._health.views, *self._views)))
+
+    def _warm(self, tracks: Tracks, frame: FrameMeta) -> None:
+        if self.heat_map is None:
+            return
+        feet, classes = tracks.ground_points(), self.heat_map.settings.classes
+        wanted = feet if classes is None else feet[of_classes(tracks, classes)]
+        self.heat_map.add(wanted, frame.width, frame.height, frame.captured_s)
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
         if len(tracks) == 0:

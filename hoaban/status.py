@@ -63,6 +63,10 @@ class CameraStatus:
     """line come over -> line left by -> class -> number"""
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     """zone -> class -> number now inside"""
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """rule -> what it measures now: a crowd's density, a road's level of service"""
+    tiles_skipped: int = 0
+    """tiles of analysed pictures that the model had no time for"""
     model: dict[str, str] | None = None
     inference: str | None = None
     """name of the inference actor that serves this camera"""

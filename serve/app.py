@@ -21,7 +21,7 @@ from serve.health import router as health_router
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
 from serve.terms import SharedTerms
-from serve.tiles import RayTiles, TileCache, TileSource
+from serve.tiles import Picture, RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
@@ -115,6 +115,10 @@ async def snapshot(request: Request, camera: str) -> Response:
     picture = await request.app.state.tiles.get(camera)
     if picture is None:
         raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
+    return _jpeg(picture)
+
+
+def _jpeg(picture: Picture) -> Response:
     headers = {
         "Cache-Control": "no-store",
         "X-Hoaban-Captured": f"{picture.captured_s:.3f}",
@@ -122,6 +126,34 @@ async def snapshot(request: Request, camera: str) -> Response:
         "X-Hoaban-Blur": picture.blur,
     }
     return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/cameras/{camera}/heatmap", tags=["cameras"], responses={404: {"model": problems.Problem}})
+async def heat_map(request: Request, camera: str, _: Viewer) -> schemas.HeatMapView:
+    """Where people and things have been lately, for a camera that keeps such a map (heat_map in the fleet file)."""
+    grid = await request.app.state.tiles.source.heat_map(camera)
+    if grid is None:
+        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or does not run; ask for heat_map in its entry")
+    return schemas.HeatMapView.model_validate(grid)
+
+
+@router.get(
+    "/cameras/{camera}/heatmap.jpg",
+    tags=["cameras"],
+    dependencies=[Depends(picture_viewer)],
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        403: {"model": problems.Problem},
+        404: {"model": problems.Problem},
+    },
+)
+async def heat_picture(request: Request, camera: str) -> Response:
+    """The newest picture, faces hidden, under its heat map."""
+    picture = await request.app.state.tiles.source.heat_tile(camera)
+    if picture is None:
+        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or has no picture now", {"Retry-After": "1"})
+    return _jpeg(picture)
 
 
 @router.get(

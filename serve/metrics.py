@@ -11,6 +11,7 @@ COUNTERS = {
     "hoaban_frames_analysed": ("frames_analysed", "Frames a model has seen"),
     "hoaban_frames_replaced": ("frames_replaced", "Model inputs that a newer frame replaced"),
     "hoaban_frames_gated": ("frames_gated", "Frames held back because nothing moved"),
+    "hoaban_tiles_skipped": ("tiles_skipped", "Tiles of analysed pictures that the model had no time for"),
     "hoaban_decode_errors": ("decode_errors", "Packets or frames that were damaged"),
     "hoaban_reconnects": ("reconnects", "Connections after the first"),
     "hoaban_events": ("events", "Events published"),

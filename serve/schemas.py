@@ -29,6 +29,16 @@ class CameraView(BaseModel):
     status: dict[str, Any] | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
 
 
+class HeatMapView(BaseModel):
+    """Where people and things have been lately. seconds: rows from the top, each from the left; they fade."""
+
+    columns: int
+    rows: int
+    half_life_s: float
+    updated_s: float | None = Field(description="capture time of the newest frame in it, seconds since 1970")
+    seconds: list[list[float]]
+
+
 class EventView(BaseModel):
     """seq: its number in the store. event: CloudEvents 1.0 JSON."""
 

@@ -28,6 +28,14 @@ class TileSource(Protocol):
         """The newest picture, or None when the camera has none yet or does not run."""
         ...
 
+    async def heat_tile(self, camera: str) -> Picture | None:
+        """The newest picture under the camera's heat map; None as well when it keeps no such map."""
+        ...
+
+    async def heat_map(self, camera: str) -> dict[str, Any] | None:
+        """The heat map's grid, or None."""
+        ...
+
 
 class RayTiles:
     """From the camera actors."""
@@ -36,12 +44,23 @@ class RayTiles:
         self._namespace = namespace
 
     async def tile(self, camera: str) -> Picture | None:
+        answer = await self._ask(camera, "tile")
+        return None if answer is None else Picture(**answer)
+
+    async def heat_tile(self, camera: str) -> Picture | None:
+        answer = await self._ask(camera, "heat_tile")
+        return None if answer is None else Picture(**answer)
+
+    async def heat_map(self, camera: str) -> dict[str, Any] | None:
+        return await self._ask(camera, "heat_map")
+
+    async def _ask(self, camera: str, call: str) -> dict[str, Any] | None:
         try:
             actor = await asyncio.to_thread(ray.get_actor, f"camera:{camera}", self._namespace)
-            answer: dict[str, Any] | None = await asyncio.wait_for(_wait(actor.tile.remote()), FETCH_LIMIT_S)
+            answer: dict[str, Any] | None = await asyncio.wait_for(_wait(getattr(actor, call).remote()), FETCH_LIMIT_S)
         except (ValueError, TimeoutError, ray.exceptions.RayError):
             return None
-        return None if answer is None else Picture(**answer)
+        return answer
 
 
 async def _wait(reference: Any) -> Any:
@@ -52,7 +71,7 @@ class TileCache:
     """One fetch at a time for each camera, shared by all who wait for it."""
 
     def __init__(self, source: TileSource) -> None:
-        self._source = source
+        self.source = source
         self._kept: dict[str, tuple[float, Picture | None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -61,6 +80,6 @@ class TileCache:
             fetched_s, picture = self._kept.get(camera, (float("-inf"), None))
             if time.monotonic() - fetched_s < KEEP_S:
                 return picture
-            picture = await self._source.tile(camera)
+            picture = await self.source.tile(camera)
             self._kept[camera] = (time.monotonic(), picture)
             return picture

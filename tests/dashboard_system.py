@@ -63,6 +63,12 @@ class ClipPictures:
             self._last[camera] = Picture(self._pictures[seq % len(self._pictures)], seq, time.time(), "faces")
         return self._last[camera]
 
+    async def heat_tile(self, camera: str) -> None:
+        return None
+
+    async def heat_map(self, camera: str) -> None:
+        return None
+
 
 @dataclass
 class DashboardSystem:

@@ -5,17 +5,32 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from hoaban.rules.base import Rule, RuleConfig, Site
+from hoaban.rules.abandoned_object import AbandonedObjectRule
+from hoaban.rules.base import Measuring, Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
+from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
+from hoaban.rules.line_crossing import LineCrossingRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.removed_object import RemovedObjectRule
 from hoaban.rules.turning_count import TurningCountRule
 
-__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
+__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules"]
 
-RuleKinds = LineCountRule | TurningCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
+RuleKinds = (
+    LineCountRule
+    | TurningCountRule
+    | IntrusionRule
+    | LineCrossingRule
+    | LoiteringRule
+    | AbandonedObjectRule
+    | RemovedObjectRule
+    | CrowdRule
+    | CongestionRule
+    | CameraHealthRule
+)
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)
@@ -27,8 +42,6 @@ UNBUILT_RULES = (
     "stop_line",
     "wrong_way",
     "illegal_parking",
-    "congestion",
-    "abandoned_object",
     "face_watchlist",
     "plate_watchlist",
 )

@@ -5,8 +5,10 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, get_args
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, Any, Protocol, get_args, runtime_checkable
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from pydantic import Field
 from hoaban.calibration import Calibration
 from hoaban.detections import Tracks
 from hoaban.events import Finding
+from hoaban.rules.shared import Shared
 from hoaban.scene import Scene, View
 from hoaban.shapes import Line, Strict, Zone
 
@@ -40,13 +43,18 @@ LineId = Annotated[str, Names("lines")]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels."""
+    """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels.
+
+    timezone: of the clocks that schedules speak of. shared: work on a frame that its rules need not do twice.
+    """
 
     zones: Mapping[str, Zone]
     lines: Mapping[str, Line]
     width: int
     height: int
     calibration: Calibration | None = None
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    shared: Shared = field(default_factory=Shared)
 
 
 class Rule(Protocol):
@@ -60,6 +68,17 @@ class Rule(Protocol):
         ...
 
     def update(self, scene: Scene) -> list[Finding]: ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A rule that can say what it measures now, for people who look at the camera."""
+
+    name: str
+
+    def measures(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ...
 
 
 class RuleConfig(Strict):
@@ -76,6 +95,10 @@ class RuleConfig(Strict):
     def build(self, site: Site) -> Rule | None:
         """The rule, ready for its first frame; None where a camera's actor does the rule's work itself."""
         raise NotImplementedError
+
+    def refusal(self, site: Site) -> str | None:
+        """Why the rule cannot work on this camera, and what to do; None when it can."""
+        return None
 
     @classmethod
     def references(cls) -> dict[str, str]:
@@ -135,9 +158,13 @@ class Visits:
 
 def of_classes(tracks: Tracks, classes: Iterable[str]) -> NDArray[np.bool_]:
     """(n,) which tracks are of one of these classes."""
-    wanted = set(classes)
-    known = np.array([label in wanted for label in tracks.labels], bool)
+    known = _known(tracks.labels, tuple(classes))
     return known[tracks.classes] if len(known) else np.zeros(len(tracks), bool)
+
+
+@lru_cache(maxsize=256)
+def _known(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    return np.array([label in classes for label in labels], bool)
 
 
 def box_of(tracks: Tracks, row: int) -> tuple[float, float, float, float]:

@@ -2,49 +2,62 @@
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.rules.base import FORGET_S, OBJECT_CLASSES, Classes, Site, Visits, track_fields
+from hoaban.rules.base import FORGET_S, OBJECT_CLASSES, Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
+from hoaban.rules.scheduled import ScheduledRuleConfig
+from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
+from hoaban.shapes import Fraction
+
+VISIT_GAP_S = 1.0
+"""a step over the zone's edge, or a lost track, for so long does not end a visit"""
 
 
-class IntrusionRule(ZoneRuleConfig):
+class IntrusionRule(ZoneRuleConfig, ScheduledRuleConfig):
     """Someone or something entered a zone and stayed for a moment."""
 
     type: Literal["intrusion"]
     classes: Classes = OBJECT_CLASSES
     min_inside_s: float = Field(0.5, ge=0, description="shorter visits are not reported")
-    cooldown_s: float = Field(10.0, ge=0, description="the same track is not reported again sooner")
+    cooldown_s: float = Field(10.0, ge=0, description="the same one is not reported again sooner")
+    min_height: Fraction = Field(0.0, description="lower boxes are left out: a share of the picture's height")
 
-    def build(self, site: Site) -> "Intrusion":
-        return Intrusion(self, site)
+    def build(self, site: Site) -> Rule:
+        return self.on_schedule(Intrusion(self, site), site)
 
 
 class Intrusion(ZoneRule):
-    """One finding a visit, when a track has been in the zone for min_inside_s; none again within cooldown_s."""
+    """One finding a visit, when someone has been in the zone for min_inside_s; none again within cooldown_s."""
 
     def __init__(self, config: IntrusionRule, site: Site) -> None:
         super().__init__(config, site)
         self._after_s, self._cooldown_s = config.min_inside_s, config.cooldown_s
-        self._visits = Visits()
-        self._told: dict[int, tuple[float, float]] = {}  # track -> when told, when the visit began
+        self._min_height = config.min_height * site.height
+        self._lineage, self._stays = site.shared.lineage(), Stays(VISIT_GAP_S)
+        self._told_s: dict[int, float] = {}
 
     def update(self, scene: Scene) -> list[Finding]:
-        tracks, now_s = scene.tracks, scene.now_s
-        rows = {int(tracks.ids[row]): int(row) for row in self.rows(tracks)}
-        stays = self._visits.update(rows, now_s)
-        keep_s = max(FORGET_S, self._cooldown_s)
-        self._told = {i: told for i, told in self._told.items() if i in self._visits or now_s - told[0] <= keep_s}
+        now_s = scene.now_s
+        tracks = self._lineage.update(scene.tracks, now_s)
+        rows = self.rows(tracks)
+        if self._min_height:
+            rows = rows[tracks.boxes[rows, 3] - tracks.boxes[rows, 1] >= self._min_height]
+        ids = tracks.ids[rows]
+        due = self._stays.update(ids, now_s) >= self._after_s - 1e-6
+        due[due] &= self._stays.untold(ids[due])
+        if not due.any():
+            return []
+        self._told_s = {i: s for i, s in self._told_s.items() if now_s - s <= max(FORGET_S, self._cooldown_s)}
         findings = []
-        for track, stay_s in stays.items():
-            if stay_s < self._after_s:
+        for row in rows[np.flatnonzero(due)]:
+            number = int(tracks.ids[row])
+            if now_s - self._told_s.get(number, -np.inf) <= self._cooldown_s:
                 continue
-            told_s, told_visit_s = self._told.get(track, (float("-inf"), float("-inf")))
-            this_visit_s = now_s - stay_s
-            if abs(this_visit_s - told_visit_s) < 1e-6 or now_s - told_s <= self._cooldown_s:
-                continue
-            self._told[track] = (now_s, this_visit_s)
-            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(tracks, rows[track])))
+            self._stays.tell(number)
+            self._told_s[number] = now_s
+            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, int(row))))
         return findings

@@ -1,45 +1,60 @@
-"""Loitering: a track stays in a zone for long."""
+"""Loitering: someone stays in a zone for long."""
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.rules.base import Classes, Site, Visits, track_fields
+from hoaban.rules.base import Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
+from hoaban.rules.lineage import GAP_S, REACH
+from hoaban.rules.scheduled import ScheduledRuleConfig
+from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
 
 
-class LoiteringRule(ZoneRuleConfig):
-    """A track stays in a zone for long."""
+class LoiteringRule(ZoneRuleConfig, ScheduledRuleConfig):
+    """Someone stays in a zone for long."""
 
     type: Literal["loitering"]
     classes: Classes = ("person",)
     after_s: float = Field(30.0, gt=0)
+    gap_s: float = Field(GAP_S, ge=0, description="a stay goes on over an absence, or a lost track, of up to so long")
+    radius: float = Field(
+        REACH,
+        ge=0,
+        description="a new track goes on with the stay of one lost no further away than so many of its heights",
+    )
 
-    def build(self, site: Site) -> "Loitering":
-        return Loitering(self, site)
+    def build(self, site: Site) -> Rule:
+        return self.on_schedule(Loitering(self, site), site)
 
 
 class Loitering(ZoneRule):
-    """One finding a visit, when a track has been in the zone for after_s."""
+    """One finding a stay, when someone has been in the zone for after_s.
+
+    The stay belongs to the place, not to the track's number: where a track is lost and another begins within `radius`
+    and `gap_s`, it is the same person who stays.
+    """
 
     def __init__(self, config: LoiteringRule, site: Site) -> None:
         super().__init__(config, site)
         self._after_s = config.after_s
-        self._visits = Visits()
-        self._told: set[int] = set()
+        self._lineage, self._stays = site.shared.lineage(config.gap_s, config.radius), Stays(config.gap_s)
 
     def update(self, scene: Scene) -> list[Finding]:
-        tracks = scene.tracks
-        rows = {int(tracks.ids[row]): int(row) for row in self.rows(tracks)}
-        stays = self._visits.update(rows, scene.now_s)
-        self._told = {track for track in self._told if track in self._visits}
+        tracks = self._lineage.update(scene.tracks, scene.now_s)
+        rows = self.rows(tracks)
+        ids = tracks.ids[rows]
+        stay_s = self._stays.update(ids, scene.now_s)
+        due = stay_s >= self._after_s - 1e-6
+        due[due] &= self._stays.untold(ids[due])
         findings = []
-        for track, stay_s in stays.items():
-            if stay_s >= self._after_s and track not in self._told:
-                self._told.add(track)
-                extra = {"inside_s": round(stay_s, 2)}
-                fields = track_fields(tracks, rows[track])
-                findings.append(Finding("loitering", self.name, zone=self.zone, extra=extra, **fields))
+        for index in np.flatnonzero(due):
+            row = int(rows[index])
+            self._stays.tell(int(ids[index]))
+            extra = {"inside_s": round(float(stay_s[index]), 2)}
+            fields = track_fields(scene.tracks, row)
+            findings.append(Finding("loitering", self.name, zone=self.zone, extra=extra, **fields))
         return findings
