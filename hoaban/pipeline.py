@@ -1,6 +1,6 @@
 """What happens to a frame's detections: tracks, rules, events, counts. The same for live cameras and for replay."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,11 +11,16 @@ from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import inside, to_pixels
+from hoaban.lamps import LampWatch
 from hoaban.rules import Rule, build_rules
+from hoaban.rules.enforcement import EnforcementRule
 from hoaban.scene import Pixels, Scene, View
+from hoaban.signals import FeedWatch, Reading, SignalView
 from hoaban.tracking import Tracker
 
 Counts = dict[str, dict[str, dict[str, int]]]
+MOST_READINGS = 1000
+"""of signal feeds, waiting for the next frame"""
 NO_VIEWS: Mapping[View, Pixels] = MappingProxyType({})
 
 
@@ -32,6 +37,7 @@ class CameraPipeline:
     """The state beside one camera's frames. Not thread-safe: one caller at a time.
 
     counts: line -> direction -> class -> number since the first start. zones: zone -> class -> number now inside.
+    signals: what the traffic signals showed in the newest frame.
     """
 
     def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
@@ -41,6 +47,10 @@ class CameraPipeline:
         self._tracker = Tracker()
         self._rules: list[Rule] = []
         self._views: tuple[View, ...] = ()
+        self._lamps: dict[str, LampWatch] = {}
+        self._feeds: dict[str, FeedWatch] = {}
+        self._readings: deque[Reading] = deque(maxlen=MOST_READINGS)
+        self.signals: dict[str, SignalView] = {}
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
         self._captured_s: float | None = None
@@ -73,7 +83,8 @@ class CameraPipeline:
         """
         self._fit((frame.width, frame.height), frame.captured_s)
         tracks = self._tracker.update(detections, frame.captured_s)
-        scene = Scene(frame, tracks, views)
+        self.signals = self._look_at_signals(frame.captured_s, views)
+        scene = Scene(frame, tracks, views, signals=self.signals)
         provenance = Provenance(self.model, self._digest, self._code, self._calibration)
         findings = [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
@@ -82,6 +93,14 @@ class CameraPipeline:
                 by_class[finding.label] = by_class.get(finding.label, 0) + 1
         self.zones = self._occupancy(tracks)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
+
+    def take_reading(self, reading: Reading) -> None:
+        """What a signal's feed says, for the next frame. Of more than MOST_READINGS the oldest are forgotten."""
+        self._readings.append(reading)
+
+    def pins(self) -> set[int]:
+        """Numbers of the frames that a rule may yet need as stills."""
+        return {seq for rule in self._rules if isinstance(rule, EnforcementRule) for seq in rule.pins()}
 
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; tracks and counts live on, rules begin anew."""
@@ -112,7 +131,18 @@ class CameraPipeline:
         camera = self.camera
         self._rules = build_rules(camera.rules, camera.site_for(width, height))
         self._calibration = camera.calibration.id if camera.calibration else None
-        self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
+        self._lamps = {signal.id: LampWatch(signal) for signal in camera.signals if signal.lamps is not None}
+        self._feeds = {signal.id: FeedWatch(signal) for signal in camera.signals if signal.feed is not None}
+        lamp_views = [lamp.view for lamp in self._lamps.values()]
+        self._views = tuple(dict.fromkeys([*(view for rule in self._rules for view in rule.views), *lamp_views]))
+
+    def _look_at_signals(self, now_s: float, views: Mapping[View, Pixels]) -> dict[str, SignalView]:
+        readings, found = [self._readings.popleft() for _ in range(len(self._readings))], {}
+        for name, lamps in self._lamps.items():
+            found[name] = lamps.update(now_s, views.get(lamps.view))
+        for name, feed in self._feeds.items():
+            found[name] = feed.update(now_s, readings)
+        return found
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
         zones: dict[str, dict[str, int]] = {}

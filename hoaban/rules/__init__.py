@@ -8,13 +8,29 @@ from pydantic import Field
 from hoaban.rules.base import Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.crowd import CrowdRule
+from hoaban.rules.illegal_parking import IllegalParkingRule
+from hoaban.rules.illegal_turn import IllegalTurnRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.red_light import RedLightRule
+from hoaban.rules.stop_line import StopLineRule
+from hoaban.rules.wrong_way import WrongWayRule
 
 __all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
 
-RuleKinds = LineCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
+RuleKinds = (
+    LineCountRule
+    | IntrusionRule
+    | LoiteringRule
+    | CrowdRule
+    | CameraHealthRule
+    | RedLightRule
+    | StopLineRule
+    | WrongWayRule
+    | IllegalTurnRule
+    | IllegalParkingRule
+)
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)
@@ -22,10 +38,6 @@ RULE_KINDS: dict[str, type[RuleConfig]] = {
 """rule type of the fleet file -> its class"""
 
 UNBUILT_RULES = (
-    "red_light",
-    "stop_line",
-    "wrong_way",
-    "illegal_parking",
     "congestion",
     "abandoned_object",
     "face_watchlist",

@@ -4,9 +4,9 @@ A rule is two classes in one file: its part of the fleet file (`RuleConfig`) and
 first one builds. hoaban/rules/__init__.py lists them; nothing else needs to know of a new one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,14 @@ Classes = Annotated[tuple[str, ...], Field(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Marks a field of a rule: what it holds must be the id of one of the camera's `place` (zones, lines)."""
+    """Marks a field of a rule: what it holds must be the id of one of the camera's `place` (zones, lines, signals)."""
 
     place: str
 
 
 ZoneId = Annotated[str, Names("zones")]
 LineId = Annotated[str, Names("lines")]
+SignalId = Annotated[str, Names("signals")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,20 @@ class RuleConfig(Strict):
 
     @classmethod
     def references(cls) -> dict[str, str]:
-        """field -> the camera's list (zones, lines) that must have what the field names."""
+        """field -> the camera's list (zones, lines, signals) that must have what the field names."""
         return {
             name: mark.place
             for name, info in cls.model_fields.items()
-            for mark in info.metadata
+            for mark in (*info.metadata, *_marks(info.annotation))
             if isinstance(mark, Names)
         }
+
+
+def _marks(annotation: Any) -> Iterator[Any]:
+    """What is attached to a type or to those within it: `LineId | None` and `tuple[LineId, ...]` name lines too."""
+    yield from getattr(annotation, "__metadata__", ())
+    for inner in get_args(annotation):
+        yield from _marks(inner)
 
 
 def default_name(rule: Mapping[str, Any]) -> str:
