@@ -138,13 +138,20 @@ class FrontGauge:
         return segments_meet(a, b, self._start, self._end)
 
 
+_SEQ, _TIME, _AWAY, _POINT, _BOX = 0, 1, 2, slice(3, 5), slice(5, 9)
+_NOWHEN = (np.nan,) * 9
+"""a sample of a track: frame number, capture time, distance from the line, the point measured, its box"""
+
+
 class LineWatch:
-    """Crossings of a line, each told once, in the frame in which the other side is believed."""
+    """Crossings of a line, each told once, in the frame in which the other side is believed.
+
+    Of each track the last sample before the line and the first one behind it are kept.
+    """
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
-        names = [f"{when}_{what}" for when in ("before", "at") for what in ("seq", "s", "d", "px", "py", *"xyzw")]
-        self._table = TrackTable(FORGET_S, side=0.0, **dict.fromkeys(names, np.nan))
+        self._table = TrackTable(FORGET_S, side=0.0, before=_NOWHEN, at=_NOWHEN)
 
     def update(self, scene: Scene, wanted: NDArray[np.bool_]) -> tuple[list[Crossing], F64]:
         """The crossings that this frame completes, and each track's distance from the line, above 0 on its right.
@@ -156,53 +163,37 @@ class LineWatch:
         if not len(tracks):
             return [], distances
         points = self._gauge.points(tracks)
-        rows = np.flatnonzero(wanted & np.isfinite(points).all(axis=1))
-        distances[rows] = self._gauge.distances(points[rows])
-        table, d = self._table, distances[rows]
-        at = table.rows(tracks.ids[rows], scene.now_s)
-        sure = np.abs(d) > self._gauge.margins(tracks)[rows]
-        side = table["side"][at]
-        here = np.sign(d)
-        stays = (side == 0) | (here == side) | (here == 0)
-        crossed = ~stays & sure
-        steps_over = ~stays & np.isnan(table["at_s"][at])
-        self._note("at", at[steps_over], scene, rows[steps_over], d[steps_over], points)
-        found = [
-            self._crossing(int(a), int(row), points[row], scene)
-            for a, row in zip(at[crossed], rows[crossed], strict=True)
-        ]
-        table["side"][at[(side == 0) & sure]] = here[(side == 0) & sure]
-        table["side"][at[crossed]] = here[crossed]
-        settled = stays | crossed
-        self._note("before", at[settled], scene, rows[settled], d[settled], points)
-        table["at_s"][at[settled]] = np.nan
+        rows = np.flatnonzero(wanted & np.isfinite(points[:, 0]))
+        samples = np.empty((len(rows), 9))
+        samples[:, _SEQ], samples[:, _TIME] = scene.frame.seq, scene.now_s
+        samples[:, _AWAY] = away = self._gauge.distances(points[rows])
+        samples[:, _POINT], samples[:, _BOX] = points[rows], tracks.boxes[rows]
+        distances[rows] = away
+        places = self._table.rows(tracks.ids[rows], scene.now_s)
+        side, before, at = (self._table[name] for name in ("side", "before", "at"))
+        sure = np.abs(away) > self._gauge.margins(tracks)[rows]
+        was, here = side[places], np.sign(away)
+        beyond = (was != 0) & (here == -was)
+        stepped = beyond & np.isnan(at[places, _SEQ])
+        at[places[stepped]] = samples[stepped]
+        crossed = np.flatnonzero(beyond & sure)
+        found = [self._crossing(int(places[i]), int(rows[i]), samples[i]) for i in crossed]
+        side[places[sure]] = here[sure]
+        settled = ~beyond | sure
+        before[places[settled]] = samples[settled]
+        at[places[settled], _SEQ] = np.nan
         return [crossing for crossing in found if crossing is not None], distances
 
-    def _note(self, when: str, at: NDArray[np.intp], scene: Scene, rows: NDArray[np.intp], d: F64, points: F64) -> None:
-        if not len(at):
-            return
-        table = self._table
-        table[f"{when}_seq"][at], table[f"{when}_s"][at], table[f"{when}_d"][at] = scene.frame.seq, scene.now_s, d
-        table[f"{when}_px"][at], table[f"{when}_py"][at] = points[rows].T
-        for index, name in enumerate("xyzw"):
-            table[f"{when}_{name}"][at] = scene.tracks.boxes[rows, index]
-
-    def _crossing(self, at: int, row: int, point: F64, scene: Scene) -> Crossing | None:
-        value = {
-            name: self._table[name][at] for name in ("before_s", "before_d", "at_s", "at_d", "before_px", "before_py")
-        }
-        if np.isnan(value["before_s"]):
+    def _crossing(self, place: int, row: int, now: F64) -> Crossing | None:
+        before, at = self._table["before"][place], self._table["at"][place]
+        if not self._gauge.meets(before[_POINT], now[_POINT]):
             return None
-        if not self._gauge.meets(np.array([value["before_px"], value["before_py"]]), point):
-            return None
-        share = value["before_d"] / (value["before_d"] - value["at_d"])
-        crossed_s = float(value["before_s"] + np.clip(share, 0, 1) * (value["at_s"] - value["before_s"]))
-        forward = bool(value["at_d"] > 0)
-        return Crossing(
-            int(self._table.ids[at]), row, forward, crossed_s, self._moment("before", at), self._moment("at", at)
-        )
+        share = before[_AWAY] / (before[_AWAY] - at[_AWAY])
+        crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
+        track = int(self._table.ids[place])
+        return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at))
 
-    def _moment(self, when: str, at: int) -> Moment:
-        table = self._table
-        x1, y1, x2, y2 = (float(table[f"{when}_{name}"][at]) for name in "xyzw")
-        return Moment(int(table[f"{when}_seq"][at]), float(table[f"{when}_s"][at]), (x1, y1, x2, y2))
+
+def _moment(sample: F64) -> Moment:
+    x1, y1, x2, y2 = sample[_BOX].tolist()
+    return Moment(int(sample[_SEQ]), float(sample[_TIME]), (x1, y1, x2, y2))

@@ -52,9 +52,9 @@ class EnforcementRule(TrackRule):
 
     def fresh(self, track: int, now_s: float) -> bool:
         """Whether the track may be reported now; from then on it may not for cooldown_s."""
-        self._told = {i: told_s for i, told_s in self._told.items() if now_s - told_s <= self._cooldown_s}
-        if track in self._told:
+        if now_s - self._told.get(track, float("-inf")) <= self._cooldown_s:
             return False
+        self._told = {i: told_s for i, told_s in self._told.items() if now_s - told_s <= self._cooldown_s}
         self._told[track] = now_s
         return True
 

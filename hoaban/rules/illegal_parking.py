@@ -19,6 +19,8 @@ from hoaban.signals import SignalState
 SAME_PLACE = 0.45
 """overlap (IoU) from which a box stands where another stood: the same vehicle, whatever its track's number"""
 SETTLE_S = 1.5
+EVERY_S = 0.35
+"""who parks is looked at so often, not in every frame"""
 
 
 class IllegalParkingRule(EnforcementConfig):
@@ -74,6 +76,8 @@ class IllegalParking(EnforcementRule):
     def update(self, scene: Scene) -> list[Finding]:
         self._guard.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
+        if self._last_s is not None and now_s - self._last_s < EVERY_S:
+            return []
         elapsed_s = 0.0 if self._last_s is None else now_s - self._last_s
         self._last_s = now_s
         queueing = self._queueing(scene)
@@ -93,7 +97,8 @@ class IllegalParking(EnforcementRule):
             spot.newest = Moment.of(scene.frame, tracks, row)
             if spot.half is None and spot.counted_s >= self._after_s / 2:
                 spot.half = spot.newest
-        self._spots = [spot for spot in self._spots if spot.unseen_s <= self._gap_s and not self._left(tracks, spot)]
+        left = self._left(tracks)
+        self._spots = [spot for spot, gone in zip(self._spots, left, strict=True) if not gone]
         taken = set(placed.values())
         for row in rows.tolist():
             if row not in taken and stands_s[row] >= SETTLE_S:
@@ -125,11 +130,17 @@ class IllegalParking(EnforcementRule):
                 placed[spot] = int(rows[column])
         return placed
 
-    def _left(self, tracks: Tracks, spot: _Spot) -> bool:
-        """Whether the vehicle is seen somewhere else, or crept out of where it first stood."""
-        here = np.flatnonzero(tracks.ids == spot.track)
-        box = np.array([spot.newest.bbox]) if not len(here) else tracks.boxes[here[:1]]
-        return bool(iou(np.array([spot.first.bbox]), box)[0, 0] < SAME_PLACE)
+    def _left(self, tracks: Tracks) -> list[bool]:
+        """Of each spot, whether its vehicle is seen elsewhere, crept out of where it stood, or is hidden for long."""
+        rows = {track: row for row, track in enumerate(tracks.ids.tolist())}
+        here = [rows.get(spot.track) for spot in self._spots]
+        boxes = [
+            spot.newest.bbox if row is None else tracks.boxes[row] for spot, row in zip(self._spots, here, strict=True)
+        ]
+        firsts = [spot.first.bbox for spot in self._spots]
+        overlap = iou(np.array(firsts), np.array(boxes)).diagonal() if firsts else np.zeros(0)
+        away = (overlap < SAME_PLACE).tolist()
+        return [gone or spot.unseen_s > self._gap_s for spot, gone in zip(self._spots, away, strict=True)]
 
     def _tell(self, scene: Scene, spot: _Spot) -> list[Finding]:
         spot.told = True

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.events import Finding
@@ -13,6 +14,7 @@ from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
 from hoaban.scene import Scene
 from hoaban.track_table import TrackTable
 
+_NOWHEN = (np.nan,) * 6
 PIN_FROM = 0.25
 """of the way against the direction, from which the frames of its beginning are kept"""
 
@@ -47,13 +49,13 @@ class WrongWay(EnforcementRule):
         self._travel = config.travel * site.height
         zone = None if config.zone is None else site.zones[config.zone].polygon
         self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
-        names = [f"{when}_{what}" for when in ("before", "at") for what in ("seq", "s", *"xyzw")]
-        self._table = TrackTable(FORGET_S, far=np.nan, side=np.nan, share=0.0, **dict.fromkeys(names, np.nan))
+        # far, side: along and across the line, where it was furthest on. before, at: number, time, box.
+        self._table = TrackTable(FORGET_S, far=np.nan, side=np.nan, share=0.0, before=_NOWHEN, at=_NOWHEN)
 
     def pins(self) -> set[int]:
         table = self._table
         recent = (table["share"] >= PIN_FROM) & (table.seen_s >= table.seen_s.max(initial=0.0) - 2.0)
-        seqs = np.concatenate([table["before_seq"][recent], table["at_seq"][recent]])
+        seqs = np.concatenate([table["before"][recent, 0], table["at"][recent, 0]])
         return {int(seq) for seq in seqs[np.isfinite(seqs)]}
 
     def update(self, scene: Scene) -> list[Finding]:
@@ -68,7 +70,7 @@ class WrongWay(EnforcementRule):
         at = table.rows(tracks.ids[rows], now_s)
         progress, aside = points @ self._along, points @ self._across
         far = table["far"][at]
-        onward = ~(progress < far) | ~there | (now_s - table["before_s"][at] > self._within_s)
+        onward = ~(progress < far) | ~there | (now_s - table["before"][at, 1] > self._within_s)
         table["far"][at[onward]], table["side"][at[onward]] = progress[onward], aside[onward]
         self._note("before", at[onward], scene, rows[onward])
         back = table["far"][at] - progress
@@ -97,12 +99,10 @@ class WrongWay(EnforcementRule):
             )  # fmt: skip
         return findings
 
-    def _note(self, when: str, at: np.ndarray, scene: Scene, rows: np.ndarray) -> None:
-        table = self._table
-        table[f"{when}_seq"][at], table[f"{when}_s"][at] = scene.frame.seq, scene.now_s
-        for index, name in enumerate("xyzw"):
-            table[f"{when}_{name}"][at] = scene.tracks.boxes[rows, index]
+    def _note(self, when: str, at: NDArray[np.intp], scene: Scene, rows: NDArray[np.intp]) -> None:
+        column = self._table[when]
+        column[at, 0], column[at, 1], column[at, 2:] = scene.frame.seq, scene.now_s, scene.tracks.boxes[rows]
 
     def _moment(self, when: str, at: int) -> Moment:
-        x1, y1, x2, y2 = (float(self._table[f"{when}_{name}"][at]) for name in "xyzw")
-        return Moment(int(self._table[f"{when}_seq"][at]), float(self._table[f"{when}_s"][at]), (x1, y1, x2, y2))
+        seq, captured_s, x1, y1, x2, y2 = self._table[when][at].tolist()
+        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
