@@ -13,6 +13,7 @@ from hoaban.calibration import Calibration
 from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.shapes import Id, Line, Strict, Zone
+from hoaban.signals import Signal
 from hoaban.sim.address import is_sim, parse_address
 from hoaban.terms import Terms
 from hoaban.tiling import Tiles
@@ -89,6 +90,7 @@ class Camera(Strict):
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     stall_s: float = Field(5.0, gt=0, description="no frame for so long: stalled")
     pre_roll_s: float = Field(6.0, ge=0, le=60, description="encoded stream kept for evidence")
+    post_roll_s: float = Field(6.0, ge=0, le=60, description="how long an evidence clip goes on after its event")
     tile_width: int = Field(640, ge=64, le=1920)
     site: str | None = Field(
         None, pattern=r"^[a-z0-9_]+$", description="run only on nodes with the Ray resource site_SITE"
@@ -97,6 +99,7 @@ class Camera(Strict):
     heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
     lines: tuple[Line, ...] = ()
+    signals: tuple[Signal, ...] = Field((), description="traffic signals in the picture, or told by their controller")
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
     rules: tuple[AnyRule, ...] = ()
     terms: Terms | None = Field(None, description="on which its owner shares it")

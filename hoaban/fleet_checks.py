@@ -28,6 +28,7 @@ def misfits(document: Any) -> Iterator[Misfit]:
                 yield (*path, key), f"{name!r} is not among {place}; add it there or correct it"
         yield from _doubles(camera, ("zones",), path)
         yield from _doubles(camera, ("lines",), path)
+        yield from _doubles(camera, ("signals",), path)
         yield from _rule_misfits(camera, path)
         yield from _terms_misfits(camera, path, agencies)
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
@@ -51,6 +52,8 @@ def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
                         (*path, "rules", index, key),
                         f"the camera has no {place.removesuffix('s')} {name!r}; it has: {listed}",
                     )
+        if _get(rule, "point") == "front" and _get(camera, "calibration") is None:
+            yield (*path, "rules", index, "point"), "front needs the camera's calibration; add it or use foot"
         name = default_name(rule)
         if name in names:
             yield (*path, "rules", index), f"a second rule {name!r}; give it an id of its own"

@@ -1,5 +1,6 @@
 """What happens to a frame's detections: tracks, rules, events, counts. The same for live cameras and for replay."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,14 +14,19 @@ from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import Points, inside, to_pixels
 from hoaban.heatmap import HeatMap
+from hoaban.lamps import LampWatch
 from hoaban.rules import Measuring, Rule, build_rules
 from hoaban.rules.base import of_classes
 from hoaban.rules.camera_health import CameraHealth
+from hoaban.rules.enforcement import EnforcementRule
 from hoaban.scene import Pixels, Scene, View
+from hoaban.signals import FeedWatch, Reading, SignalView
 from hoaban.tiling import Part, merge
 from hoaban.tracking import Tracker
 
 Counts = dict[str, dict[str, dict[str, int]]]
+MOST_READINGS = 1000
+"""of signal feeds, waiting for the next frame"""
 NO_VIEWS: Mapping[View, Pixels] = MappingProxyType({})
 
 
@@ -38,7 +44,7 @@ class CameraPipeline:
 
     counts: line -> direction -> class -> number since the first start. turns: line come over -> line left by
     -> class -> number. zones: zone -> class -> number now inside. heat_map: where tracks have been lately, None for a
-    camera that does not ask for it.
+    camera that does not ask for it. signals: what the traffic signals showed in the newest frame.
     """
 
     def __init__(self, camera: Camera, model: ModelRef, code: str) -> None:
@@ -52,6 +58,10 @@ class CameraPipeline:
         self._health: CameraHealth | None = None
         self._health_before: dict[str, Any] = {}
         self._views: tuple[View, ...] = ()
+        self._lamps: dict[str, LampWatch] = {}
+        self._feeds: dict[str, FeedWatch] = {}
+        self._readings: deque[Reading] = deque(maxlen=MOST_READINGS)
+        self.signals: dict[str, SignalView] = {}
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
         self._polygons: dict[str, Points] = {}
@@ -95,17 +105,25 @@ class CameraPipeline:
         """
         self._fit((frame.width, frame.height), frame.captured_s)
         tracks = self._tracker.update(detections, frame.captured_s)
-        scene = Scene(frame, tracks, views, self.faults)
+        self.signals = self._look_at_signals(frame.captured_s, views)
         retention = self.camera.terms.retention_days if self.camera.terms else None
         provenance = Provenance(self.model, self._digest, self._code, self._calibration, retention)
-        findings = [] if self._health is None else self._health.update(scene)
-        scene = Scene(frame, tracks, views, self.faults)
+        findings = [] if self._health is None else self._health.update(Scene(frame, tracks, views, self.faults))
+        scene = Scene(frame, tracks, views, self.faults, self.signals)
         findings += [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
             self._count(finding)
         self.zones = self._occupancy(tracks)
         self._warm(tracks, frame)
         return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
+
+    def take_reading(self, reading: Reading) -> None:
+        """What a signal's feed says, for the next frame. Of more than MOST_READINGS the oldest are forgotten."""
+        self._readings.append(reading)
+
+    def pins(self) -> set[int]:
+        """Numbers of the frames that a rule may yet need as stills."""
+        return {seq for rule in self._rules if isinstance(rule, EnforcementRule) for seq in rule.pins()}
 
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; tracks and counts live on, and what is known of its health.
@@ -173,9 +191,19 @@ class CameraPipeline:
         # The health comes first, so that the others see its faults of the same frame.
         self._rules = [rule for rule in built if rule is not self._health]
         self._calibration = camera.calibration.id if camera.calibration else None
-        self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
-        if self._health is not None:
-            self._views = tuple(dict.fromkeys((*self._health.views, *self._views)))
+        self._lamps = {signal.id: LampWatch(signal) for signal in camera.signals if signal.lamps is not None}
+        self._feeds = {signal.id: FeedWatch(signal) for signal in camera.signals if signal.feed is not None}
+        looking = [*self._rules] if self._health is None else [self._health, *self._rules]
+        lamp_views = [lamp.view for lamp in self._lamps.values()]
+        self._views = tuple(dict.fromkeys([*(view for rule in looking for view in rule.views), *lamp_views]))
+
+    def _look_at_signals(self, now_s: float, views: Mapping[View, Pixels]) -> dict[str, SignalView]:
+        readings, found = [self._readings.popleft() for _ in range(len(self._readings))], {}
+        for name, lamps in self._lamps.items():
+            found[name] = lamps.update(now_s, views.get(lamps.view))
+        for name, feed in self._feeds.items():
+            found[name] = feed.update(now_s, readings)
+        return found
 
     def _warm(self, tracks: Tracks, frame: FrameMeta) -> None:
         if self.heat_map is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hoaban.detections import Tracks
 from hoaban.frames import FrameMeta
+from hoaban.signals import SignalView
 
 Pixels = NDArray[np.uint8]
 
@@ -33,12 +34,14 @@ class Scene:
 
     views: what the rules asked for, less what the picture cannot give. faults: what is wrong with the camera now, by
     name ("moved", "wrong_time", …), with the reason in words; a rule whose findings must stand as evidence looks here.
+    signals: what the camera's traffic signals show, by their id.
     """
 
     frame: FrameMeta
     tracks: Tracks
     views: Mapping[View, Pixels] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    signals: Mapping[str, SignalView] = field(default_factory=dict)
 
     @property
     def now_s(self) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="small letters, digits, - and _")]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -15,20 +15,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
+def _simple(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
+    if _area(polygon) < 1e-6:
+        raise ValueError("the polygon has no area; give at least three corners that do not lie on one line")
+    if _crosses_itself(polygon):
+        raise ValueError("the polygon crosses itself; list its corners in order around it")
+    return polygon
+
+
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3), AfterValidator(_simple)]
+"""corners in order, as fractions of the picture's width (right) and height (down)"""
+
+
 class Zone(Strict):
-    """A polygon on the picture, corners as fractions of its width (right) and height (down)."""
+    """A polygon on the picture."""
 
     id: Id
-    polygon: Annotated[tuple[Point, ...], Field(min_length=3)]
-
-    @field_validator("polygon")
-    @classmethod
-    def _simple(cls, polygon: tuple[Point, ...]) -> tuple[Point, ...]:
-        if _area(polygon) < 1e-6:
-            raise ValueError("the polygon has no area; give at least three corners that do not lie on one line")
-        if _crosses_itself(polygon):
-            raise ValueError("the polygon crosses itself; list its corners in order around it")
-        return polygon
+    polygon: Polygon
 
 
 class Line(Strict):

@@ -10,18 +10,28 @@ from hoaban.rules.base import Measuring, Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
+from hoaban.rules.illegal_parking import IllegalParkingRule
+from hoaban.rules.illegal_turn import IllegalTurnRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.line_crossing import LineCrossingRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.red_light import RedLightRule
 from hoaban.rules.removed_object import RemovedObjectRule
+from hoaban.rules.stop_line import StopLineRule
 from hoaban.rules.turning_count import TurningCountRule
+from hoaban.rules.wrong_way import WrongWayRule
 
 __all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules"]
 
 RuleKinds = (
     LineCountRule
     | TurningCountRule
+    | RedLightRule
+    | StopLineRule
+    | WrongWayRule
+    | IllegalTurnRule
+    | IllegalParkingRule
     | IntrusionRule
     | LineCrossingRule
     | LoiteringRule
@@ -38,10 +48,6 @@ RULE_KINDS: dict[str, type[RuleConfig]] = {
 """rule type of the fleet file -> its class"""
 
 UNBUILT_RULES = (
-    "red_light",
-    "stop_line",
-    "wrong_way",
-    "illegal_parking",
     "face_watchlist",
     "plate_watchlist",
 )

@@ -32,13 +32,14 @@ Classes = Annotated[tuple[str, ...], Field(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Marks a field of a rule: what it holds must be the id of one of the camera's `place` (zones, lines)."""
+    """Marks a field of a rule: what it holds must be the id of one of the camera's `place` (zones, lines, signals)."""
 
     place: str
 
 
 ZoneId = Annotated[str, Names("zones")]
 LineId = Annotated[str, Names("lines")]
+SignalId = Annotated[str, Names("signals")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class RuleConfig(Strict):
 
     @classmethod
     def references(cls) -> dict[str, str]:
-        """field -> the camera's list (zones, lines) that must have what the field names."""
+        """field -> the camera's list (zones, lines, signals) that must have what the field names."""
         return {
             name: mark.place
             for name, info in cls.model_fields.items()

@@ -1,0 +1,199 @@
+"""Tracks followed across a line, with the frames just before and just after, and the moment between them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoaban.calibration import Ground
+from hoaban.detections import Tracks
+from hoaban.frames import FrameMeta
+from hoaban.geometry import segments_meet, signed_distance, to_pixels
+from hoaban.rules.base import FORGET_S, Site, box_of
+from hoaban.scene import Scene
+from hoaban.shapes import Line
+from hoaban.track_table import F64, TrackTable
+
+Box = tuple[float, float, float, float]
+
+LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
+"""usual lengths; a camera's rule may say others"""
+OTHER_LENGTH_M = 4.4
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A track in one analysed frame. bbox: xyxy pixels of the source frame."""
+
+    seq: int
+    captured_s: float
+    bbox: Box
+
+    @classmethod
+    def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
+        return cls(frame.seq, frame.captured_s, box_of(tracks, row))
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A track went over a line. crossed_s: interpolated between the last frame before and the first after it."""
+
+    track: int
+    row: int
+    forward: bool
+    crossed_s: float
+    before: Moment
+    at: Moment
+
+
+class Gauge(Protocol):
+    """How far objects are from a line, and in what measure."""
+
+    def points(self, tracks: Tracks) -> F64:
+        """(n, 2) where each object is, nan where that cannot be said."""
+        ...
+
+    def distances(self, points: F64) -> F64:
+        """(n,) from the endless line, above 0 on its right."""
+        ...
+
+    def margins(self, tracks: Tracks) -> F64:
+        """(n,) nearer to the line than this, the side is not believed."""
+        ...
+
+    def lengths(self, tracks: Tracks) -> F64:
+        """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
+        ...
+
+    def meets(self, a: F64, b: F64) -> bool:
+        """Whether the way from a to b goes over the line between its ends."""
+        ...
+
+
+class FootGauge:
+    """By the foot point, in pixels."""
+
+    def __init__(self, line: Line, site: Site) -> None:
+        self._start, self._end = to_pixels([line.from_, line.to], site.width, site.height)
+
+    def points(self, tracks: Tracks) -> F64:
+        return tracks.ground_points().astype(np.float64)
+
+    def distances(self, points: F64) -> F64:
+        return signed_distance(points, self._start, self._end)
+
+    def margins(self, tracks: Tracks) -> F64:
+        return np.maximum(2.0, 0.06 * self.lengths(tracks))
+
+    def lengths(self, tracks: Tracks) -> F64:
+        return np.asarray(tracks.boxes[:, 3] - tracks.boxes[:, 1], np.float64)
+
+    def meets(self, a: F64, b: F64) -> bool:
+        return segments_meet(a, b, self._start, self._end)
+
+
+class FrontGauge:
+    """By the front of a vehicle seen from behind, in metres on the ground.
+
+    Its foot point is its rear; the front lies one length further on, in the direction of travel, which is taken to be
+    straight across the line. The length is the class's usual one, so the front is known to about half a metre for a
+    car. Raises ValueError without a calibration.
+    """
+
+    MARGIN_M = 0.3
+
+    def __init__(self, line: Line, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
+        if site.calibration is None:
+            raise ValueError("the front of a vehicle is found on the ground; give the camera a calibration")
+        self._ground = Ground(site.calibration, site.width, site.height)
+        ends = to_pixels([line.from_, line.to], site.width, site.height)
+        self._start, self._end = self._ground.to_metres(ends)
+        along = ends[1] - ends[0]
+        # A point of the picture on the line's right tells which side that is on the ground, whose axes may mirror it.
+        probe = ends.mean(axis=0) + np.array([-along[1], along[0]]) / np.hypot(*along)
+        side = signed_distance(self._ground.to_metres(probe[None]), self._start, self._end)[0]
+        self._sign = 1.0 if side > 0 else -1.0
+        run = self._end - self._start
+        right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
+        self._ahead = right if forward else -right
+        self._lengths = LENGTHS_M | lengths_m
+
+    def points(self, tracks: Tracks) -> F64:
+        rear = self._ground.to_metres(tracks.ground_points())
+        return np.asarray(rear + self.lengths(tracks)[:, None] * self._ahead, np.float64)
+
+    def lengths(self, tracks: Tracks) -> F64:
+        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in tracks.labels])
+        lengths: F64 = by_class[tracks.classes]
+        return lengths
+
+    def distances(self, points: F64) -> F64:
+        return self._sign * signed_distance(points, self._start, self._end)
+
+    def margins(self, tracks: Tracks) -> F64:
+        return np.full(len(tracks), self.MARGIN_M)
+
+    def meets(self, a: F64, b: F64) -> bool:
+        return segments_meet(a, b, self._start, self._end)
+
+
+_SEQ, _TIME, _AWAY, _POINT, _BOX = 0, 1, 2, slice(3, 5), slice(5, 9)
+_NOWHEN = (np.nan,) * 9
+"""a sample of a track: frame number, capture time, distance from the line, the point measured, its box"""
+
+
+class LineWatch:
+    """Crossings of a line, each told once, in the frame in which the other side is believed.
+
+    Of each track the last sample before the line and the first one behind it are kept.
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._table = TrackTable(FORGET_S, side=0.0, before=_NOWHEN, at=_NOWHEN)
+
+    def update(self, scene: Scene, wanted: NDArray[np.bool_]) -> tuple[list[Crossing], F64]:
+        """The crossings that this frame completes, and each track's distance from the line, above 0 on its right.
+
+        wanted: (n,) the tracks that are followed; the distance of others, and of those that cannot be measured, is nan.
+        """
+        tracks = scene.tracks
+        distances = np.full(len(tracks), np.nan)
+        if not len(tracks):
+            return [], distances
+        points = self._gauge.points(tracks)
+        rows = np.flatnonzero(wanted & np.isfinite(points[:, 0]))
+        samples = np.empty((len(rows), 9))
+        samples[:, _SEQ], samples[:, _TIME] = scene.frame.seq, scene.now_s
+        samples[:, _AWAY] = away = self._gauge.distances(points[rows])
+        samples[:, _POINT], samples[:, _BOX] = points[rows], tracks.boxes[rows]
+        distances[rows] = away
+        places = self._table.rows(tracks.ids[rows], scene.now_s)
+        side, before, at = (self._table[name] for name in ("side", "before", "at"))
+        sure = np.abs(away) > self._gauge.margins(tracks)[rows]
+        was, here = side[places], np.sign(away)
+        beyond = (was != 0) & (here == -was)
+        stepped = beyond & np.isnan(at[places, _SEQ])
+        at[places[stepped]] = samples[stepped]
+        crossed = np.flatnonzero(beyond & sure)
+        found = [self._crossing(int(places[i]), int(rows[i]), samples[i]) for i in crossed]
+        side[places[sure]] = here[sure]
+        settled = ~beyond | sure
+        before[places[settled]] = samples[settled]
+        at[places[settled], _SEQ] = np.nan
+        return [crossing for crossing in found if crossing is not None], distances
+
+    def _crossing(self, place: int, row: int, now: F64) -> Crossing | None:
+        before, at = self._table["before"][place], self._table["at"][place]
+        if not self._gauge.meets(before[_POINT], now[_POINT]):
+            return None
+        share = before[_AWAY] / (before[_AWAY] - at[_AWAY])
+        crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
+        track = int(self._table.ids[place])
+        return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at))
+
+
+def _moment(sample: F64) -> Moment:
+    x1, y1, x2, y2 = sample[_BOX].tolist()
+    return Moment(int(sample[_SEQ]), float(sample[_TIME]), (x1, y1, x2, y2))

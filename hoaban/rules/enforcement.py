@@ -1,0 +1,129 @@
+"""What the enforcement rules share: which tracks they follow, what a finding of theirs must carry, and its doubts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hoaban.detections import Tracks
+from hoaban.events import Finding, format_time, utc
+from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule, of_classes
+from hoaban.rules.crossing import Moment
+from hoaban.scene import Scene
+from hoaban.signals import SignalState, SignalView
+from hoaban.validity import Guard
+
+VEHICLES = ("car", "motorcycle", "bus", "truck", "bicycle")
+SINCE_KNOWN_S = 10.0
+"""a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence"""
+
+Direction = Literal["forward", "backward"]
+
+
+class EnforcementConfig(RuleConfig):
+    """What every enforcement rule may set. Ambulances and the like are not told apart: the officer does that."""
+
+    classes: Classes = VEHICLES
+    min_hits: int = Field(3, ge=1, description="frames a track must have been seen in")
+    cooldown_s: float = Field(30.0, ge=0, description="the same track is not reported again sooner")
+    max_gap_s: float = Field(0.5, gt=0, description="a longer time without a frame makes a finding not evidential")
+
+
+class EnforcementRule(TrackRule):
+    """Base of the enforcement rules.
+
+    `pins` are the numbers of the frames that a finding may yet need as stills; who keeps pictures keeps these.
+    """
+
+    def __init__(self, config: EnforcementConfig, site: Site) -> None:
+        super().__init__(config.name)
+        self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
+        self._guard = Guard(site.calibration, config.max_gap_s)
+        self._told: dict[int, float] = {}
+
+    def pins(self) -> set[int]:
+        return set()
+
+    def wanted(self, tracks: Tracks) -> NDArray[np.bool_]:
+        """(n,) the tracks that the rule follows."""
+        return of_classes(tracks, self._classes) & (tracks.hits >= self._min_hits)
+
+    def fresh(self, track: int, now_s: float) -> bool:
+        """Whether the track may be reported now; from then on it may not for cooldown_s."""
+        if now_s - self._told.get(track, float("-inf")) <= self._cooldown_s:
+            return False
+        self._told = {i: told_s for i, told_s in self._told.items() if now_s - told_s <= self._cooldown_s}
+        self._told[track] = now_s
+        return True
+
+    def finding(
+        self,
+        kind: str,
+        scene: Scene,
+        track: int,
+        label: str,
+        score: float | None,
+        moments: Mapping[str, Moment],
+        doubts: Iterable[str] = (),
+        signal: tuple[SignalView, float] | None = None,
+        more: Mapping[str, Any] | None = None,
+        gaps: bool = True,
+        **place: Any,
+    ) -> Finding:
+        """A finding with its evidence.
+
+        moments: before, at and past, in time. signal: whose state at what time matters. gaps: whether a time without
+        frames between the moments speaks against it. more: what else the event says. place: line, zone, direction.
+        """
+        times = [moment.captured_s for moment in moments.values()]
+        against = [*doubts, *self._guard.doubts(scene, min(times), max(times), gaps)]
+        extra: dict[str, Any] = {"frames": {name: _shown(m, signal) for name, m in moments.items()}}
+        if signal is not None:
+            extra |= signal_fields(*signal)
+        extra |= {**(more or {}), "evidential": not against, "not_evidential_because": against}
+        bbox = list(moments.values())[-1].bbox
+        return Finding(kind, self.name, track=track, label=label, score=score, bbox=bbox, extra=extra, **place)
+
+
+def _shown(moment: Moment, signal: tuple[SignalView, float] | None) -> dict[str, Any]:
+    shown = {
+        "seq": moment.seq,
+        "captured_s": round(moment.captured_s, 6),
+        "time": format_time(utc(moment.captured_s)),
+        "bbox": [round(value, 1) for value in moment.bbox],
+    }
+    return shown if signal is None else shown | {"signal": signal[0].at(moment.captured_s).value}
+
+
+def signal_fields(view: SignalView, at_s: float) -> dict[str, Any]:
+    """What an event says of its signal: the phase in force at a time, since when, and the yellow before it."""
+    phase, yellow_s = view.since(at_s), view.yellow_s(at_s)
+    state = view.at(at_s)
+    is_red = state is SignalState.RED and phase is not None
+    known = phase is not None and state is not SignalState.UNKNOWN
+    return {
+        "signal": {
+            "id": view.id,
+            "from": view.source,
+            "state": state.value,
+            "since": format_time(utc(phase.began_s)) if known and phase else None,
+            # The phase began between these two observations; seconds_into_red counts from the later one.
+            "not_since_before": format_time(utc(phase.before_s)) if known and phase else None,
+        },
+        "seconds_into_red": round(at_s - phase.began_s, 3) if is_red and phase else None,
+        "yellow_s": None if yellow_s is None else round(yellow_s, 3),
+    }
+
+
+def red_at(view: SignalView, time_s: float, what: str) -> tuple[bool, list[str]]:
+    """Whether it was, or probably was, red at a time, and the doubts there are. what: what happened then, in words."""
+    state = view.at(time_s)
+    if state is not SignalState.UNKNOWN:
+        return state is SignalState.RED, []
+    known = view.known_before(time_s)
+    if known is None or known[0] is not SignalState.RED or known[1] > SINCE_KNOWN_S:
+        return False, []
+    why = f" ({view.why})" if view.why else ""
+    return True, [f"signal {view.id} was not known when it {what}, red {known[1]:.1f} s before{why}"]

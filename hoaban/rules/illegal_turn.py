@@ -1,0 +1,71 @@
+"""Illegal turn: in by one line, out by one that may not be taken from there."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hoaban.events import Finding
+from hoaban.rules.base import LineId, Site
+from hoaban.rules.crossing import Crossing, FootGauge, LineWatch
+from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule
+from hoaban.scene import Scene
+
+
+class IllegalTurnRule(EnforcementConfig):
+    """A vehicle came in over one line and went out over a forbidden one."""
+
+    type: Literal["illegal_turn"]
+    enter: LineId = Field(description="the line by which it comes in")
+    leave: Annotated[tuple[LineId, ...], Field(min_length=1)] = Field(description="the lines by which it may not go")
+    enter_direction: Direction = "forward"
+    leave_direction: Direction = "forward"
+    within_s: float = Field(30.0, gt=0, description="the longest time between the two")
+
+    def build(self, site: Site) -> "IllegalTurn":
+        return IllegalTurn(self, site)
+
+
+class IllegalTurn(EnforcementRule):
+    """One finding a track. Frames: before and at the line it came in by, and past the line it went out by."""
+
+    def __init__(self, config: IllegalTurnRule, site: Site) -> None:
+        super().__init__(config, site)
+        self._within_s = config.within_s
+        self._in_forward = config.enter_direction == "forward"
+        self._out_forward = config.leave_direction == "forward"
+        self._enter = config.enter
+        self._in = LineWatch(FootGauge(site.lines[config.enter], site))
+        self._out = {name: LineWatch(FootGauge(site.lines[name], site)) for name in config.leave}
+        self._open: dict[int, Crossing] = {}
+
+    def pins(self) -> set[int]:
+        return {moment.seq for crossing in self._open.values() for moment in (crossing.before, crossing.at)}
+
+    def update(self, scene: Scene) -> list[Finding]:
+        self._guard.see(scene)
+        tracks, now_s = scene.tracks, scene.now_s
+        wanted = self.wanted(tracks)
+        self._open = {i: c for i, c in self._open.items() if now_s - c.crossed_s <= self._within_s}
+        for crossing in self._in.update(scene, wanted)[0]:
+            self._open.pop(crossing.track, None)
+            if crossing.forward == self._in_forward:
+                self._open[crossing.track] = crossing
+        findings = []
+        for name, watch in self._out.items():
+            for out in watch.update(scene, wanted)[0]:
+                if out.forward != self._out_forward or out.track not in self._open:
+                    continue
+                entered = self._open.pop(out.track)
+                if not self.fresh(out.track, now_s):
+                    continue
+                moments = {"before": entered.before, "at": entered.at, "past": out.at}
+                label, score = tracks.label(out.row), float(tracks.scores[out.row])
+                more = {"entered_by": self._enter, "turned_in_s": round(out.crossed_s - entered.crossed_s, 2)}
+                direction = "forward" if self._out_forward else "backward"
+                findings.append(
+                    self.finding(
+                        "illegal_turn", scene, out.track, label, score, moments,
+                        more=more, line=name, direction=direction,
+                    )
+                )  # fmt: skip
+        return findings

@@ -1,0 +1,161 @@
+"""Red light: over the stop line on red, and on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from hoaban.events import Finding
+from hoaban.geometry import inside, to_pixels
+from hoaban.rules.base import LineId, SignalId, Site, ZoneId
+from hoaban.rules.crossing import Crossing, FootGauge, FrontGauge, Gauge, LineWatch, Moment
+from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, red_at
+from hoaban.scene import Scene
+from hoaban.signals import SignalView
+
+
+class StopLineConfig(EnforcementConfig):
+    """What rules on a stop line share."""
+
+    signal: SignalId
+    line: LineId = Field(description="the stop line")
+    direction: Direction = Field("forward", description="the direction in which the line stops traffic")
+    point: Literal["foot", "front"] = Field(
+        "foot",
+        description="what must be over the line: the lower edge of the box, or the front of a vehicle seen from behind "
+        "(needs the camera's calibration)",
+    )
+    lengths_m: dict[str, float] = Field({}, description="lengths by class, for point: front; usual ones by default")
+
+    def gauge(self, site: Site) -> Gauge:
+        """How the distance from the stop line is taken."""
+        line = site.lines[self.line]
+        if self.point == "foot":
+            return FootGauge(line, site)
+        return FrontGauge(line, site, self.direction == "forward", self.lengths_m)
+
+
+class RedLightRule(StopLineConfig):
+    """A vehicle went over the stop line on red and on into the junction. Stopping on the line is not red_light."""
+
+    type: Literal["red_light"]
+    past: LineId | None = Field(None, description="the line that it must go over after the stop line")
+    zone: ZoneId | None = Field(None, description="the junction: the zone that it must reach after the stop line")
+    grace_s: float = Field(0.3, ge=0, description="a crossing so soon after the beginning of red is let pass")
+    within_s: float = Field(60.0, gt=0, description="the longest way from the stop line into the junction")
+
+    @model_validator(mode="after")
+    def _one_goal(self) -> "RedLightRule":
+        if (self.past is None) == (self.zone is None):
+            raise ValueError("a red_light rule needs the line past the stop line or the junction's zone; give one")
+        return self
+
+    def build(self, site: Site) -> "RedLight":
+        return RedLight(self, site)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    crossing: Crossing
+    label: str
+    score: float
+    past: Moment | None = None
+
+
+class RedLight(EnforcementRule):
+    """One finding a track: over the stop line at least grace_s into red, and past it while that red lasts.
+
+    Frames: before and at the stop line, and past it. A signal that was red and is unknown since a short while gives a
+    finding that is not evidential.
+    """
+
+    def __init__(self, config: RedLightRule, site: Site) -> None:
+        super().__init__(config, site)
+        self._signal, self._line, self._zone = config.signal, config.line, config.zone
+        self._forward = config.direction == "forward"
+        self._grace_s, self._within_s = config.grace_s, config.within_s
+        self._stop = LineWatch(config.gauge(site))
+        self._past = None if config.past is None else LineWatch(FootGauge(site.lines[config.past], site))
+        zone = None if config.zone is None else site.zones[config.zone].polygon
+        self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
+        self._open: dict[int, _Candidate] = {}
+
+    def pins(self) -> set[int]:
+        found = set()
+        for candidate in self._open.values():
+            moments = [candidate.crossing.before, candidate.crossing.at, candidate.past]
+            found |= {moment.seq for moment in moments if moment is not None}
+        return found
+
+    def update(self, scene: Scene) -> list[Finding]:
+        self._guard.see(scene)
+        view = scene.signals.get(self._signal)
+        if view is None:
+            return []
+        tracks, now_s = scene.tracks, scene.now_s
+        wanted = self.wanted(tracks)
+        crossings, distances = self._stop.update(scene, wanted)
+        passed = self._passed(scene, wanted, distances)
+        for crossing in crossings:
+            if crossing.forward == self._forward:
+                row = crossing.row
+                self._open[crossing.track] = _Candidate(crossing, tracks.label(row), float(tracks.scores[row]))
+            else:
+                self._open.pop(crossing.track, None)  # it went back
+        for row in np.flatnonzero(passed).tolist():
+            arrived = self._open.get(int(tracks.ids[row]))
+            if arrived is not None and arrived.past is None:
+                arrived.past = Moment.of(scene.frame, tracks, row)
+        findings = []
+        for track, candidate in list(self._open.items()):
+            if now_s - candidate.crossing.crossed_s > self._within_s or self._was_not_red(view, candidate):
+                del self._open[track]
+            elif candidate.past is not None and candidate.past.captured_s <= view.known_until_s:
+                del self._open[track]
+                findings += self._judge(scene, view, track, candidate, candidate.past)
+        return findings
+
+    def _passed(self, scene: Scene, wanted: np.ndarray, distances: np.ndarray) -> np.ndarray:
+        """(n,) the tracks that reached the junction in this frame."""
+        passed = np.zeros(len(scene.tracks), bool)
+        if self._past is not None:
+            crossings, _ = self._past.update(scene, wanted)
+            passed[[crossing.row for crossing in crossings if crossing.forward == self._forward]] = True
+        elif self._polygon is not None and self._open:
+            passed = wanted & inside(scene.tracks.ground_points(), self._polygon)
+        return passed
+
+    def _was_not_red(self, view: SignalView, candidate: _Candidate) -> bool:
+        crossed_s = candidate.crossing.crossed_s
+        return crossed_s <= view.known_until_s and not red_at(view, crossed_s, "")[0]
+
+    def _judge(self, scene: Scene, view: SignalView, track: int, candidate: _Candidate, past: Moment) -> list[Finding]:
+        crossing = candidate.crossing
+        crossed_red, doubts = red_at(view, crossing.crossed_s, "went over the stop line")
+        passed_red, more_doubts = red_at(view, past.captured_s, "reached the junction")
+        red = view.since(crossing.crossed_s)
+        if not crossed_red or not passed_red or red is None:
+            return []
+        if not doubts and not more_doubts and view.since(past.captured_s) != red:
+            return []  # it waited over the line through a green
+        if not doubts and crossing.crossed_s - red.began_s < self._grace_s:
+            return []
+        if not self.fresh(track, scene.now_s):
+            return []
+        return [
+            self.finding(
+                "red_light",
+                scene,
+                track,
+                candidate.label,
+                candidate.score,
+                {"before": crossing.before, "at": crossing.at, "past": past},
+                [*doubts, *more_doubts],
+                (view, crossing.crossed_s),
+                {"crossed": round(crossing.crossed_s, 3), "grace_s": self._grace_s},
+                line=self._line,
+                zone=self._zone,
+                direction="forward" if self._forward else "backward",
+            )
+        ]

@@ -1,0 +1,108 @@
+"""Wrong way: a vehicle moves against the direction of a lane."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hoaban.events import Finding
+from hoaban.geometry import inside, to_pixels
+from hoaban.rules.base import FORGET_S, LineId, Site, ZoneId
+from hoaban.rules.crossing import Moment
+from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
+from hoaban.scene import Scene
+from hoaban.track_table import TrackTable
+
+_NOWHEN = (np.nan,) * 6
+PIN_FROM = 0.25
+"""of the way against the direction, from which the frames of its beginning are kept"""
+
+
+class WrongWayRule(EnforcementConfig):
+    """A vehicle moves against the direction in which a line is drawn."""
+
+    type: Literal["wrong_way"]
+    line: LineId = Field(description="drawn along the lane, from its beginning to its end, as its traffic goes")
+    zone: ZoneId | None = Field(None, description="the lane; by default the whole picture")
+    travel: float = Field(0.12, gt=0, le=1, description="how far against it, as a share of the picture's height")
+    within_s: float = Field(20.0, gt=0, description="the longest time for that way; slower is creeping")
+
+    def build(self, site: Site) -> "WrongWay":
+        return WrongWay(self, site)
+
+
+class WrongWay(EnforcementRule):
+    """One finding a track, once its foot point went so far back along the line, more along it than across.
+
+    A way of less than 0.7 box heights is never enough: a box trembles with its size. Frames: where the way back began,
+    half way, and where it was far enough.
+    """
+
+    def __init__(self, config: WrongWayRule, site: Site) -> None:
+        super().__init__(config, site)
+        self._line, self._zone, self._within_s = config.line, config.zone, config.within_s
+        line = site.lines[config.line]
+        start, end = to_pixels([line.from_, line.to], site.width, site.height)
+        self._along = (end - start) / np.hypot(*(end - start))
+        self._across = np.array([-self._along[1], self._along[0]])
+        self._travel = config.travel * site.height
+        zone = None if config.zone is None else site.zones[config.zone].polygon
+        self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
+        # far, side: along and across the line, where it was furthest on. before, at: number, time, box.
+        self._table = TrackTable(FORGET_S, far=np.nan, side=np.nan, share=0.0, before=_NOWHEN, at=_NOWHEN)
+
+    def pins(self) -> set[int]:
+        table = self._table
+        recent = (table["share"] >= PIN_FROM) & (table.seen_s >= table.seen_s.max(initial=0.0) - 2.0)
+        seqs = np.concatenate([table["before"][recent, 0], table["at"][recent, 0]])
+        return {int(seq) for seq in seqs[np.isfinite(seqs)]}
+
+    def update(self, scene: Scene) -> list[Finding]:
+        self._guard.see(scene)
+        tracks, now_s = scene.tracks, scene.now_s
+        rows = np.flatnonzero(self.wanted(tracks)) if len(tracks) else np.zeros(0, np.intp)
+        if not len(rows):
+            return []
+        points = tracks.ground_points()[rows].astype(np.float64)
+        there = np.ones(len(rows), bool) if self._polygon is None else inside(points, self._polygon)
+        table = self._table
+        at = table.rows(tracks.ids[rows], now_s)
+        progress, aside = points @ self._along, points @ self._across
+        far = table["far"][at]
+        onward = ~(progress < far) | ~there | (now_s - table["before"][at, 1] > self._within_s)
+        table["far"][at[onward]], table["side"][at[onward]] = progress[onward], aside[onward]
+        self._note("before", at[onward], scene, rows[onward])
+        back = table["far"][at] - progress
+        straight = np.abs(aside - table["side"][at]) <= back
+        height = (tracks.boxes[rows, 3] - tracks.boxes[rows, 1]).astype(np.float64)
+        share = np.where(there & straight, back / np.maximum(self._travel, 0.7 * height), 0.0)
+        halfway = (share >= 0.5) & ~(table["share"][at] >= 0.5)
+        table["share"][at] = share
+        self._note("at", at[halfway], scene, rows[halfway])
+        findings = []
+        for index in np.flatnonzero(share >= 1):
+            row, place = int(rows[index]), int(at[index])
+            if not self.fresh(int(tracks.ids[row]), now_s):
+                continue
+            moments = {
+                "before": self._moment("before", place),
+                "at": self._moment("at", place),
+                "past": Moment.of(scene.frame, tracks, row),
+            }
+            more = {"against_px": round(float(back[index]), 1)}
+            findings.append(
+                self.finding(
+                    "wrong_way", scene, int(tracks.ids[row]), tracks.label(row), float(tracks.scores[row]), moments,
+                    more=more, line=self._line, zone=self._zone, direction="backward",
+                )
+            )  # fmt: skip
+        return findings
+
+    def _note(self, when: str, at: NDArray[np.intp], scene: Scene, rows: NDArray[np.intp]) -> None:
+        column = self._table[when]
+        column[at, 0], column[at, 1], column[at, 2:] = scene.frame.seq, scene.now_s, scene.tracks.boxes[rows]
+
+    def _moment(self, when: str, at: int) -> Moment:
+        seq, captured_s, x1, y1, x2, y2 = self._table[when][at].tolist()
+        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
