@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from hoaban.calibration import Calibration
 from hoaban.rules import AnyRule, Site
+from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
@@ -50,6 +51,7 @@ class Models(Strict):
     detect: str = Field(
         default="yolox-nano", min_length=1, description="detector of every camera that names none: NAME or NAME@VERSION"
     )
+    faces: str = Field(default="faces", min_length=1, description="face model of cameras with a face rule")
 
 
 class Location(Strict):
@@ -69,6 +71,7 @@ class Camera(Strict):
     )
     enabled: bool = True
     model: str | None = Field(None, description="detector; models.detect by default")
+    face_model: str | None = Field(None, description="for face rules; models.faces by default")
     min_score: float = Field(0.35, ge=0, le=1, description="detections below are not tracked")
     analysis_fps: float = Field(5.0, gt=0, le=60, description="frames a second to analyse")
     guaranteed_fps: float = Field(0.0, ge=0, le=60, description="of these, how many go before other cameras' wishes")
@@ -101,6 +104,11 @@ class Camera(Strict):
         zones, lines = {zone.id: zone for zone in self.zones}, {line.id: line for line in self.lines}
         return Site(zones, lines, width, height, self.calibration)
 
+    @property
+    def face_rules(self) -> tuple[FaceWatchlistRule, ...]:
+        """The rules that need the face model; without any it is never asked."""
+        return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
+
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
         return _digest(self)
@@ -115,9 +123,14 @@ class Fleet(Strict):
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":
-        """The same fleet with each camera's model filled in."""
-        cameras = tuple(c if c.model else c.model_copy(update={"model": self.models.detect}) for c in self.cameras)
-        return self.model_copy(update={"cameras": cameras})
+        """The same fleet with each camera's models filled in; a face model only where a face rule asks for one."""
+        return self.model_copy(update={"cameras": tuple(self._filled(camera) for camera in self.cameras)})
+
+    def _filled(self, camera: Camera) -> Camera:
+        models = {"model": camera.model or self.models.detect}
+        if camera.face_rules:
+            models["face_model"] = camera.face_model or self.models.faces
+        return camera.model_copy(update=models)
 
     def digest(self) -> str:
         return _digest(self)

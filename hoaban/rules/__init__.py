@@ -8,13 +8,14 @@ from pydantic import Field
 from hoaban.rules.base import Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.crowd import CrowdRule
+from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.loitering import LoiteringRule
 
 __all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Rule", "Site", "build_rules"]
 
-RuleKinds = LineCountRule | IntrusionRule | LoiteringRule | CrowdRule | CameraHealthRule
+RuleKinds = LineCountRule | IntrusionRule | LoiteringRule | CrowdRule | FaceWatchlistRule | CameraHealthRule
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
 RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)
@@ -28,7 +29,6 @@ UNBUILT_RULES = (
     "illegal_parking",
     "congestion",
     "abandoned_object",
-    "face_watchlist",
     "plate_watchlist",
 )
 """rule types of the contract that this version does not have yet; a fleet file that asks for one is refused"""

@@ -6,7 +6,7 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,9 @@ class Rule(Protocol):
 
 class RuleConfig(Strict):
     """A rule in the fleet file. Subclasses add `type: Literal[...]` and build the rule."""
+
+    roles: ClassVar[tuple[str, ...]] = ()
+    """roles of the cameras it may stand on; () for any"""
 
     type: str
     id: str | None = Field(None, description="name of the rule within the camera; by default TYPE:ZONE or TYPE:LINE")
