@@ -1,6 +1,7 @@
 """`hoaban replay`: the pipeline over a recorded file, every analysed frame in order, the same result every time."""
 
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import typer
 from actors.models import ModelError, find_model, load_detector
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
+from cli.replay_faces import ReplayFaces
 from hoaban import __version__
 from hoaban.fleet import Camera
 from hoaban.models.backend import Detector
@@ -27,6 +29,10 @@ def replay(
     out: Annotated[Path, typer.Option(help="events are written here, one JSON object a line")],
     source: Annotated[str | None, typer.Option(help="recorded file; by default the camera's source")] = None,
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
+    watchlist: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="data folder whose watchlist face rules search; without it they are silent"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
     """Run a camera's pipeline over a recording. Media time is the clock: two runs give identical files."""
@@ -40,11 +46,15 @@ def replay(
         # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
         detector = load_detector(find_model(model or spec.model or known.models.detect), threads=1, device="cpu")
         detector.warm_up()
-        summary = _run(spec, source or spec.source, detector, out)
+        faces = ReplayFaces.of(spec, watchlist)
+        summary = _run(spec, source or spec.source, detector, faces, out)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
         refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there and may be written")
+    for name, rule in faces.summary()["rules"].items() if faces else ():
+        if rule["silent"]:
+            print(f"{name} was silent: {rule['silent']}", file=sys.stderr)
     if as_json:
         print_json(summary)
     else:
@@ -54,7 +64,7 @@ def replay(
         )
 
 
-def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+def _run(camera: Camera, source: str, detector: Detector, faces: ReplayFaces | None, out: Path) -> dict[str, object]:
     pipeline = CameraPipeline(camera, detector.ref, __version__)
     sampler = FrameSampler(camera.analysis_fps)
     batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
@@ -69,13 +79,14 @@ def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str
             for picture in open_frames(source, camera.id):
                 read += 1
                 media_s = picture.meta.captured_s
-                if not sampler.due(media_s):
-                    continue
-                analysed += 1
-                _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
-                (rows,) = detector.infer(batch)
-                views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
-                for event in pipeline.step_rows(picture.meta, rows, letterbox, detector.labels, views).events:
+                events = [] if faces is None else faces.step(picture)
+                if sampler.due(media_s):
+                    analysed += 1
+                    _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
+                    (rows,) = detector.infer(batch)
+                    views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+                    events += pipeline.step_rows(picture.meta, rows, letterbox, detector.labels, views).events
+                for event in events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
         except BaseException:
@@ -92,4 +103,5 @@ def _run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str
         "wall_s": round(time.perf_counter() - started, 3),
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),
+        **({} if faces is None else {"faces": faces.summary()}),
     }

@@ -57,6 +57,8 @@ class CameraStatus:
     """line -> direction -> class -> number"""
     zones: dict[str, dict[str, int]] = field(default_factory=dict)
     """zone -> class -> number now inside"""
+    faces: dict[str, Any] | None = None
+    """faces seen and refused, and what each face rule searches or why it is silent; None without a face rule"""
     model: dict[str, str] | None = None
     inference: str | None = None
     """name of the inference actor that serves this camera"""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -16,11 +17,16 @@ from hoaban.faces.rows import Faces
 from hoaban.faces.watch import FaceWatch, Look
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
-from hoaban.geometry import iou
+from hoaban.geometry import iou, to_pixels
 from hoaban.tracking import Tracker
 
 Floats = NDArray[np.float32]
 
+Pixels = NDArray[np.uint8]
+
+HIDDEN = 114
+EDGE = 0.04
+"""of the input's width is shown around a zone, so that a face on its edge is whole; who stands there is not searched"""
 FACE_GROWTH = 1.5
 """a face moves further than its own width between two frames, a body does not: its box is enlarged more"""
 
@@ -36,6 +42,7 @@ class FacePipeline:
         self._code, self._law_not_before_s = code, law_not_before_s
         self._entries: Sequence[WatchlistEntry] | None = None
         self._galleries: dict[str, Gallery] = {}
+        self._outside: tuple[tuple[int, ...], Pixels] | None = None
         self._template: ModelRef | None = None
         self._tracker = Tracker(sure=0.6, enlarge=FACE_GROWTH, min_overlap=0.1, min_hits=1)
         self._size: tuple[int, int] | None = None
@@ -49,12 +56,38 @@ class FacePipeline:
         self.camera, self._digest = camera, camera.digest()
         self._rules: list[FaceWatch] = []
         self._size = None
-        self._galleries = {}
+        self._galleries, self._outside = {}, None
 
     def set_watchlist(self, entries: Sequence[WatchlistEntry] | None) -> None:
         """Another watchlist from the next frame on."""
         self._entries = entries
         self._galleries = {}
+
+    def wants(self, captured_s: float) -> bool:
+        """Whether any rule may search a frame of this time: if not, no face is even looked for."""
+        law_s = self._law_s(captured_s)
+        for rule in self.camera.face_rules:
+            lists = [one for one in self._entries or () if one.watchlist in rule.watchlist and one.expires_s > law_s]
+            if lists and law_s <= rule.lawful_basis.valid_until.timestamp():
+                return True
+        return False
+
+    def hide_outside(self, pixels: Pixels, letterbox: Letterbox, width: int, height: int) -> None:
+        """Grey out, in place, what of a face model's (h, w, 3) input lies outside the face rules' zones.
+
+        width, height: of the source frame. Who stands outside is not seen by the face model at all.
+        """
+        key = (*pixels.shape, width, height)
+        if self._outside is None or self._outside[0] != key:
+            mask = np.full(pixels.shape[:2], 255, np.uint8)
+            zones = {zone.id: zone for zone in self.camera.zones}
+            for rule in self.camera.face_rules:
+                corners = to_pixels(zones[rule.zone].polygon, width, height) * letterbox.scale
+                cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 0)
+                cv2.polylines(mask, [np.rint(corners).astype(np.int32)], True, 0, round(2 * EDGE * pixels.shape[1]))
+            self._outside = (key, mask)
+        mask = self._outside[1]
+        cv2.copyTo(np.full_like(pixels, HIDDEN), mask, pixels)
 
     def step_rows(
         self, frame: FrameMeta, rows: Floats, letterbox: Letterbox, model: ModelRef, template: ModelRef
