@@ -62,7 +62,7 @@ def read_watchlist(data: Path) -> list[Any]:
         raise ModelError(f"{data}: no store (hoaban.db) is there; name the data folder of a `hoaban up`")
     store = EventStore.open(url)
     try:
-        return list(WatchlistStore(store.engine, WatchlistKey.load(data)).active())
+        return list(WatchlistStore(store.engine, lambda: WatchlistKey.load(data)).active())
     except KeyMissingError as error:
         raise ModelError(f"{data}: {error}") from None
     finally:

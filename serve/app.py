@@ -13,7 +13,7 @@ from actors.board import Board
 from actors.models.files import list_models
 from actors.store import EventStore
 from hoaban import __version__
-from serve import metrics, problems, schemas
+from serve import metrics, problems, schemas, watchlist
 from serve.auth import TICKET_LIVES_S, Tickets, Viewer, viewer_or_ticket
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
@@ -46,6 +46,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     )
     problems.install(app)
     app.include_router(router)
+    watchlist.install(app, PREFIX, settings)
     return app
 
 

@@ -70,3 +70,4 @@ def viewer_or_ticket(
 
 
 Viewer = Annotated[TokenInfo, Depends(require(Role.viewer))]
+Admin = Annotated[TokenInfo, Depends(require(Role.admin))]

@@ -1,7 +1,7 @@
 """Watchlist entries in SQL: enrolled by one person, active only once another has approved them, gone when over."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -71,9 +71,9 @@ class EntryInfo:
 
 
 class WatchlistStore:
-    """The entries. Every change is in the log, with who made it."""
+    """The entries. Every change is in the log, with who made it. key: asked for when a template is sealed or opened."""
 
-    def __init__(self, engine: Engine, key: WatchlistKey) -> None:
+    def __init__(self, engine: Engine, key: Callable[[], WatchlistKey]) -> None:
         self._engine, self._key = engine, key
 
     def add(self, entry: NewEntry, by: TokenInfo) -> EntryInfo:
@@ -87,7 +87,7 @@ class WatchlistStore:
             "id": entry_id,
             "list": entry.watchlist,
             "subject": entry.subject,
-            "template": self._key.seal(plain, _purpose(entry_id, entry.model.digest)),
+            "template": self._key().seal(plain, _purpose(entry_id, entry.model.digest)),
             "model": entry.model.name,
             "model_digest": entry.model.digest,
             "law": entry.law,
@@ -158,12 +158,14 @@ class WatchlistStore:
         """The approved entries that are not over, templates opened. Raises KeyMissingError for another key."""
         now = datetime.now(UTC)
         query = sa.select(table).where(table.c.approved_by_id.is_not(None)).order_by(table.c.id)
-        found = []
+        found: list[WatchlistEntry] = []
+        key: WatchlistKey | None = None
         with self._engine.connect() as connection:
             for row in connection.execute(query):
                 info = _info(row._mapping)
                 if info.state(now) == "active":
-                    plain = self._key.open(row.template, _purpose(row.id, row.model_digest))
+                    key = key or self._key()
+                    plain = key.open(row.template, _purpose(row.id, row.model_digest))
                     template = np.frombuffer(plain, np.float32)
                     found.append(
                         WatchlistEntry(

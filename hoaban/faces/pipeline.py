@@ -18,12 +18,14 @@ from hoaban.faces.watch import FaceWatch, Look
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import iou, to_pixels
+from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.tracking import Tracker
 
 Floats = NDArray[np.float32]
 
 Pixels = NDArray[np.uint8]
 
+NOT_YET = "no frame was searched yet"
 HIDDEN = 114
 EDGE = 0.04
 """of the input's width is shown around a zone, so that a face on its edge is whole; who stands there is not searched"""
@@ -41,6 +43,7 @@ class FacePipeline:
     def __init__(self, camera: Camera, code: str, *, law_not_before_s: float = 0.0) -> None:
         self._code, self._law_not_before_s = code, law_not_before_s
         self._entries: Sequence[WatchlistEntry] | None = None
+        self._ends_s: dict[str, float] = {}  # watchlist -> when its last entry is over
         self._galleries: dict[str, Gallery] = {}
         self._outside: tuple[tuple[int, ...], Pixels] | None = None
         self._template: ModelRef | None = None
@@ -60,17 +63,15 @@ class FacePipeline:
 
     def set_watchlist(self, entries: Sequence[WatchlistEntry] | None) -> None:
         """Another watchlist from the next frame on."""
-        self._entries = entries
-        self._galleries = {}
+        self._entries, self._galleries, self._ends_s = entries, {}, {}
+        self._template = None  # told anew by the next frame: the list may be enrolled anew for a model that was swapped
+        for entry in entries or ():
+            self._ends_s[entry.watchlist] = max(entry.expires_s, self._ends_s.get(entry.watchlist, entry.expires_s))
 
     def wants(self, captured_s: float) -> bool:
         """Whether any rule may search a frame of this time: if not, no face is even looked for."""
         law_s = self._law_s(captured_s)
-        for rule in self.camera.face_rules:
-            lists = [one for one in self._entries or () if one.watchlist in rule.watchlist and one.expires_s > law_s]
-            if lists and law_s <= rule.lawful_basis.valid_until.timestamp():
-                return True
-        return False
+        return any(self._silent(rule, law_s) in (None, NOT_YET) for rule in self.camera.face_rules)
 
     def hide_outside(self, pixels: Pixels, letterbox: Letterbox, width: int, height: int) -> None:
         """Grey out, in place, what of a face model's (h, w, 3) input lies outside the face rules' zones.
@@ -108,8 +109,8 @@ class FacePipeline:
         provenance = Provenance(model, self._digest, self._code)
         events = []
         for rule in self._rules:
-            gallery = self._gallery(rule)
-            if gallery is None or rule.silent_because(law_s, gallery) is not None:
+            gallery = self._gallery(rule.config)
+            if gallery is None or self._silent(rule.config, law_s) is not None:
                 continue
             for finding in rule.update(look, gallery, template, law_s):
                 events.append(bind(finding, frame, self.camera.role, provenance))
@@ -119,18 +120,15 @@ class FacePipeline:
     def status(self, now_s: float) -> dict[str, Any]:
         """Faces seen and refused (by reason), and for each rule whether it searches, among how many, or why not."""
         law_s = self._law_s(now_s)
+        searched = {rule.name: rule.searched for rule in self._rules}
         rules: dict[str, Any] = {}
         for config in self.camera.face_rules:
-            rule = next((rule for rule in self._rules if rule.name == config.name), None)
-            if rule is None:
-                rules[config.name] = {"silent": "no frame was searched for faces yet"}
-                continue
-            gallery = self._gallery(rule)
-            rules[rule.name] = {
-                "silent": rule.silent_because(law_s, gallery),
+            gallery = self._gallery(config)
+            rules[config.name] = {
+                "silent": self._silent(config, law_s),
                 "gallery_size": gallery.size(law_s) if gallery else 0,
                 "entries_of_another_model": gallery.left_out if gallery else 0,
-                "faces_searched": rule.searched,
+                "faces_searched": searched.get(config.name, 0),
             }
         return {
             "faces_seen": self._seen,
@@ -142,13 +140,36 @@ class FacePipeline:
     def _law_s(self, captured_s: float) -> float:
         return max(captured_s, self._law_not_before_s)
 
-    def _gallery(self, rule: FaceWatch) -> Gallery | None:
+    def _forbidden(self, config: FaceWatchlistRule, law_s: float) -> str | None:
+        """Why a rule may search nothing at this time, or has nobody to search for; None when it may."""
+        basis = config.lawful_basis
+        if law_s > basis.valid_until.timestamp():
+            ended = basis.valid_until.isoformat()
+            return f"the lawful basis {basis.document!r} ended {ended}; renew it in the fleet file"
+        if self._entries is None:
+            return "no watchlist was handed out to this camera yet"
+        if all(self._ends_s.get(name, 0.0) <= law_s for name in config.watchlist):
+            return f"no approved entry in {', '.join(config.watchlist)}"
+        return None
+
+    def _silent(self, config: FaceWatchlistRule, law_s: float) -> str | None:
+        """Why a rule proposes nobody now, or None."""
+        if (why := self._forbidden(config, law_s)) is not None:
+            return why
+        gallery = self._gallery(config)
+        if gallery is None:
+            return NOT_YET
+        if gallery.size(law_s) == 0:
+            lists = ", ".join(config.watchlist)
+            return f"every entry in {lists} was made by another model than the one that runs; enrol them again"
+        return None
+
+    def _gallery(self, config: FaceWatchlistRule) -> Gallery | None:
         if self._entries is None or self._template is None:
             return None
-        if rule.name not in self._galleries:
-            lists = rule.config.watchlist
-            self._galleries[rule.name] = Gallery.for_model(self._entries, lists, self._template.digest)
-        return self._galleries[rule.name]
+        if config.name not in self._galleries:
+            self._galleries[config.name] = Gallery.for_model(self._entries, config.watchlist, self._template.digest)
+        return self._galleries[config.name]
 
     def _fit(self, frame: FrameMeta) -> None:
         """Another frame size, or a clock that went back, begins tracks and rules anew."""

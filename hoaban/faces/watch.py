@@ -56,22 +56,6 @@ class FaceWatch:
         self._proposed: dict[str, float] = {}  # subject -> when last seen
         self.searched = 0
 
-    def silent_because(self, law_s: float, gallery: Gallery | None) -> str | None:
-        """Why the rule searches nothing now, or None. law_s: the time by which the law is judged."""
-        basis = self.config.lawful_basis
-        if law_s > basis.valid_until.timestamp():
-            return (
-                f"the lawful basis {basis.document!r} ended {basis.valid_until.isoformat()}; renew it in the fleet file"
-            )
-        if gallery is None:
-            return "no watchlist was handed out to this camera yet"
-        if gallery.size(law_s) == 0:
-            lists = ", ".join(self.config.watchlist)
-            if gallery.left_out:
-                return f"every entry of {lists} was made by another model than the one that runs; enrol them again"
-            return f"no approved entry in {lists}"
-        return None
-
     def update(self, look: Look, gallery: Gallery, template_model: ModelRef, law_s: float) -> list[Finding]:
         """Search the faces in the zone. Raises WrongModelError for a gallery of another model."""
         faces = look.faces
