@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import bench, check, diff, models, replay, up
+from cli import bench, check, diff, faces, models, replay, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command()(up.up)
@@ -12,6 +12,7 @@ app.command()(replay.replay)
 app.command()(diff.diff)
 app.command()(bench.bench)
 app.add_typer(models.app, name="models")
+app.add_typer(faces.app, name="faces")
 
 
 def main() -> None:
