@@ -19,6 +19,10 @@ from hoaban.shapes import Zone
 NOTE = "a proposal by similarity, not an identification: an officer compares and decides"
 
 
+MAJORITY = 2 / 3
+"""of the votes of a passage must be for the person: a face that is like several people by turns is like none"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Vote:
     """One frame's word for one person: no template, only how similar it was."""
@@ -92,7 +96,7 @@ class FaceWatch:
         told = subject in self._proposed
         if told:
             self._proposed[subject] = vote.at_s
-        if told or len(agreed) < self.config.agree:
+        if told or len(agreed) < max(self.config.agree, MAJORITY * len(passage.votes)):
             return None
         self._proposed[subject] = vote.at_s
         return agreed
