@@ -139,7 +139,9 @@ def pack_result(result: Result) -> bytes:
 def unpack_result(data: bytes) -> Result:
     try:
         _, generation, seq, taken_s, done_s, failed, count, columns = _RESULT.unpack_from(data)
-        rows = np.frombuffer(data, np.float32, count * columns, _RESULT.size).reshape(count, columns)
-    except (struct.error, ValueError) as error:
+    except struct.error as error:
         raise WireError(f"not a result: {error}") from None
+    if len(data) != _RESULT.size + 4 * count * columns:
+        raise WireError(f"not a result: {len(data)} bytes for {count} rows of {columns} numbers")
+    rows = np.frombuffer(data, np.float32, offset=_RESULT.size).reshape(count, columns)
     return Result(generation, seq, taken_s, done_s, rows, bool(failed))

@@ -49,7 +49,7 @@ class QualityGate(BaseModel):
     min_brightness: float = Field(40.0, ge=0, le=255, description="mean grey level of the aligned face")
     max_brightness: float = Field(225.0, ge=0, le=255)
     min_sharpness: float = Field(
-        60.0, ge=0, description="variance of the Laplacian of the aligned face at a contrast of 50 grey levels"
+        30.0, ge=0, description="variance of the Laplacian of the aligned face at a contrast of 50 grey levels"
     )
 
     def refusal(self, score: float, measures: Floats) -> Refusal:
