@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from actors.models import ModelError, find_model, load_face_model
 from actors.models.face_model import FaceModel
+from tests.conftest import absent
 
 Pixels = NDArray[np.uint8]
 PORTRAITS = {
@@ -25,7 +25,7 @@ def portrait_file(name: str) -> Path:
     spec = importlib.util.find_spec(package)
     path = Path(spec.origin).parent / inside if spec and spec.origin else None
     if path is None or not path.is_file():
-        pytest.skip(f"{package} is not installed, which ships the picture of {name}: pip install -e .[dev]")
+        absent(f"{package} is not installed, which ships the picture of {name}: pip install -e .[dev]")
     return path
 
 
@@ -41,7 +41,7 @@ def face_model() -> FaceModel:
     try:
         return load_face_model(find_model("faces"), device="cpu")
     except ModelError as missing:
-        pytest.skip(str(missing))
+        absent(str(missing))
 
 
 def film(path: Path, people: list[str], seconds: float = 3.0, fps: int = 10) -> Path:

@@ -67,10 +67,13 @@ class FaceModel:
         crops = []
         for row in range(count):
             landmarks = found[row, LANDMARKS].reshape(5, 2)
-            measures[row] = measure(landmarks, aligned(picture, landmarks))
-            refusals[row] = self._gate.refusal(float(found[row, SCORE]), measures[row])
-            if refusals[row] == Refusal.NONE:
-                crops.append(aligned(picture, landmarks, size, margin))
+            try:
+                measures[row] = measure(landmarks, aligned(picture, landmarks))
+                refusals[row] = self._gate.refusal(float(found[row, SCORE]), measures[row])
+                if refusals[row] == Refusal.NONE:
+                    crops.append(aligned(picture, landmarks, size, margin))
+            except ValueError:  # landmarks in one point: whatever it is, it is not a face that can be compared
+                refusals[row] = Refusal.UNSURE
         templates = np.zeros((count, self._embedder.dimension), np.float32)
         if crops:
             templates[refusals == Refusal.NONE] = self._embedder.embed(np.stack(crops))
