@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.faces.gallery import Gallery, WatchlistEntry
-from hoaban.faces.quality import Refusal
+from hoaban.faces.quality import REASONS, Refusal
 from hoaban.faces.rows import Faces
 from hoaban.faces.watch import FaceWatch, Look
 from hoaban.fleet import Camera
@@ -104,7 +104,7 @@ class FacePipeline:
         tracks = self._tracker.update(faces.detections(), frame.captured_s)
         look = Look(frame.seq, frame.captured_s, faces, track_of_each(faces.boxes, tracks))
         self._seen += len(faces)
-        self._refused.update(Refusal(int(code)).name.lower() for code in faces.refusals if code != Refusal.NONE)
+        self._refused.update(REASONS[code] for code in faces.refusals.tolist() if code != Refusal.NONE)
         law_s = self._law_s(frame.captured_s)
         provenance = Provenance(model, self._digest, self._code)
         events = []

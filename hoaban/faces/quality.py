@@ -33,6 +33,8 @@ class Refusal(IntEnum):
     BLURRED = 8
 
 
+REASONS = tuple(refusal.name.lower() for refusal in Refusal)
+"""name of each refusal, by its number"""
 MEASURES = ("eyes_px", "sharpness", "turn", "tilt", "roll_deg", "brightness")
 """columns of the (n, 6) measures; see `measure`"""
 
