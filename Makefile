@@ -7,9 +7,10 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test unit lint bench clean
 .DEFAULT_GOAL := test
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt no-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement no-deps.txt
 	@touch $@
 
 demo: $(STAMP)

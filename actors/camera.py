@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from actors import wire
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
+from actors.face_watch import FaceWatcher
 from actors.link import LinkedModel, ModelLink, Peer
 from actors.picture import Picture
 from actors.preroll import PacketRing
@@ -63,6 +64,7 @@ STREAM_STAYS = {
     "heat_map",
     "district",
     "owner",
+    "face_model",
 }
 """fields of a camera that can change while its stream and its model link go on"""
 
@@ -117,11 +119,15 @@ class CameraRuntime:
         publisher: Publisher,
         board: Board | None,
         pacing: Literal["live", "demand"] = "live",
+        data_dir: Path | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera = camera
         self._peers, self._node, self._publisher, self._board, self._pacing = peers, node, publisher, board, pacing
         self._pipeline = CameraPipeline(camera, NO_MODEL, __version__)
+        self._faces = FaceWatcher(
+            camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
+        )
         self._lock = threading.Lock()
         self._pending: OrderedDict[int, _Pending] = OrderedDict()
         self._latest: Picture | None = None
@@ -158,6 +164,7 @@ class CameraRuntime:
             self._pipeline.restore(self._board.load_checkpoint(self.camera.id) or {})
             self._pipeline.remember_health(self._board.load_checkpoint(f"{self.camera.id}:health") or {})
         self._link.start()
+        self._faces.start()
         self._source.start()
         self._reporter.start()
 
@@ -166,6 +173,7 @@ class CameraRuntime:
         self._stopping.set()
         self._source.stop()
         self._link.stop()
+        self._faces.stop()
         if self._reporter.is_alive():
             self._reporter.join(timeout=3)
         self._save()
@@ -175,6 +183,7 @@ class CameraRuntime:
         old, self.camera = self.camera, camera
         with self._lock:
             self._pipeline.reconfigure(camera)
+        self._faces.configure(camera)
         if camera.model_dump(exclude=STREAM_STAYS) != old.model_dump(exclude=STREAM_STAYS):
             self._source.stop()
             self._link.stop()
@@ -189,11 +198,13 @@ class CameraRuntime:
     def set_peers(self, peers: list[Peer]) -> None:
         self._peers = peers
         self._link.set_peers(peers)
+        self._faces.set_peers(peers)
 
     # --- a frame's way: decode thread, model, link thread
 
     def _on_picture(self, picture: Picture) -> None:
         self._latest = picture
+        self._faces.offer(picture)
         meta = picture.meta
         if self._pacing == "live" and not self._sampler.due(meta.captured_s):
             return
@@ -359,6 +370,7 @@ class CameraRuntime:
             zones=self._pipeline.zones,
             measures=self._pipeline.measures(),
             tiles_skipped=self._tiles_skipped,
+            faces=self._faces.status(),
             model=None if self._model is None else self._model.ref.as_dict(),
             inference=self._link.peer,
             node=self._node,
@@ -377,6 +389,7 @@ class CameraRuntime:
                 if self._board is not None:
                     self._board.put_status(self.camera.id, status.as_dict(), STATUS_LIVES_S)
                 self._save()
+                self._faces.refresh()
             except Exception:  # a board that is away must not end the reporting
                 log.warning("status not reported", camera=self.camera.id, exc_info=True)
 
@@ -420,7 +433,13 @@ class CameraActor:
     """A camera with a name in the cluster, `camera:ID`."""
 
     def __init__(
-        self, camera: Camera, peers: list[Peer], redis_url: str, spool_dir: str, pacing: Literal["live", "demand"]
+        self,
+        camera: Camera,
+        peers: list[Peer],
+        redis_url: str,
+        spool_dir: str,
+        pacing: Literal["live", "demand"],
+        data_dir: str | None = None,
     ) -> None:
         self._runtime = CameraRuntime(
             camera,
@@ -429,6 +448,7 @@ class CameraActor:
             publisher=SpoolingPublisher(EventBus(redis_url), Path(spool_dir) / camera.id),
             board=Board(redis_url),
             pacing=pacing,
+            data_dir=Path(data_dir) if data_dir else None,
         )
         self._runtime.start()
 

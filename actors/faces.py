@@ -2,10 +2,10 @@
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from actors.models.files import ModelPackage
+from actors.models.onnx_session import open_session
 from hoaban.detections import Floats
 from hoaban.models.backend import ModelError
 from hoaban.models.decode import suppress
@@ -14,44 +14,51 @@ MIN_SCORE = 0.45
 """low on purpose: a blurred wall costs less than a seen face"""
 NMS_IOU = 0.3
 STRIDES = (8, 16, 32)
+COLUMNS = 16
 
 
 class FaceDetector:
-    """Boxes of faces in a picture of any size."""
+    """Faces in a picture of any size."""
 
-    def __init__(self, package: ModelPackage) -> None:
+    def __init__(
+        self, package: ModelPackage, min_score: float = MIN_SCORE, threads: int = 1, device: str = "cpu"
+    ) -> None:
         """Raises ModelError."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(package.path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own kinds, which have no common base
-            raise ModelError(f"model {package.card.name!r}: {str(error).splitlines()[0]}") from error
+        if package.path is None:
+            raise ModelError(f"model {package.card.name!r}: its file {package.card.file!r} is missing")
+        self._min_score = min_score
+        self._session = open_session(package.card, package.path, threads, device)
         self._input = self._session.get_inputs()[0].name
-        self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in STRIDES]
+        self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
         missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}
         if missing:
             raise ModelError(f"model {package.card.name!r} is no YuNet: it has no outputs {sorted(missing)}")
 
     def boxes(self, picture: NDArray[np.uint8]) -> Floats:
-        """(n, 4) float32 xyxy pixels of the faces in an (h, w, 3) uint8 BGR picture.
+        """(n, 4) float32 xyxy pixels of the faces in an (h, w, 3) uint8 BGR picture."""
+        return self.rows(picture)[:, :4]
 
+    def rows(self, picture: NDArray[np.uint8]) -> Floats:
+        """(n, 16) float32: x1, y1, x2, y2, score, 0, and x, y of five landmarks, in pixels of an (h, w, 3) picture.
+
+        Landmarks: the eye on the picture's left, the other eye, nose tip, mouth corners left and right.
         Formula: the decoder published with ShiqiYu/libfacedetection.train: score is the root of class times
-        objectness; centres are offsets and sizes exponents, in strides, from the cell's corner.
+        objectness; centres and landmarks are offsets and sizes exponents, in strides, from the cell's corner.
         """
         height, width = picture.shape[:2]
         padded = cv2.copyMakeBorder(picture, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
         blob = padded.transpose(2, 0, 1)[None].astype(np.float32)
         answers = dict(zip(self._outputs, self._session.run(self._outputs, {self._input: blob}), strict=True))
-        rows = [np.zeros((0, 6), np.float32)]
+        rows = [np.zeros((0, COLUMNS), np.float32)]
         for stride in STRIDES:
             kind, there = (np.clip(answers[f"{name}_{stride}"], 0, 1).reshape(-1) for name in ("cls", "obj"))
             sure = np.sqrt(kind * there)
-            cells = np.flatnonzero(sure >= MIN_SCORE)
+            cells = np.flatnonzero(sure >= self._min_score)
             box = answers[f"bbox_{stride}"].reshape(-1, 4)[cells]
+            points = answers[f"kps_{stride}"].reshape(-1, 5, 2)[cells]
             corners = np.stack([cells % (padded.shape[1] // stride), cells // (padded.shape[1] // stride)], axis=1)
             centre, size = (corners + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride
-            boxes = [centre - size / 2, centre + size / 2, sure[cells], np.zeros(len(cells))]
-            rows.append(np.column_stack(boxes).astype(np.float32))
-        return suppress(np.concatenate(rows), NMS_IOU)[:, :4]
+            landmarks = ((points + corners[:, None]) * stride).reshape(-1, 10)
+            parts = [centre - size / 2, centre + size / 2, sure[cells], np.zeros(len(cells)), landmarks]
+            rows.append(np.column_stack(parts).astype(np.float32))
+        return suppress(np.concatenate(rows), NMS_IOU)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from actors import wire
 from actors.mailbox import MailboxReader, Shape
-from actors.models import ModelError, find_model, load_detector
+from actors.models import ModelError, find_model, load_model
 from hoaban.models.backend import Detector
 from hoaban.scheduling import FrameScheduler
 
@@ -48,6 +48,7 @@ class _Loaded:
             "labels": list(detector.labels),
             "width": detector.input_width,
             "height": detector.input_height,
+            "template": detector.template.as_dict() if detector.template else None,
         }
 
     @property
@@ -134,7 +135,7 @@ class InferenceService:
         """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError."""
         with self._loading:
             if name not in self._models:
-                detector = load_detector(find_model(name), threads=1, device=self._device)
+                detector = load_model(find_model(name), threads=1, device=self._device)
                 detector.warm_up()
                 self._generation += 1
                 self._models[name] = _Loaded(self._generation, detector)

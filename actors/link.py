@@ -48,6 +48,8 @@ class LinkedModel:
     ref: ModelRef
     labels: tuple[str, ...]
     shape: Shape
+    template: ModelRef | None = None
+    """what made the templates its rows carry, for a face model"""
 
     @classmethod
     def from_welcome(cls, message: dict[str, Any]) -> "LinkedModel":
@@ -59,6 +61,7 @@ class LinkedModel:
             ModelRef(**message["model"]),
             tuple(message["labels"]),
             Shape(int(message["height"]), int(message["width"])),
+            ModelRef(**message["template"]) if message.get("template") else None,
         )
 
 

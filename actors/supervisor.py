@@ -309,6 +309,7 @@ class Supervisor:
             self._settings.redis_url,
             str(Path(self._settings.data_dir) / "spool"),
             "live",
+            self._settings.data_dir,
         )
 
     def shutdown(self) -> None:

@@ -9,7 +9,7 @@ Pixels never pass here: they lie in the mailbox (see mailbox.py).
                                 <-  welcome {generation, model, labels, width, height} | {error}
     attach {height, width} + fd ->
     offer (seq)                 ->
-                                <-  result (generation, seq, times, rows)
+                                <-  result (generation, seq, times, rows and how long a row is)
 """
 
 import json
@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 
 MAX_MESSAGE = 64 * 1024
 _OFFER = struct.Struct("<cQ")
-_RESULT = struct.Struct("<cIQddII")
-_ROW_BYTES = 6 * 4
-MAX_ROWS = (MAX_MESSAGE - _RESULT.size) // _ROW_BYTES
+_RESULT = struct.Struct("<cIQddIII")
 
 
 class WireError(ConnectionError):
@@ -37,8 +35,9 @@ class WireError(ConnectionError):
 class Result:
     """A model's answer for one frame.
 
-    rows: (n, 6) float32 x1, y1, x2, y2 in model-input pixels, score, class. taken_s and done_s: when the frame was
-    taken from the mailbox and answered, seconds since 1970. error: the model failed on this frame.
+    rows: (n, k) float32, k 6 or more: x1, y1, x2, y2 in model-input pixels, score, class, and what a face model adds
+    (hoaban/faces/rows.py). taken_s and done_s: when the frame was taken from the mailbox and answered, seconds since
+    1970. failed: the model failed on this frame.
     """
 
     generation: int
@@ -126,20 +125,23 @@ def is_offer(data: bytes) -> bool:
 
 
 def pack_result(result: Result) -> bytes:
-    """The bytes of a result; rows beyond MAX_ROWS, the lowest scores, are left out."""
+    """The bytes of a result; rows beyond what a message holds, the lowest scores, are left out."""
     rows = result.rows
-    if len(rows) > MAX_ROWS:
-        rows = rows[np.argsort(-rows[:, 4], kind="stable")[:MAX_ROWS]]
+    most = (MAX_MESSAGE - _RESULT.size) // (4 * rows.shape[1])
+    if len(rows) > most:
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")[:most]]
     head = _RESULT.pack(
-        b"r", result.generation, result.seq, result.taken_s, result.done_s, int(result.failed), len(rows)
+        b"r", result.generation, result.seq, result.taken_s, result.done_s, int(result.failed), *rows.shape
     )
     return head + np.ascontiguousarray(rows, np.float32).tobytes()
 
 
 def unpack_result(data: bytes) -> Result:
     try:
-        _, generation, seq, taken_s, done_s, failed, count = _RESULT.unpack_from(data)
-        rows = np.frombuffer(data, np.float32, count * 6, _RESULT.size).reshape(count, 6)
-    except (struct.error, ValueError) as error:
+        _, generation, seq, taken_s, done_s, failed, count, columns = _RESULT.unpack_from(data)
+    except struct.error as error:
         raise WireError(f"not a result: {error}") from None
+    if len(data) != _RESULT.size + 4 * count * columns:
+        raise WireError(f"not a result: {len(data)} bytes for {count} rows of {columns} numbers")
+    rows = np.frombuffer(data, np.float32, offset=_RESULT.size).reshape(count, columns)
     return Result(generation, seq, taken_s, done_s, rows, bool(failed))

@@ -1,6 +1,7 @@
 """`hoaban replay`: the pipeline over a recorded file, every analysed frame in order, the same result every time."""
 
 import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -14,6 +15,7 @@ import typer
 from actors.models import ModelError, find_model, load_detector
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
+from cli.replay_faces import ReplayFaces
 from hoaban import __version__
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
@@ -30,6 +32,10 @@ def replay(
         str | None, typer.Option(help="recorded file, or sim:// with a duration; by default the camera's source")
     ] = None,
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
+    watchlist: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="data folder whose watchlist face rules search; without it they are silent"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
     """Run a camera's pipeline over a recording. Media time is the clock: two runs give identical files."""
@@ -44,11 +50,15 @@ def replay(
         name = model or _model_for(known, spec, source)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
-        summary = run(spec, source or spec.source, detector, out)
+        faces = ReplayFaces.of(spec, watchlist)
+        summary = run(spec, source or spec.source, detector, out, faces)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
         refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there and may be written")
+    for name, rule in faces.summary()["rules"].items() if faces else ():
+        if rule["silent"]:
+            print(f"{name} was silent: {rule['silent']}", file=sys.stderr)
     if as_json:
         print_json(summary)
     else:
@@ -66,7 +76,9 @@ def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
     return own
 
 
-def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str, object]:
+def run(
+    camera: Camera, source: str, detector: Detector, out: Path, faces: ReplayFaces | None = None
+) -> dict[str, object]:
     """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
     sampler, sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
@@ -82,16 +94,17 @@ def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str,
             for picture in open_frames(source, camera.id):
                 read += 1
                 media_s = picture.meta.captured_s
-                if not sampler.due(media_s):
-                    continue
-                analysed += 1
-                sweep = sweeps.begin(picture.meta.width, picture.meta.height)
-                for crop in sweep.pieces:
-                    _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
-                    (rows,) = detector.infer(batch)
-                    sweep.parts.append(Part(rows, letterbox))
-                views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
-                for event in pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events:
+                events = [] if faces is None else faces.step(picture)
+                if sampler.due(media_s):
+                    analysed += 1
+                    sweep = sweeps.begin(picture.meta.width, picture.meta.height)
+                    for crop in sweep.pieces:
+                        _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
+                        (rows,) = detector.infer(batch)
+                        sweep.parts.append(Part(rows, letterbox))
+                    views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+                    events += pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
+                for event in events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
         except BaseException:
@@ -109,4 +122,5 @@ def run(camera: Camera, source: str, detector: Detector, out: Path) -> dict[str,
         "wall_s": round(time.perf_counter() - started, 3),
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),
+        **({} if faces is None else {"faces": faces.summary()}),
     }

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator, model_va
 from hoaban.calibration import Calibration
 from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
+from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.signals import Signal
 from hoaban.sim.address import is_sim, parse_address
@@ -59,6 +60,7 @@ class Models(Strict):
     detect: str = Field(
         default="yolox-nano", min_length=1, description="detector of every camera that names none: NAME or NAME@VERSION"
     )
+    faces: str = Field(default="faces", min_length=1, description="face model of cameras with a face rule")
 
 
 class Location(Strict):
@@ -79,6 +81,7 @@ class Camera(Strict):
     )
     enabled: bool = True
     model: str | None = Field(None, description="detector; by default models.detect, or sim-colours for sim://")
+    face_model: str | None = Field(None, description="for face rules; models.faces by default")
     min_score: float = Field(0.25, ge=0, le=1, description="detections below continue no track")
     begin_score: float = Field(
         0.6, ge=0, le=1, description="detections below begin no track; lower it where far or parked vehicles matter"
@@ -144,6 +147,11 @@ class Camera(Strict):
         """The time zone of its schedules."""
         return ZoneInfo(self.timezone or DEFAULT_TIMEZONE)
 
+    @property
+    def face_rules(self) -> tuple[FaceWatchlistRule, ...]:
+        """The rules that need the face model; without any it is never asked."""
+        return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
+
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
         return _digest(self)
@@ -158,17 +166,17 @@ class Fleet(Strict):
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":
-        """The same fleet with each camera's model and time zone filled in."""
-        cameras = tuple(
-            c.model_copy(
-                update={
-                    "model": c.model or self.default_model(c.source),
-                    "timezone": c.timezone or self.province.timezone,
-                }
-            )
-            for c in self.cameras
-        )
-        return self.model_copy(update={"cameras": cameras})
+        """The same fleet with each camera's models and time zone filled in; a face model only where a rule asks."""
+        return self.model_copy(update={"cameras": tuple(self._filled(camera) for camera in self.cameras)})
+
+    def _filled(self, camera: Camera) -> Camera:
+        filled = {
+            "model": camera.model or self.default_model(camera.source),
+            "timezone": camera.timezone or self.province.timezone,
+        }
+        if camera.face_rules:
+            filled["face_model"] = camera.face_model or self.models.faces
+        return camera.model_copy(update=filled)
 
     def default_model(self, source: str) -> str:
         """The detector for a source when nobody names one: a simulated picture needs one that knows its colours."""

@@ -42,6 +42,14 @@ def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
         kind = RULE_KINDS.get(_get(rule, "type")) if isinstance(_get(rule, "type"), str) else None
         if kind is None:
             continue
+        role = _get(camera, "role")
+        if kind.roles and isinstance(role, str) and role not in kind.roles:
+            allowed = ", ".join(kind.roles)
+            yield (
+                (*path, "rules", index, "type"),
+                f"{_get(rule, 'type')} may stand on cameras of the role {allowed} only, this one is {role!r}; "
+                "remove the rule",
+            )
         for key, place in kind.references().items():
             value = _get(rule, key)
             known = _ids(_get(camera, place))

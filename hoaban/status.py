@@ -67,6 +67,8 @@ class CameraStatus:
     """rule -> what it measures now: a crowd's density, a road's level of service"""
     tiles_skipped: int = 0
     """tiles of analysed pictures that the model had no time for"""
+    faces: dict[str, Any] | None = None
+    """faces seen and refused, and what each face rule searches or why it is silent; None without a face rule"""
     model: dict[str, str] | None = None
     inference: str | None = None
     """name of the inference actor that serves this camera"""

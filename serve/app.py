@@ -14,7 +14,7 @@ from actors.board import Board
 from actors.models.files import list_models
 from actors.store import EventStore
 from hoaban import __version__
-from serve import metrics, problems, schemas
+from serve import metrics, problems, schemas, watchlist
 from serve.auth import TICKET_LIVES_S, Tickets, Viewer, picture_viewer, viewer_or_ticket
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
@@ -52,6 +52,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     problems.install(app)
     app.include_router(router)
     app.include_router(health_router, prefix=PREFIX)
+    watchlist.install(app, PREFIX, settings)
     return app
 
 

@@ -81,3 +81,4 @@ def picture_viewer(request: Request, camera: str, holder: Annotated[TokenInfo, D
 
 
 Viewer = Annotated[TokenInfo, Depends(require(Role.viewer))]
+Admin = Annotated[TokenInfo, Depends(require(Role.admin))]

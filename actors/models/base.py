@@ -33,6 +33,10 @@ class CardDetector(ABC):
     def input_height(self) -> int:
         return self.card.input.height
 
+    @property
+    def template(self) -> ModelRef | None:
+        return None
+
     @abstractmethod
     def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """See hoaban.models.backend.Detector."""

@@ -1,6 +1,7 @@
 """Where model files and demo clips are found (DESIGN 9). Fetching is in actors/models/pull.py."""
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,12 +78,12 @@ def find_model(name: str) -> ModelPackage:
 
 def list_models() -> list[ModelPackage]:
     """Every known model: the pinned ones, and each folder with a card on the search path."""
-    packages = [ModelPackage(card, _find_file("models", card.file) if card.file else None) for card in PINNED.values()]
+    packages = [ModelPackage(card, _find_card_file(card)) for card in PINNED.values()]
     for folder in search_path("models"):
         for card_file in sorted(folder.glob(f"*/{CARD_FILE}")) if folder.is_dir() else ():
             card = read_card(card_file)
             path = card_file.parent / card.file if card.file else None
-            packages.append(ModelPackage(card, path if path and path.is_file() else None))
+            packages.append(ModelPackage(card, path if path and path.is_file() else _find_card_file(card)))
     return packages
 
 
@@ -105,6 +106,22 @@ def find_clip(name: str) -> Path:
     raise ModelError(
         f"clip {name!r} was not found in {folders}; put a video of that name there, or set HOABAN_CLIP_PATH"
     )
+
+
+def find_weights(name: str) -> Path | None:
+    """A weight file of deepface: in its own folder, in a package that ships some, or where all models are."""
+    home = Path(os.environ.get("DEEPFACE_HOME") or Path.home())
+    folders = [home / ".deepface" / "weights"]
+    if (package := importlib.util.find_spec("face_recognition_models")) and package.origin:
+        folders.append(Path(package.origin).parent / "models")
+    beside = (folder / name for folder in folders if (folder / name).is_file())
+    return next(beside, None) or _find_file("models", name)
+
+
+def _find_card_file(card: ModelCard) -> Path | None:
+    if card.file is None:
+        return None
+    return find_weights(card.file) if card.backend == "deepface" else _find_file("models", card.file)
 
 
 def _find_file(kind: str, name: str) -> Path | None:

@@ -1,7 +1,19 @@
-"""From a package to a running detector."""
+"""From a package to a running model, by its card's task."""
 
-from actors.models.files import ModelPackage
-from hoaban.models.backend import Detector, ModelError
+from typing import TYPE_CHECKING
+
+from actors.models.files import ModelPackage, find_model
+from hoaban.models.backend import Detector, Embedder, ModelError
+
+if TYPE_CHECKING:
+    from actors.models.face_model import FaceModel
+
+
+def load_model(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> Detector:
+    """Load what the frame path can run: a detector, or a face model. Raises ModelError."""
+    if package.card.task == "faces":
+        return load_face_model(package, threads=threads, device=device)
+    return load_detector(package, threads=threads, device=device)
 
 
 def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> Detector:
@@ -29,3 +41,32 @@ def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "aut
     from actors.models.torch_backend import TorchDetector
 
     return TorchDetector(card, path, threads, device)
+
+
+def load_face_model(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> "FaceModel":
+    """Load a face model and the two models it is made of. Raises ModelError."""
+    from actors.models.face_model import FaceModel
+
+    spec = package.card.faces
+    if spec is None:
+        raise ModelError(f"model {package.card.name!r} is for the task {package.card.task!r}, no face model")
+    finder, embedder = find_model(spec.detector), find_model(spec.embedder)
+    return FaceModel(package.card, finder, load_embedder(embedder, threads=threads, device=device), threads, device)
+
+
+def load_embedder(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> Embedder:
+    """Load what makes templates of faces. Raises ModelError."""
+    card, path = package.card, package.path
+    if card.embed is None:
+        raise ModelError(f"model {card.name!r} is for the task {card.task!r}, it makes no templates; choose another")
+    if path is None:
+        raise ModelError(f"model {card.name!r}: its file {card.file!r} is missing")
+    if card.backend == "deepface":
+        from actors.models.deepface_backend import DeepfaceEmbedder
+
+        return DeepfaceEmbedder(card, path)
+    if card.backend == "onnx":
+        from actors.models.onnx_embedder import OnnxEmbedder
+
+        return OnnxEmbedder(card, path, threads, device)
+    raise ModelError(f"model {card.name!r}: the back end {card.backend} makes no templates; use onnx or deepface")

@@ -1,6 +1,20 @@
 """The tables. A change here comes with a migration; tests/unit/test_store.py compares the two."""
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, DateTime, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+)
 
 metadata = MetaData()
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by themselves for INTEGER only
@@ -50,4 +64,28 @@ api_tokens = Table(
     Column("created", DateTime(timezone=True), nullable=False),
     Column("expires", DateTime(timezone=True)),
     Column("revoked", Boolean, nullable=False),
+)
+
+watchlist_entries = Table(
+    "watchlist_entries",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("list", String(64), nullable=False),
+    Column("subject", String(128), nullable=False),
+    Column("template", LargeBinary, nullable=False),  # sealed, see actors/watchlist/key.py
+    Column("model", String(128), nullable=False),
+    Column("model_digest", String(64), nullable=False),
+    Column("law", String(400), nullable=False),
+    Column("authority", String(400), nullable=False),
+    Column("document", String(400), nullable=False),
+    Column("basis_until", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("added_by_id", String(32), nullable=False),
+    Column("added_by", String(128), nullable=False),
+    Column("added_at", DateTime(timezone=True), nullable=False),
+    Column("approved_by_id", String(32)),
+    Column("approved_by", String(128)),
+    Column("approved_at", DateTime(timezone=True)),
+    CheckConstraint("approved_by_id <> added_by_id AND approved_by <> added_by", name="watchlist_two_people"),
+    Index("watchlist_list", "list"),
 )

@@ -23,15 +23,48 @@ class Detector(Protocol):
     def input_width(self) -> int: ...
     @property
     def input_height(self) -> int: ...
+    @property
+    def template(self) -> ModelRef | None:
+        """What made the templates that its rows carry; None for a model whose rows carry none."""
+        ...
 
     def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Rows for each picture of a batch.
 
         batch: (n, height, width, 3) uint8 BGR, letterboxed. Each answer: (k, 6) float32: x1, y1, x2, y2 in input
-        pixels, score, class index; the best first. May be called from several threads at once.
+        pixels, score, class index; the best first; a face model's rows are longer (hoaban/faces/rows.py). May be
+        called from several threads at once.
         """
         ...
 
     def warm_up(self) -> None:
         """Run once on an empty picture, so that the first frame is not the slow one. Raises ModelError."""
+        ...
+
+
+class Embedder(Protocol):
+    """A loaded model that makes a template of an aligned face. ONNX files and deepface's models meet it alike."""
+
+    @property
+    def ref(self) -> ModelRef: ...
+    @property
+    def size(self) -> int:
+        """Side of the square crop it wants, in pixels."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Share of the crop around the face, see hoaban.faces.align."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of a template."""
+        ...
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, dimension) float32 templates of length 1 of (n, size, size, 3) uint8 BGR aligned faces.
+
+        May be called from several threads at once.
+        """
         ...

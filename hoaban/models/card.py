@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hoaban.events import ModelRef
+from hoaban.faces.quality import QualityGate
 from hoaban.models.labels import COCO_80
 from hoaban.sim.colours import LABELS as SIM_LABELS
 
@@ -19,14 +20,36 @@ class InputSpec(BaseModel):
     colour: Literal["bgr", "rgb"] = "bgr"
 
 
+class EmbedSpec(BaseModel):
+    """How a face becomes a template. The crop is as wide and high as the card's input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    dimension: int = Field(ge=8, le=4096, description="numbers of a template")
+    mean: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description="taken off each channel after input.scale")
+    std: tuple[float, float, float] = Field((1.0, 1.0, 1.0), description="what each channel is divided by after that")
+    margin: float = Field(0.0, ge=0, lt=0.4, description="share of the crop around the face")
+    deepface: str | None = Field(None, description="the model's name in deepface, for the back end deepface")
+
+
+class FacesSpec(BaseModel):
+    """The parts of a face model: who finds faces, who makes templates, and which faces are good enough."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    detector: str = Field(description="a model of the task face: NAME or NAME@VERSION")
+    embedder: str = Field(description="a model of the task embed: NAME or NAME@VERSION")
+    gate: QualityGate = QualityGate()
+
+
 class ModelCard(BaseModel):
     """One version of a model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    task: Literal["detect", "face"]
-    backend: Literal["onnx", "torch", "opencv-hog", "opencv-sim"]
+    task: Literal["detect", "face", "embed", "faces"] = Field(
+        description="detect: objects; face: boxes and landmarks; embed: templates of aligned faces; faces: all of it"
+    )
+    backend: Literal["onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts"]
     decoder: Literal["yolox", "fastestdet", "rows"] = Field(
         "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
     )
@@ -34,6 +57,8 @@ class ModelCard(BaseModel):
     sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
     labels: tuple[str, ...] = ()
     input: InputSpec
+    embed: EmbedSpec | None = Field(None, description="for the task embed")
+    faces: FacesSpec | None = Field(None, description="for the task faces, whose back end is parts")
     min_score: float = Field(0.25, ge=0, le=1, description="rows below are never reported")
     nms_iou: float = Field(0.5, ge=0, le=1)
     url: str | None = Field(None, description="the publisher's address of the file")
@@ -41,6 +66,16 @@ class ModelCard(BaseModel):
     origin: str
     data: str = ""
     known_failures: str = ""
+
+    @model_validator(mode="after")
+    def _says_what_its_task_needs(self) -> "ModelCard":
+        if (self.task == "embed") != (self.embed is not None):
+            raise ValueError("embed is for the task embed, which needs it")
+        if (self.task == "faces") != (self.faces is not None) or (self.task == "faces") != (self.backend == "parts"):
+            raise ValueError("faces and the back end parts are for the task faces, which needs both")
+        if self.backend == "deepface" and not (self.embed and self.embed.deepface):
+            raise ValueError("embed.deepface must name the model for the back end deepface")
+        return self
 
     @property
     def ref(self) -> ModelRef:
@@ -118,4 +153,52 @@ YUNET = ModelCard(
     origin="ShiqiYu/libfacedetection.train",
     data="WIDER FACE",
 )
-PINNED = {card.name: card for card in (YOLOX_NANO, FASTEST_DET, YUNET, OPENCV_HOG, SIM_COLOURS)}
+MOBILEFACENET = ModelCard(
+    name="mobilefacenet",
+    version="1.0.0",
+    task="embed",
+    backend="onnx",
+    file="MobileFaceNet.onnx",
+    sha256="b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507",
+    input=InputSpec(width=112, height=112, scale=1 / 255, colour="rgb"),
+    embed=EmbedSpec(dimension=128, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    licence="Apache-2.0",
+    origin="foamliu/MobileFaceNet",
+    data="MS-Celeb-1M. A DATA-RIGHTS CONCERN: its pictures were collected from the web without the consent of the "
+    "people shown, and its publisher withdrew it in 2019. Whether a model trained on it may be used is for the "
+    "authority that states the lawful basis to decide",
+    known_failures="small, blurred and turned faces, which the quality gate refuses; error rates were not measured on "
+    "a public benchmark here, nor by sex, age or skin colour: models of this kind are known to differ between groups",
+)
+DLIB_RESNET = ModelCard(
+    name="dlib-resnet",
+    version="1.0.0",
+    task="embed",
+    backend="deepface",
+    file="dlib_face_recognition_resnet_model_v1.dat",
+    sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    input=InputSpec(width=150, height=150),
+    embed=EmbedSpec(dimension=128, margin=0.15, deepface="Dlib"),
+    licence="CC0-1.0 (public domain)",
+    origin="davisking/dlib-models; the package face-recognition-models ships it",
+    data="about 3 million faces of FaceScrub, VGG and the web, as its author says",
+    known_failures="slow: one face costs many times what mobilefacenet costs; thresholds of other models do not hold",
+)
+FACES = ModelCard(
+    name="faces",
+    version="1.0.0",
+    task="faces",
+    backend="parts",
+    labels=("face",),
+    input=InputSpec(width=1280, height=736),
+    faces=FacesSpec(detector="yunet", embedder="mobilefacenet"),
+    min_score=0.5,
+    licence="that of its parts",
+    origin="yunet, alignment by five landmarks, mobilefacenet",
+    data="see its parts",
+    known_failures="see its parts, and docs/roles/face-watchlist.md",
+)
+PINNED = {
+    card.name: card
+    for card in (YOLOX_NANO, FASTEST_DET, YUNET, OPENCV_HOG, SIM_COLOURS, MOBILEFACENET, DLIB_RESNET, FACES)
+}

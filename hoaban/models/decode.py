@@ -59,10 +59,10 @@ def fastestdet_rows(output: Floats, width: int, height: int, min_score: float, n
 
 
 def suppress(rows: NDArray[np.floating], nms_iou: float) -> Floats:
-    """Class-wise non-maximum suppression of (n, 6) rows; the best first, at most MOST_ROWS."""
+    """Class-wise non-maximum suppression of (n, 6 or more) rows; the best first, at most MOST_ROWS."""
     rows = rows.astype(np.float32, copy=False)
     if len(rows) == 0:
-        return rows.reshape(0, 6)
+        return rows
     boxes = rows[:, :4].copy()
     boxes[:, 2:] -= boxes[:, :2]
     # Without a threshold of its own: the rows were filtered already.

@@ -10,6 +10,7 @@ from hoaban.rules.base import Measuring, Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
+from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.rules.illegal_parking import IllegalParkingRule
 from hoaban.rules.illegal_turn import IllegalTurnRule
 from hoaban.rules.intrusion import IntrusionRule
@@ -39,6 +40,7 @@ RuleKinds = (
     | RemovedObjectRule
     | CrowdRule
     | CongestionRule
+    | FaceWatchlistRule
     | CameraHealthRule
 )
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
@@ -47,10 +49,7 @@ RULE_KINDS: dict[str, type[RuleConfig]] = {
 }
 """rule type of the fleet file -> its class"""
 
-UNBUILT_RULES = (
-    "face_watchlist",
-    "plate_watchlist",
-)
+UNBUILT_RULES = ("plate_watchlist",)
 """rule types of the contract that this version does not have yet; a fleet file that asks for one is refused"""
 
 

@@ -7,7 +7,7 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any, Protocol, get_args, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, get_args, runtime_checkable
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -84,6 +84,9 @@ class Measuring(Protocol):
 
 class RuleConfig(Strict):
     """A rule in the fleet file. Subclasses add `type: Literal[...]` and build the rule."""
+
+    roles: ClassVar[tuple[str, ...]] = ()
+    """roles of the cameras it may stand on; () for any"""
 
     type: str
     id: str | None = Field(None, description="name of the rule within the camera; by default TYPE:ZONE or TYPE:LINE")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003_counting"
-down_revision = "0001"
+down_revision = "0002_watchlist"
 
 EVENT_COLUMNS = {
     "lane": sa.String(64),
