@@ -17,43 +17,9 @@ from actors.reader import Reader, SourceError, explain, open_frames
 from hoaban.fleet import Camera
 from hoaban.fleet_text import redact
 from hoaban.status import SourceState
-from tests.misbehaving import joined, video, wait, watched
+from tests.misbehaving import cut, joined, renamed, sound, video, wait, watched, without_frames
 
 NOBODY = 65534
-
-
-def cut(path: Path, share: float, name: str = "cut") -> Path:
-    data = path.read_bytes()
-    target = path.with_name(name + path.suffix)
-    target.write_bytes(data[: int(len(data) * share)])
-    return target
-
-
-def renamed(path: Path, old: bytes, new: bytes) -> Path:
-    """The file with a codec's name changed to one that nobody knows."""
-    data = path.read_bytes()
-    assert old in data
-    path.write_bytes(data.replace(old, new))
-    return path
-
-
-def sound(path: Path) -> Path:
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("aac" if path.suffix == ".mp4" else "pcm_s16le", rate=8000)
-        for start in range(0, 8000, 800):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
-            frame.rate, frame.pts = 8000, start
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode())
-    return path
-
-
-def without_frames(path: Path, folder: Path) -> Path:
-    """A container whose header announces a video that has no single frame."""
-    with av.open(str(video(folder / "some.mp4", 2))) as source, av.open(str(path), "w") as out:
-        out.add_stream_from_template(source.streams.video[0])
-        out.start_encoding()
-    return path
 
 
 def undecodable(path: Path) -> Path:
