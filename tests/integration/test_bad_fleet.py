@@ -117,28 +117,31 @@ def fleet(tmp_path: Path, yolox: str) -> Iterator[Fleet]:
     folders = os.pathsep.join(str(folder) for folder in (tmp_path / "models", *search_path("models")))
     rtsp = RtspServer(made)
     rtsp.start()
-    with Gate(rtsp.port, "digest", "viewer", "right") as gate, SilentServer() as silent:
-        with Trickle(jumping(made, "7200") * 60, 360.0, then_silent=True) as jumps:
-            sources = {
-                "good-file": str(made / "good.mp4"),
-                "good-stream": rtsp.url("good.mp4") + "/play_count_0",
-                "text": str(made / "text.mp4"),
-                "truncated": str(made / "cut.mp4"),
-                "no-frames": str(made / "none.mp4"),
-                "codec": str(made / "codec.avi"),
-                "dead": "rtsp://127.0.0.1:9/x",
-                "password": gate.url("good.mp4/play_count_0", "viewer:wr0ng"),
-                "silent": f"rtsp://127.0.0.1:{silent.port}/x",
-                "tiny": str(made / "tiny.mkv"),
-                "jumps": jumps.url,
-                "model": str(made / "good.mp4"),
-            }
+    with (
+        Gate(rtsp.port, "digest", "viewer", "right") as gate,
+        SilentServer() as silent,
+        Trickle(jumping(made, "7200") * 60, 360.0, then_silent=True) as jumps,
+    ):
+        sources = {
+            "good-file": str(made / "good.mp4"),
+            "good-stream": rtsp.url("good.mp4") + "/play_count_0",
+            "text": str(made / "text.mp4"),
+            "truncated": str(made / "cut.mp4"),
+            "no-frames": str(made / "none.mp4"),
+            "codec": str(made / "codec.avi"),
+            "dead": "rtsp://127.0.0.1:9/x",
+            "password": gate.url("good.mp4/play_count_0", "viewer:wr0ng"),
+            "silent": f"rtsp://127.0.0.1:{silent.port}/x",
+            "tiny": str(made / "tiny.mkv"),
+            "jumps": jumps.url,
+            "model": str(made / "good.mp4"),
+        }
+        try:
             running = Fleet(tmp_path, sources, os.environ | {"HOABAN_MODEL_PATH": folders})
-            try:
-                yield running
-            finally:
-                running.end()
-                rtsp.stop()
+            yield running
+            running.end()
+        finally:
+            rtsp.stop()
 
 
 def test_each_bad_camera_says_what_is_wrong_and_the_good_ones_keep_their_rate(fleet: Fleet) -> None:

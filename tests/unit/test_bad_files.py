@@ -14,8 +14,12 @@ import pytest
 
 from actors.preroll import PacketRing
 from actors.reader import Reader, SourceError, explain, open_frames
+from hoaban.detections import Detections
+from hoaban.events import ModelRef
 from hoaban.fleet import Camera
 from hoaban.fleet_text import redact
+from hoaban.frames import FrameMeta
+from hoaban.pipeline import CameraPipeline
 from hoaban.status import SourceState
 from tests.misbehaving import cut, joined, renamed, sound, video, wait, watched, without_frames
 
@@ -254,3 +258,18 @@ def test_frame_numbers_go_on_and_no_thread_stays(tmp_path: Path, make_camera: Ca
     second.stop()
     assert got[0].meta.seq == count
     assert threading.active_count() == before
+
+
+def test_another_size_begins_tracks_anew_under_new_numbers(make_camera: Callable[..., Camera]) -> None:
+    pipeline = CameraPipeline(make_camera(), ModelRef("m", "1", "d"), "0")
+
+    def ids(seq: int, width: int, height: int) -> set[int]:
+        box = np.array([[40, 20, 60, 60]], np.float32)  # stands still, wherever the picture's borders are
+        found = Detections(box, np.ones(1, np.float32), np.zeros(1, np.int32), ("person",))
+        return set(pipeline.step(FrameMeta("cam", seq, seq / 5, width, height), found).tracks.ids.tolist())
+
+    small = [ids(seq, 96, 80) for seq in range(10)]
+    large = [ids(seq, 192, 160) for seq in range(10, 20)]
+    assert len(small[-1]) == len(large[-1]) == 1
+    assert large[0] == set() or large[0].isdisjoint(small[-1])
+    assert small[-1].isdisjoint(large[-1])
