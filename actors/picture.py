@@ -1,7 +1,8 @@
 """A decoded frame, converted only as far as someone asks: most frames are never seen in colour at full size."""
 
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import av
 import cv2
@@ -11,15 +12,23 @@ from hoaban.frames import Crop, FrameMeta, Letterbox
 from hoaban.scene import Pixels, View
 
 PAD = 114
+SMALL = 32
+"""a side shorter than this, before or after: converted plainly, for the planes' rounding would show"""
 _PLANAR_420 = ("yuv420p", "yuvj420p")
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_BRIGHTNESS = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+"""brightness 0..255 of a luma sample 16..235 (ITU-R BT.601), as nearly all video has it"""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A frame and what is known of it."""
+    """A frame and what is known of it. All that it gives is turned as the recording says it is to be shown."""
 
     meta: FrameMeta
     frame: av.VideoFrame
+    # libswscale's context belongs to the frame, and PyAV changes the frame's colour fields while it converts: two
+    # threads that ask at once (a tile and a model input) would meet in there.
+    _converting: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def model_input(
         self, width: int, height: int, out: Pixels | None = None, crop: Crop | None = None
@@ -30,7 +39,7 @@ class Picture:
         of 4:2:0 video are scaled before they become BGR: 0.3 ms for a 768x576 frame where converting first costs
         1.2 ms.
         """
-        letterbox = Letterbox.fit(self.frame.width, self.frame.height, width, height, crop)
+        letterbox = Letterbox.fit(self.meta.width, self.meta.height, width, height, crop)
         target = np.empty((height, width, 3), np.uint8) if out is None else out
         piece = crop or self._whole()
         fit_w = min(width, max(2, round(piece.width * letterbox.scale)))
@@ -42,46 +51,61 @@ class Picture:
 
     def bgr(self, max_width: int) -> Pixels:
         """(h, w, 3) uint8 BGR, no wider than max_width, in the frame's proportions."""
-        scale = min(1.0, max_width / self.frame.width)
-        size = max(2, round(self.frame.height * scale)), max(2, round(self.frame.width * scale))
+        scale = min(1.0, max_width / self.meta.width)
+        size = max(2, round(self.meta.height * scale)), max(2, round(self.meta.width * scale))
         target = np.empty((*size, 3), np.uint8)
         self._scale_into(target, self._whole())
         return target
 
     def luma(self, width: int, height: int) -> Pixels:
-        """(height, width) uint8 brightness, stretched to that size."""
-        return cv2.resize(self._grey(), (width, height), interpolation=cv2.INTER_AREA)
+        """(height, width) uint8 brightness, black 0 and white 255, stretched to that size."""
+        grey, table = self._grey()
+        return _looked_up(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), table)
 
     def views(self, wanted: Iterable[View]) -> dict[View, Pixels]:
         """The pieces of the picture that rules asked for (see hoaban.scene.View), less those without any area."""
         colour: Pixels | None = None
+        grey: tuple[Pixels, Pixels | None] | None = None
         found: dict[View, Pixels] = {}
         for view in wanted:
-            left, right = (round(share * self.frame.width) for share in view.box[0::2])
-            top, bottom = (round(share * self.frame.height) for share in view.box[1::2])
+            left, right = (round(share * self.meta.width) for share in view.box[0::2])
+            top, bottom = (round(share * self.meta.height) for share in view.box[1::2])
             if right <= left or bottom <= top:
                 continue
-            if view.colour == "bgr" and colour is None:
-                colour = self.frame.to_ndarray(format="bgr24")
-            piece = (self._grey() if view.colour == "luma" else colour)[top:bottom, left:right]
             size = view.width or right - left, view.height or bottom - top
             same = size == (right - left, bottom - top)
-            found[view] = piece.copy() if same else cv2.resize(piece, size, interpolation=cv2.INTER_AREA)
+            if view.colour == "luma":
+                grey = self._grey() if grey is None else grey
+                whole, table = grey
+            else:
+                colour = self._turned(self._converted("bgr24")) if colour is None else colour
+                whole, table = colour, None
+            piece = whole[top:bottom, left:right]
+            piece = piece.copy() if same else cv2.resize(piece, size, interpolation=cv2.INTER_AREA)
+            found[view] = _looked_up(piece, table)
         return found
 
-    def _grey(self) -> Pixels:
-        planar = self.frame.format.name in _PLANAR_420
-        return _plane(self.frame, 0) if planar else self.frame.to_ndarray(format="gray")
+    def _grey(self) -> tuple[Pixels, Pixels | None]:
+        """Luma samples of the whole picture, and the table that makes brightness of them where they are not yet."""
+        if self.frame.format.name not in _PLANAR_420:
+            return self._turned(self._converted("gray")), None
+        return self._turned(_plane(self.frame, 0)), None if self._full_range else _BRIGHTNESS
+
+    @property
+    def _full_range(self) -> bool:
+        return self.frame.format.name == "yuvj420p" or self.frame.color_range == _FULL_RANGE
 
     def _whole(self) -> Crop:
-        return Crop(0, 0, self.frame.width, self.frame.height)
+        return Crop(0, 0, self.meta.width, self.meta.height)
 
     def _scale_into(self, target: Pixels, piece: Crop) -> None:
         """Fill an (h, w, 3) uint8 array with a piece of the picture in BGR, scaled to its size."""
         height, width = target.shape[:2]
         rows, columns = _slices(piece)
-        if self.frame.format.name not in _PLANAR_420 or self.frame.color_range == 2:
-            colour = self.frame.to_ndarray(format="bgr24")[rows, columns]
+        small = min(piece.width, piece.height, width, height) < SMALL
+        planar = self.frame.format.name in _PLANAR_420 and not self._full_range
+        if small or not planar or quarter_turns(self.frame):
+            colour = self._turned(self._converted("bgr24"))[rows, columns]
             target[:] = cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
             return
         # I420 needs even sides; the picture is scaled to the next even size and its last row or column left out.
@@ -98,6 +122,28 @@ class Picture:
             cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420, dst=target)
         else:
             target[:] = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)[:height, :width]
+
+    def _converted(self, pixels: str) -> Pixels:
+        with self._converting:
+            return self.frame.to_ndarray(format=pixels, threads=1)
+
+    def _turned(self, pixels: Pixels) -> Pixels:
+        turns = quarter_turns(self.frame)
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """By how many quarter turns, against the clock, a frame is to be shown turned: 0..3. Other angles are left out."""
+    return round(frame.rotation / 90) % 4
+
+
+def shown_size(frame: av.VideoFrame) -> tuple[int, int]:
+    """Width and height in pixels of a frame as it is to be shown."""
+    return (frame.height, frame.width) if quarter_turns(frame) % 2 else (frame.width, frame.height)
+
+
+def _looked_up(samples: Pixels, table: Pixels | None) -> Pixels:
+    return samples if table is None else cv2.LUT(samples, table)
 
 
 def _slices(piece: Crop) -> tuple[slice, slice]:

@@ -3,47 +3,88 @@
 import io
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
-from av.stream import Stream
+import structlog
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+log = structlog.get_logger(__name__)
+
+MOST_GAP_S = 10.0
+"""a stream whose own clock jumps by more is another stream: a clip across the jump would last hours"""
+SET_BACK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     data: bytes
-    pts: int
-    dts: int
+    pts: int | None
+    dts: int | None
     keyframe: bool
     captured_s: float
 
 
+class _Format:
+    """What a muxer must know of a stream, alive after the stream itself is closed."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        # A libav stream is gone when its container is closed, and a camera is most often asked for its last seconds
+        # when its stream broke. So the parameters move into a container that is never written.
+        self._holder = av.open(io.BytesIO(), "w", format="mp4")
+        self._template = self._holder.add_stream_from_template(stream, opaque=True)
+        self._decoder = stream.codec_context
+        self.time_base = stream.time_base or Fraction(1, 90000)
+        self.codec = stream.codec_context.codec.canonical_name
+        self.step = max(1, round(1 / (stream.average_rate or 25) / self.time_base))
+
+    def add_to(self, container: OutputContainer, parameter_sets: bytes) -> VideoStream:
+        track = container.add_stream_from_template(self._template, opaque=True)
+        if parameter_sets:  # they replace those that the stream began with
+            track.codec_context.extradata = parameter_sets
+        if self._decoder.width and self._decoder.height:
+            track.codec_context.width, track.codec_context.height = self._decoder.width, self._decoder.height
+        return track
+
+
 class PacketRing:
-    """Keeps at least the last `seconds` of packets, from a keyframe on, in at most `max_bytes`."""
+    """Keeps at least the last `seconds` of packets, from a keyframe on, in at most `max_bytes`.
+
+    It begins anew where a clip could not be shown through: another stream, another picture size, a clock that jumped.
+    """
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self._seconds, self._max_bytes = seconds, max_bytes
         self._lock = threading.Lock()
         self._packets: deque[_Kept] = deque()
         self._bytes = 0
-        self._stream: Stream | None = None
+        self._format: _Format | None = None
+        self._parameter_sets = b""
+        self._last_dts: int | None = None
 
-    def open(self, stream: Stream) -> None:
-        """A new stream: what is kept of the old one does not continue it."""
+    def open(self, stream: VideoStream) -> None:
+        """A new stream. A codec that MP4 cannot hold is not kept, and that is logged."""
         with self._lock:
-            self._packets.clear()
-            self._bytes, self._stream = 0, stream
+            self._clear()
+            self._parameter_sets = b""
+            try:
+                self._format = _Format(stream)
+            except (ValueError, av.error.FFmpegError) as error:
+                self._format = None
+                log.warning("no pre-roll", codec=stream.codec_context.name, why=str(error))
 
     def add(self, packet: av.Packet, captured_s: float) -> None:
-        if packet.pts is None or packet.size == 0:
+        if packet.size == 0 or self._format is None:
             return
-        kept = _Kept(
-            bytes(packet), packet.pts, packet.pts if packet.dts is None else packet.dts, packet.is_keyframe, captured_s
-        )
+        kept = _Kept(bytes(packet), packet.pts, packet.dts, packet.is_keyframe, captured_s)
         with self._lock:
-            if self._packets and kept.dts <= self._packets[-1].dts:  # the stream's clock went back
-                self._packets.clear()
-                self._bytes = 0
+            if self._jumped(kept) or self._changed(kept):
+                self._clear()
+            if kept.dts is not None:
+                self._last_dts = kept.dts
             if not self._packets and not kept.keyframe:
                 return
             self._packets.append(kept)
@@ -66,21 +107,43 @@ class PacketRing:
         Nothing is decoded: the pictures are the camera's own.
         """
         with self._lock:
-            packets, stream = list(self._packets), self._stream
+            packets, kind, parameter_sets = list(self._packets), self._format, self._parameter_sets
         starts = [i for i, kept in enumerate(packets) if kept.keyframe and kept.captured_s <= from_s]
+        ends = [i for i, kept in enumerate(packets) if kept.captured_s <= to_s]
         first = starts[-1] if starts else 0
-        chosen = [kept for kept in packets[first:] if kept.captured_s <= to_s]
-        if not chosen or stream is None:
+        if kind is None or not ends or ends[-1] < first:
             return b""
+        chosen = packets[first : ends[-1] + 1]
         out = io.BytesIO()
         with av.open(out, "w", format="mp4") as container:
-            track = container.add_stream_from_template(stream)
-            for kept in chosen:
+            track = kind.add_to(container, parameter_sets)
+            for kept, (pts, dts) in zip(chosen, _stamps(chosen, kind.step), strict=True):
                 packet = av.Packet(kept.data)
-                packet.pts, packet.dts = kept.pts - chosen[0].dts, kept.dts - chosen[0].dts
-                packet.time_base, packet.stream, packet.is_keyframe = stream.time_base, track, kept.keyframe
+                packet.pts, packet.dts, packet.time_base = pts, dts, kind.time_base
+                packet.stream, packet.is_keyframe = track, kept.keyframe
                 container.mux(packet)
         return out.getvalue()
+
+    def _jumped(self, kept: _Kept) -> bool:
+        if self._packets and kept.captured_s < self._packets[-1].captured_s - SET_BACK_S:
+            return True
+        if kept.dts is None or self._last_dts is None or self._format is None:
+            return False
+        return not 0 < kept.dts - self._last_dts <= MOST_GAP_S / self._format.time_base
+
+    def _changed(self, kept: _Kept) -> bool:
+        """True when a keyframe brings other parameter sets (the size of the picture, say) than those before it."""
+        if not kept.keyframe or self._format is None:
+            return False
+        found = _parameter_sets(self._format.codec, kept.data)
+        if not found or found == self._parameter_sets:
+            return False
+        self._parameter_sets = found
+        return True
+
+    def _clear(self) -> None:
+        self._packets.clear()
+        self._bytes, self._last_dts = 0, None
 
     def _second_keyframe(self) -> float | None:
         keyframes = (kept.captured_s for i, kept in enumerate(self._packets) if i and kept.keyframe)
@@ -92,3 +155,39 @@ class PacketRing:
             self._bytes -= len(self._packets.popleft().data)
             if not self._packets or self._packets[0].keyframe:
                 return
+
+
+def _parameter_sets(codec: str, data: bytes) -> bytes:
+    """The parameter sets before the first picture of an Annex B packet (H.264 and H.265, clause 7.3.1 NAL units)."""
+    if codec not in ("h264", "hevc") or not data.startswith((b"\0\0\1", b"\0\0\0\1")):
+        return b""
+    found = b""
+    at = data.find(b"\0\0\1") + 3
+    while 3 <= at < len(data):
+        kind = data[at] & 0x1F if codec == "h264" else data[at] >> 1 & 0x3F
+        if kind in (1, 2, 3, 4, 5) if codec == "h264" else kind < 32:
+            break
+        after = data.find(b"\0\0\1", at)
+        if kind in ((7, 8) if codec == "h264" else (32, 33, 34)):
+            found += b"\0\0\0\1" + data[at : after if after >= 0 else None].rstrip(b"\0")
+        if after < 0:
+            break
+        at = after + 3
+    return found
+
+
+def _stamps(packets: Sequence[_Kept], step: int) -> list[tuple[int, int]]:
+    """(pts, dts) of each packet, from 0 on and growing, also where the stream left some out."""
+    given: list[int | None] = [kept.dts for kept in packets]
+    shown = sorted(kept.pts for kept in packets if kept.pts is not None)
+    if not any(dts is not None for dts in given):
+        given = [*[None] * (len(packets) - len(shown)), *shown]
+    first = next((i for i, dts in enumerate(given) if dts is not None), 0)
+    begin = (given[first] or 0) - first * step
+    decoded = [begin + i * step for i in range(first + 1)]
+    for dts in given[first + 1 :]:
+        decoded.append(decoded[-1] + step if dts is None else max(dts, decoded[-1] + 1))
+    stamps = [(dts if kept.pts is None else kept.pts, dts) for kept, dts in zip(packets, decoded, strict=True)]
+    if packets[0].pts is None and shown:
+        stamps[0] = (shown[0] - step, begin)  # a keyframe is shown before all that follow it
+    return [(max(pts, dts) - begin, dts - begin) for pts, dts in stamps]

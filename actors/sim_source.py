@@ -10,7 +10,7 @@ import cv2
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from actors.source import SourceError
+from actors.reader import Decoded, SourceError
 from hoaban.sim.address import SimAddress, parse_address
 from hoaban.sim.film import Film
 
@@ -24,7 +24,7 @@ _ENCODERS = {
 
 
 class SimReader:
-    """One pass over a simulated source. See actors.source.StreamReader.
+    """One pass over a simulated source. See actors.reader.StreamReader.
 
     Raises SourceError when the address is wrong.
     """
@@ -33,6 +33,7 @@ class SimReader:
         self.source = source
         self.decode_errors = 0
         address = _parse(source)
+        self.step_s = 1 / address.parameters.fps
         self._film = Film(address)
         encoder, self._format, options = _ENCODERS[address.parameters.codec]
         # Nothing is ever written to it: a muxer makes the encoder a stream, which the pre-roll copies for its clips.
@@ -52,8 +53,14 @@ class SimReader:
     def codec(self) -> str:
         return self._film.parameters.codec
 
-    def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
-        """Every frame, as the decoder gives it."""
+    @property
+    def live(self) -> bool:
+        return False
+
+    def told_s(self, stream_s: float) -> float | None:
+        return None
+
+    def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[Decoded]:
         decoder = self._decoder()
         for shot in self._film.shots():
             frame = av.VideoFrame.from_ndarray(cv2.cvtColor(shot.pixels, cv2.COLOR_BGR2YUV_I420), "yuv420p")
@@ -64,7 +71,8 @@ class SimReader:
                 if on_packet is not None:
                     on_packet(packet)
                 try:
-                    yield from decoder.decode(packet)
+                    for decoded in decoder.decode(packet):
+                        yield Decoded(decoded, float((decoded.pts or 0) * decoded.time_base), decoded.pts is not None)
                 except av.error.FFmpegError:
                     self.decode_errors += 1
 

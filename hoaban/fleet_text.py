@@ -15,7 +15,8 @@ from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 
 LIST_KEYS = ("districts", "agencies", "cameras")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_INFO = re.compile(r"(?<=://)[^\s'\"]+@")
+_SECRET_VALUE = re.compile(r"(?i)((?:password|passwd|pass|pwd|token|secret|auth|key)=)[^&\s'\"]+")
 MOST_DEPTH = 50
 
 
@@ -41,8 +42,11 @@ class FleetErrors(ValueError):  # noqa: N818  (many errors, not one)
 
 
 def redact(text: str) -> str:
-    """The text without the user and password of any URL in it."""
-    return _USER_INFO.sub("***@", text)
+    """The text without the user and password of any URL in it, nor passwords among a URL's parameters.
+
+    A password may hold "/" or "@" that should have been percent-encoded: all up to the last "@" goes.
+    """
+    return _SECRET_VALUE.sub(r"\1***", _USER_INFO.sub("***@", text))
 
 
 def parse_fleet(texts: Sequence[tuple[str, str]], env: Mapping[str, str]) -> Fleet:

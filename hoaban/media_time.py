@@ -4,8 +4,9 @@
 class MediaTime:
     """Seconds on the stream's clock for each frame in the order of showing.
 
-    Some files write presentation stamps that go to and fro (AVI with B-frames) while their decoding stamps grow evenly.
-    Both are watched, and the kind that went back less often is believed, as libavcodec does for its best-effort stamp.
+    Some files write presentation stamps that go to and fro (AVI with B-frames) while their decoding stamps grow
+    evenly. Both are watched, and the kind that went back less often is believed: the rule of libavcodec's best-effort
+    timestamp.
     step_s: seconds between frames where neither is given.
     """
 

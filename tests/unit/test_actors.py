@@ -119,7 +119,7 @@ def test_bad_files_are_explained(tmp_path: Path) -> None:
         ("none.mp4", "not found"),
         ("cut.mp4", "cut off"),
         ("text.mp4", "not a video"),
-        ("empty.mp4", "not a video"),
+        ("empty.mp4", "an empty file"),
         ("sound.wav", "no video"),
         ("", "folder"),
     ]:
