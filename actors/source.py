@@ -210,8 +210,10 @@ class SourceThread:
                 self._ring.open(reader.stream)
             first_s = None
             for decoded in reader.frames(self._keep if self._ring is not None else None):
+                if self._closed():
+                    break
                 captured_s = self._wait_until_due(decoded)
-                if self._stopping.is_set() or self._closed():
+                if self._stopping.is_set():
                     break
                 first_s = self._now() if first_s is None else first_s
                 self._hand_over(decoded, captured_s, reader.told_s(decoded.stream_s))
