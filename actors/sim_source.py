@@ -52,6 +52,10 @@ class SimReader:
     def codec(self) -> str:
         return self._film.parameters.codec
 
+    def told_s(self, stream_s: float) -> float | None:
+        """None: a simulated camera has no clock of its own."""
+        return None
+
     def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
         """Every frame, as the decoder gives it."""
         decoder = self._decoder()

@@ -67,6 +67,10 @@ class StreamReader(Protocol):
     def stream(self) -> VideoStream: ...
     @property
     def codec(self) -> str: ...
+    def told_s(self, stream_s: float) -> float | None:
+        """The time of day that the camera itself gives for a place on its stream's clock; None where it gives none."""
+        ...
+
     def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[av.VideoFrame]:
         """Every frame to the end of the source. Raises SourceError when the source breaks."""
         ...
@@ -345,9 +349,7 @@ class SourceThread:
                 decoded += 1
                 if not self._wait_until_due(captured_s):
                     break
-                self._hand_over(
-                    frame, captured_s, *((None, None) if self._file else (stream_s, reader.told_s(stream_s)))
-                )
+                self._hand_over(frame, captured_s, stream_s, reader.told_s(stream_s))
         finally:
             with self._lock:
                 self._errors += reader.decode_errors
@@ -381,7 +383,7 @@ class SourceThread:
             self._stopping.wait(ahead_s)
         return not self._stopping.is_set()
 
-    def _hand_over(self, frame: av.VideoFrame, captured_s: float, stream_s: float | None, told_s: float | None) -> None:
+    def _hand_over(self, frame: av.VideoFrame, captured_s: float, stream_s: float, told_s: float | None) -> None:
         now = self._clock()
         with self._lock:
             self._tracker.frame(now)
@@ -389,7 +391,8 @@ class SourceThread:
             self._arrivals.append(now)
             self._size = (frame.width, frame.height)
             seq, self._frames = self._frames, self._frames + 1
-        times = {"arrived_s": None if self._file else now, "stream_s": stream_s, "told_s": told_s}
+        # A file is played by our own clock, which tells nothing of any other.
+        times = {} if self._file else {"arrived_s": now, "stream_s": stream_s, "told_s": told_s}
         meta = FrameMeta(self._camera.id, seq, captured_s, frame.width, frame.height, self._simulated, **times)
         try:
             self._on_picture(Picture(meta, frame))
