@@ -58,6 +58,7 @@ class SimReader:
         return False
 
     def told_s(self, stream_s: float) -> float | None:
+        """None: a simulated camera has no clock of its own."""
         return None
 
     def frames(self, on_packet: Callable[[av.Packet], None] | None = None) -> Iterator[Decoded]:

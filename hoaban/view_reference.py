@@ -32,6 +32,7 @@ ENOUGH_EDGES = 0.6
 TOLERANCE = 0.03
 """of the picture's width: smaller shifts are not told"""
 TILE_ROWS, TILE_COLUMNS, TILE_REACH = 26, 34, 8
+FEWEST_TILES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _turned(reference: Field, view: Field) -> bool:
             if max(in_place, away) >= SHIFTED + 0.05:
                 sure += 1
                 shifted += away > 1.1 * in_place
-    return sure >= 4 and 2 * shifted >= sure
+    return shifted >= FEWEST_TILES and 2 * shifted >= sure
 
 
 def _packed(field: Field) -> str:
