@@ -18,6 +18,15 @@ class _Kept:
     captured_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """MP4 of the packets captured from from_s to to_s; no data, and times of 0, when there were none."""
+
+    data: bytes
+    from_s: float = 0.0
+    to_s: float = 0.0
+
+
 class PacketRing:
     """Keeps at least the last `seconds` of packets, from a keyframe on, in at most `max_bytes`."""
 
@@ -61,7 +70,11 @@ class PacketRing:
         return self._bytes
 
     def clip(self, from_s: float, to_s: float) -> bytes:
-        """MP4 of the packets captured in the interval, from the keyframe before it; empty when none is kept.
+        """The MP4 of `cut`."""
+        return self.cut(from_s, to_s).data
+
+    def cut(self, from_s: float, to_s: float) -> Clip:
+        """The packets captured in the interval, from the keyframe before it, and what they cover.
 
         Nothing is decoded: the pictures are the camera's own.
         """
@@ -71,7 +84,7 @@ class PacketRing:
         first = starts[-1] if starts else 0
         chosen = [kept for kept in packets[first:] if kept.captured_s <= to_s]
         if not chosen or stream is None:
-            return b""
+            return Clip(b"")
         out = io.BytesIO()
         with av.open(out, "w", format="mp4") as container:
             track = container.add_stream_from_template(stream)
@@ -80,7 +93,7 @@ class PacketRing:
                 packet.pts, packet.dts = kept.pts - chosen[0].dts, kept.dts - chosen[0].dts
                 packet.time_base, packet.stream, packet.is_keyframe = stream.time_base, track, kept.keyframe
                 container.mux(packet)
-        return out.getvalue()
+        return Clip(out.getvalue(), chosen[0].captured_s, max(kept.captured_s for kept in chosen))
 
     def _second_keyframe(self) -> float | None:
         keyframes = (kept.captured_s for i, kept in enumerate(self._packets) if i and kept.keyframe)
