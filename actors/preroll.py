@@ -50,6 +50,15 @@ class _Format:
         return track
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """MP4 of the packets captured from from_s to to_s; no data, and times of 0, when there were none."""
+
+    data: bytes
+    from_s: float = 0.0
+    to_s: float = 0.0
+
+
 class PacketRing:
     """Keeps at least the last `seconds` of packets, from a keyframe on, in at most `max_bytes`.
 
@@ -102,7 +111,11 @@ class PacketRing:
         return self._bytes
 
     def clip(self, from_s: float, to_s: float) -> bytes:
-        """MP4 of the packets captured in the interval, from the keyframe before it; empty when none is kept.
+        """The MP4 of `cut`."""
+        return self.cut(from_s, to_s).data
+
+    def cut(self, from_s: float, to_s: float) -> Clip:
+        """The packets captured in the interval, from the keyframe before it, and what they cover.
 
         Nothing is decoded: the pictures are the camera's own.
         """
@@ -112,7 +125,7 @@ class PacketRing:
         ends = [i for i, kept in enumerate(packets) if kept.captured_s <= to_s]
         first = starts[-1] if starts else 0
         if kind is None or not ends or ends[-1] < first:
-            return b""
+            return Clip(b"")
         chosen = packets[first : ends[-1] + 1]
         out = io.BytesIO()
         with av.open(out, "w", format="mp4") as container:
@@ -122,7 +135,7 @@ class PacketRing:
                 packet.pts, packet.dts, packet.time_base = pts, dts, kind.time_base
                 packet.stream, packet.is_keyframe = track, kept.keyframe
                 container.mux(packet)
-        return out.getvalue()
+        return Clip(out.getvalue(), chosen[0].captured_s, max(kept.captured_s for kept in chosen))
 
     def _jumped(self, kept: _Kept) -> bool:
         if self._packets and kept.captured_s < self._packets[-1].captured_s - SET_BACK_S:

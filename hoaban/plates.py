@@ -7,6 +7,7 @@ five digits (TC 12-34); diplomatic: province, country (three digits), NG, QT, NN
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -118,6 +119,34 @@ def find_plate(lines: Sequence[TextLine]) -> Plate | None:
     pairs = [pair for pair in permutations(cleaned, 2) if _belong(*pair)]
     found += [plate for pair in pairs if (plate := _fit(pair)) is not None]
     return max(found, key=_merit, default=None)
+
+
+def combine(readings: Iterable[Plate | None]) -> Plate | None:
+    """One plate from those read on several pictures of a vehicle; a character they do not agree on is unknown.
+
+    An OCR can be wrong and very sure of it, seldom twice in the same way. Only readings of the commonest format count.
+    """
+    plates = [plate for plate in readings if plate is not None]
+    if not plates:
+        return None
+    shapes = Counter((plate.kind, re.sub(r"\w|\?", "x", plate.text)) for plate in plates)
+    shape = shapes.most_common(1)[0][0]
+    alike = [plate for plate in plates if (plate.kind, re.sub(r"\w|\?", "x", plate.text)) == shape]
+    first = max(alike, key=_merit)
+    agreed = [_agreed(column) for column in zip(*(plate.characters for plate in alike), strict=True)]
+    text = iter(character.text for character in agreed)
+    written = "".join(next(text) if sign.isalnum() or sign == UNKNOWN else sign for sign in first.text)
+    return replace(first, text=written, characters=tuple(agreed))
+
+
+def _agreed(characters: Sequence[Character]) -> Character:
+    """What more than half of the pictures on which the character was read say."""
+    known = [character for character in characters if character.text != UNKNOWN]
+    if not known:
+        return characters[0]
+    text, votes = Counter(character.text for character in known).most_common(1)[0]
+    best = max((character for character in known if character.text == text), key=lambda c: c.confidence)
+    return best if 2 * votes > len(known) else Character(UNKNOWN, best.confidence)
 
 
 def _merit(plate: Plate) -> tuple[float, ...]:

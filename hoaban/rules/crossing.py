@@ -157,6 +157,7 @@ class LineWatch:
         """The crossings that this frame completes, and each track's distance from the line, above 0 on its right.
 
         wanted: (n,) the tracks that are followed; the distance of others, and of those that cannot be measured, is nan.
+        A foot behind a nearer object seems further on than it is: such a track does not cross yet.
         """
         tracks = scene.tracks
         distances = np.full(len(tracks), np.nan)
@@ -174,6 +175,13 @@ class LineWatch:
         sure = np.abs(away) > self._gauge.margins(tracks)[rows]
         was, here = side[places], np.sign(away)
         beyond = (was != 0) & (here == -was)
+        hidden = np.zeros(len(rows), bool)
+        hidden[beyond] = feet_hidden(tracks, rows[beyond])
+        if hidden.any():
+            distances[rows[hidden]] = np.nan
+            seen = ~hidden
+            places, rows, samples, away = places[seen], rows[seen], samples[seen], away[seen]
+            sure, was, here, beyond = sure[seen], was[seen], here[seen], beyond[seen]
         stepped = beyond & np.isnan(at[places, _SEQ])
         at[places[stepped]] = samples[stepped]
         crossed = np.flatnonzero(beyond & sure)
@@ -192,6 +200,20 @@ class LineWatch:
         crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
         track = int(self._table.ids[place])
         return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at))
+
+
+def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Of each of these rows, whether a nearer object stands before its foot: the box then ends too high.
+
+    Nearer is what reaches lower in the picture; the foot lies higher up, further away, than where the object stands.
+    """
+    if not len(rows):
+        return np.zeros(0, bool)
+    x1, y1, x2, y2 = tracks.boxes.T
+    middle, foot = (x1[rows] + x2[rows])[:, None] / 2, y2[rows][:, None]
+    slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
+    before = (x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack)
+    return np.asarray(before.any(axis=1))
 
 
 def _moment(sample: F64) -> Moment:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from actors.plates import PlateReader
-from hoaban.plates import PROVINCES, SERIES, UNKNOWN, Character, Plate, TextLine, find_plate
+from hoaban.plates import PROVINCES, SERIES, UNKNOWN, Character, Plate, TextLine, combine, find_plate
 
 
 def line(text: str, y: float = 0.0, x: float = 0.0, unsure: str = "", width: float = 100) -> TextLine:
@@ -77,6 +77,15 @@ def test_unknown_stays_unknown() -> None:
     assert plate.as_dict()["characters"][4] == {"text": "?", "confidence": 0.3}
 
 
+def test_pictures_that_disagree_leave_a_character_unknown() -> None:
+    six, eight, none = (find_plate([line(text)]) for text in ("30A-126.45", "30A-128.45", "TAXI"))
+    assert combine([six, eight]).text == "30A-12?.45"
+    assert combine([six, eight, six, none]).text == "30A-126.45"
+    assert combine([six, find_plate([line("30A-126.45", unsure="6")])]).text == "30A-126.45"
+    assert combine([none]) is None
+    assert combine([six]) == six
+
+
 letters = st.sampled_from(sorted(SERIES))
 digits = st.text("0123456789", min_size=4, max_size=5)
 
@@ -132,7 +141,7 @@ def reader() -> PlateReader:
 
 @pytest.mark.parametrize("texts", [["30A-123.45"], ["27A-6789"], ["27-B1", "123.45"], ["51F", "888.80"], ["TC 12-34"]])
 @pytest.mark.parametrize(
-    "how", [{"height": 48}, {"height": 16}, {"height": 32, "angle": 7}, {"height": 32, "blur": 1.0, "noise": 8}]
+    "how", [{"height": 48}, {"height": 16}, {"height": 32, "angle": 7}, {"height": 48, "blur": 1.5, "noise": 8}]
 )
 def test_drawn_plates_are_read(reader: PlateReader, texts: list[str], how: dict[str, float]) -> None:
     reading = reader.read(drawn(texts, **how))
