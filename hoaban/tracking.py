@@ -1,177 +1,196 @@
 """From detections of single frames to tracks.
 
-Two-stage association by score as in ByteTrack (Zhang et al., ECCV 2022): sure detections first, then what is left of
-the tracks against the unsure ones. Boxes are enlarged before they are compared (Yang et al., Hard to Track Objects
-with Irregular Motions, WACV 2023), since at five frames a second a car leaves its own box. Motion is a Kalman filter
-with constant velocity (Bewley et al., SORT, ICIP 2016), here with the true time between frames, and each of centre x,
-centre y, width and height filtered by itself, so that all tracks are a few array operations.
+Association goes by score as in ByteTrack (Zhang et al., ECCV 2022): tracks first take sure detections, then unsure
+ones. Boxes are enlarged before they are compared (Yang et al., Hard to Track Objects with Irregular Motions, WACV
+2023), since at five frames a second a car leaves its own box. Motion is a Kalman filter with constant velocity (Bewley
+et al., SORT, ICIP 2016), here with the true time between frames. Centre and size share one variance, so all tracks are
+a few array operations. docs/tracking.md says what was measured.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.association import F64, Pairs, Rows, centres, corners, distinct, kinds_of, near
 from hoaban.detections import Detections, Tracks
-from hoaban.geometry import iou
+from hoaban.geometry import overlaps
 
-F64 = NDArray[np.float64]
-_KINDS = {"car": "vehicle", "truck": "vehicle", "bus": "vehicle", "motorcycle": "two-wheeler", "bicycle": "two-wheeler"}
+Flags = NDArray[np.bool_]
+
+MEASURED = 0.05
+"""of a track's height: standard deviation of a detector's box"""
+SPEED = 2.0
+"""heights a second: standard deviation of the speed of what just appeared; people do 1, motorcycles up to 7"""
+AGILITY = 0.7
+"""heights a second, gained in one second: standard deviation of a change of speed"""
+LEAST_HEIGHT = 4.0
+"""pixels; lower ones are as uncertain as one of this height"""
+MISSED = 0.85
+"""weight of the claim of a track that missed the frame before, so that of two people in one box one keeps it"""
+JUMP_SIGMAS, JUMP_HEIGHTS, JUMP_RATIO = 4.0, 3.0, 1.6
+"""how far, and to which other size, a track may go where no box overlaps: what just appeared has no known speed"""
 
 
 class Tracker:
     """Tracks of one camera.
 
-    sure: score from which a detection may begin a track. enlarge: how much of its size a box grows on each side before
-    comparison. min_overlap: least overlap (IoU of enlarged boxes) of a match. min_hits: frames before a track is
-    confirmed. lost_after_s: a track not seen for so long is over.
+    begin: score from which a detection may begin a track. sure: score from which it goes before others. enlarge: how
+    much of its size a box grows on each side before comparison. min_overlap: least overlap (IoU of enlarged boxes) of a
+    match. min_hits: frames in a row before a track is confirmed. lost_after_s: a track not seen for so long is over.
     """
 
     def __init__(
         self,
+        begin: float = 0.6,
         sure: float = 0.5,
         enlarge: float = 0.35,
-        min_overlap: float = 0.15,
+        min_overlap: float = 0.2,
         min_hits: int = 2,
         lost_after_s: float = 1.5,
     ) -> None:
+        self.begin = begin
         self._sure, self._enlarge, self._min_overlap = sure, enlarge, min_overlap
         self._min_hits, self._lost_after_s = min_hits, lost_after_s
         self._next_id = 1
+        self._labels: tuple[str, ...] = ()
         self.reset()
 
     def reset(self) -> None:
         """Forget all tracks; ids go on."""
-        self._labels: tuple[str, ...] = ()
+        self._kind_of = kinds_of(self._labels)
         self._now_s: float | None = None
         self._ids = np.zeros(0, np.int64)
-        self._mean = np.zeros((0, 2, 4))  # position and velocity of cx, cy, w, h
-        self._cov = np.zeros((0, 3, 4))  # pp, pv, vv of each
+        self._boxes = np.zeros((0, 4))  # centre x, centre y, width, height
+        self._speeds = np.zeros((0, 4))  # of the same, a second
+        self._cov = np.zeros((0, 3))  # variance of a box's numbers, covariance with their speeds, variance of these
+        self._kinds = np.zeros(0, np.intp)
         self._hits = np.zeros(0, np.int32)
         self._seen_s = np.zeros(0)
         self._scores = np.zeros(0, np.float32)
-        self._votes = np.zeros((0, 0))
+        self._votes = np.zeros((0, len(self._labels)))
 
     def update(self, detections: Detections, captured_s: float) -> Tracks:
         """The confirmed tracks seen in this frame. A clock that goes back, or other labels, begin anew."""
-        if (self._now_s is not None and captured_s < self._now_s) or detections.labels != self._labels:
-            self.reset()
+        if detections.labels != self._labels or (self._now_s is not None and captured_s < self._now_s):
             self._labels = detections.labels
-            self._votes = np.zeros((0, len(self._labels)))
-        elapsed_s = 0.0 if self._now_s is None else captured_s - self._now_s
-        self._now_s = captured_s
-        self._predict(elapsed_s)
-        kinds = self._kinds(detections.classes)
-        sure = np.flatnonzero(detections.scores >= self._sure)
-        unsure = np.flatnonzero(detections.scores < self._sure)
-        everyone = np.arange(len(self._ids))
-        matched: list[tuple[int, int]] = self._match(everyone, sure, detections, kinds)
-        left = np.setdiff1d(everyone, [track for track, _ in matched])
-        confirmed = left[self._hits[left] >= self._min_hits]
-        matched += self._match(confirmed, unsure, detections, kinds)
-        self._correct(matched, detections, captured_s)
-        begun = np.setdiff1d(sure, [row for _, row in matched])
-        self._begin(begun, detections, captured_s)
-        seen = self._seen_s == captured_s
-        tentative_gone = ~seen & (self._hits < self._min_hits)
-        self._keep(~tentative_gone & (captured_s - self._seen_s <= self._lost_after_s))
-        return self._seen(captured_s)
-
-    def _kinds(self, classes: NDArray[np.int32]) -> NDArray[np.intp]:
-        """A number per row that is the same for classes a detector takes for one another."""
-        names = [_KINDS.get(label, label) for label in self._labels]
-        order = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        lookup = np.array([order[name] for name in names], np.intp)
-        return lookup[classes] if len(lookup) else np.zeros(0, np.intp)
-
-    def _boxes(self) -> F64:
-        centre, size = self._mean[:, 0, :2], np.maximum(self._mean[:, 0, 2:], 1.0)
-        return np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-
-    def _match(
-        self, tracks: NDArray[np.intp], rows: NDArray[np.intp], detections: Detections, kinds: NDArray[np.intp]
-    ) -> list[tuple[int, int]]:
-        if len(tracks) == 0 or len(rows) == 0:
-            return []
-        overlap = iou(self._grown(self._boxes()[tracks]), self._grown(detections.boxes[rows].astype(np.float64)))
-        track_kinds = self._kinds(self._votes[tracks].argmax(axis=1).astype(np.int32))
-        overlap[track_kinds[:, None] != kinds[rows][None]] = 0
-        pairs = zip(*linear_sum_assignment(-overlap), strict=True)
-        return [(int(tracks[t]), int(rows[r])) for t, r in pairs if overlap[t, r] >= self._min_overlap]
-
-    def _grown(self, boxes: F64) -> F64:
-        margin = (boxes[:, 2:] - boxes[:, :2]) * self._enlarge
-        return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
-
-    def _noise(self) -> F64:
-        """(n, 1) pixels: noise grows with the object, as a detector's error does."""
-        return np.maximum(self._mean[:, 0, 3:4], 4.0)
-
-    def _predict(self, elapsed_s: float) -> None:
-        if elapsed_s <= 0 or len(self._ids) == 0:
-            return
-        position, velocity = self._mean[:, 0], self._mean[:, 1]
-        # Sizes change slowly; a free size velocity would blow a lost track's box up.
-        velocity[:, 2:] *= 0.5
-        position += velocity * elapsed_s
-        jerk = (0.7 * self._noise()) ** 2  # white acceleration, (sizes a second squared)^2 a second
-        pp, pv, vv = self._cov[:, 0], self._cov[:, 1], self._cov[:, 2]
-        pp += 2 * elapsed_s * pv + elapsed_s**2 * vv + jerk * elapsed_s**3 / 3
-        pv += elapsed_s * vv + jerk * elapsed_s**2 / 2
-        vv += jerk * elapsed_s
-
-    def _correct(self, matched: list[tuple[int, int]], detections: Detections, captured_s: float) -> None:
-        if not matched:
-            return
-        tracks, rows = np.array(matched, np.intp).T
-        measured = _centres(detections.boxes[rows])
-        variance = (0.05 * self._noise()[tracks]) ** 2
-        pp, pv, vv = (self._cov[tracks, k] for k in range(3))
-        gain_p, gain_v = pp / (pp + variance), pv / (pp + variance)
-        surprise = measured - self._mean[tracks, 0]
-        self._mean[tracks, 0] += gain_p * surprise
-        self._mean[tracks, 1] += gain_v * surprise
-        self._cov[tracks] = np.stack([(1 - gain_p) * pp, (1 - gain_p) * pv, vv - gain_v * pv], axis=1)
+            self.reset()
+        before_s, self._now_s = self._now_s, captured_s
+        if before_s is not None:
+            self._predict(captured_s - before_s)
+        detections = distinct(detections, self._kind_of)
+        found = centres(detections.boxes)
+        row_of = self._associate(detections, found, before_s)
+        tracks = np.flatnonzero(row_of >= 0)
+        rows = row_of[tracks]
+        self._correct(tracks, found[rows])
         self._hits[tracks] += 1
         self._seen_s[tracks] = captured_s
         self._scores[tracks] = detections.scores[rows]
         self._votes[tracks, detections.classes[rows]] += detections.scores[rows]
+        new = detections.scores >= self.begin
+        new[rows] = False
+        self._begin(np.flatnonzero(new), detections, found)
+        unseen_s = captured_s - self._seen_s
+        self._keep((unseen_s <= self._lost_after_s) & ((unseen_s == 0) | (self._hits >= self._min_hits)))
+        return self._seen()
 
-    def _begin(self, rows: NDArray[np.intp], detections: Detections, captured_s: float) -> None:
-        if len(rows) == 0:
+    def _associate(self, detections: Detections, found: F64, before_s: float | None) -> Rows:
+        """(tracks,) the row of the detection that each track takes, -1 for none."""
+        row_of = np.full(len(self._ids), -1, np.intp)
+        if len(row_of) == 0 or len(found) == 0:
+            return row_of
+        kinds = self._kind_of[detections.classes]
+        recent = self._seen_s == before_s
+        confirmed, sure = self._hits >= self._min_hits, detections.scores >= self._sure
+        free = np.ones(len(found), bool)
+
+        def take(pairs: Pairs, tracks: Flags, rows: Flags) -> None:
+            open_ = (tracks & (row_of < 0))[pairs.tracks] & (rows & free)[pairs.rows]
+            which, taken = pairs.select(open_).best()
+            row_of[which] = taken
+            free[taken] = False
+
+        overlapping = self._overlapping(found, kinds, recent)
+        take(overlapping, confirmed, sure)
+        take(overlapping, confirmed, ~sure)
+        take(overlapping, ~confirmed, sure)
+        waiting, offered = np.flatnonzero(recent & (row_of < 0)), np.flatnonzero(sure & free)
+        if len(waiting) and len(offered):
+            take(self._jumps(waiting, offered, found, kinds), recent, sure)
+        return row_of
+
+    def _overlapping(self, found: F64, kinds: Rows, recent: Flags) -> Pairs:
+        tracks, rows, gain = overlaps(corners(self._boxes, self._enlarge), corners(found, self._enlarge))
+        likely = (gain >= self._min_overlap) & (self._kinds[tracks] == kinds[rows])
+        pairs = Pairs(tracks, rows, gain * np.where(recent, 1.0, MISSED)[tracks])
+        return pairs.select(likely)
+
+    def _jumps(self, waiting: Rows, offered: Rows, found: F64, kinds: Rows) -> Pairs:
+        """Where these tracks may have gone though no box overlaps."""
+        boxes = self._boxes[waiting]
+        spread = np.sqrt(self._cov[waiting, 0] + self._variance(boxes))
+        gain = near(boxes, spread, found[offered], JUMP_SIGMAS, JUMP_HEIGHTS, JUMP_RATIO)
+        gain *= self._kinds[waiting, None] == kinds[offered]
+        tracks, rows = np.nonzero(gain)
+        return Pairs(waiting[tracks], offered[rows], gain[tracks, rows])
+
+    @staticmethod
+    def _variance(boxes: F64) -> F64:
+        """(n,) of what a detector measures: its error grows with the object."""
+        variance: F64 = (MEASURED * np.maximum(boxes[:, 3], LEAST_HEIGHT)) ** 2
+        return variance
+
+    def _predict(self, elapsed_s: float) -> None:
+        if elapsed_s <= 0 or len(self._ids) == 0:
             return
+        # Sizes change slowly; a free size velocity would blow a lost track's box up.
+        self._speeds[:, 2:] *= 0.5
+        self._boxes += self._speeds * elapsed_s
+        agility = (AGILITY / MEASURED) ** 2 * self._variance(self._boxes)  # of white acceleration, pixels^2 / s^3
+        pp, pv, vv = self._cov.T
+        pp += 2 * elapsed_s * pv + elapsed_s**2 * vv + agility * elapsed_s**3 / 3
+        pv += elapsed_s * vv + agility * elapsed_s**2 / 2
+        vv += agility * elapsed_s
+
+    def _correct(self, tracks: Rows, measured: F64) -> None:
+        pp, pv, vv = self._cov[tracks].T
+        certain = pp + self._variance(self._boxes[tracks])
+        gain_p, gain_v = pp / certain, pv / certain
+        surprise = measured - self._boxes[tracks]
+        self._boxes[tracks] += gain_p[:, None] * surprise
+        self._speeds[tracks] += gain_v[:, None] * surprise
+        self._cov[tracks] = np.stack([(1 - gain_p) * pp, (1 - gain_p) * pv, vv - gain_v * pv], axis=1)
+
+    def _begin(self, rows: Rows, detections: Detections, found: F64) -> None:
         count = len(rows)
-        position = _centres(detections.boxes[rows])
-        mean = np.stack([position, np.zeros_like(position)], axis=1)
-        size = np.maximum(position[:, 3:4], 4.0)
-        spread = np.stack([(0.05 * size) ** 2, 0 * size, (2.0 * size) ** 2], axis=1)
+        if count == 0:
+            return
+        boxes, classes, scores = found[rows], detections.classes[rows], detections.scores[rows]
+        variance = self._variance(boxes)
+        cov = np.stack([variance, np.zeros(count), (SPEED / MEASURED) ** 2 * variance], axis=1)
         votes = np.zeros((count, len(self._labels)))
-        votes[np.arange(count), detections.classes[rows]] = detections.scores[rows]
+        votes[np.arange(count), classes] = scores
         self._ids = np.concatenate([self._ids, np.arange(self._next_id, self._next_id + count)])
         self._next_id += count
-        self._mean = np.concatenate([self._mean, mean])
-        self._cov = np.concatenate([self._cov, np.broadcast_to(spread, (count, 3, 4))])
+        self._boxes = np.concatenate([self._boxes, boxes])
+        self._speeds = np.concatenate([self._speeds, np.zeros((count, 4))])
+        self._cov = np.concatenate([self._cov, cov])
+        self._kinds = np.concatenate([self._kinds, self._kind_of[classes]])
         self._hits = np.concatenate([self._hits, np.ones(count, np.int32)])
-        self._seen_s = np.concatenate([self._seen_s, np.full(count, captured_s)])
-        self._scores = np.concatenate([self._scores, detections.scores[rows]])
+        self._seen_s = np.concatenate([self._seen_s, np.full(count, self._now_s)])
+        self._scores = np.concatenate([self._scores, scores])
         self._votes = np.concatenate([self._votes, votes])
 
-    def _keep(self, keep: NDArray[np.bool_]) -> None:
+    def _keep(self, keep: Flags) -> None:
         if keep.all():
             return
-        self._ids, self._mean, self._cov = self._ids[keep], self._mean[keep], self._cov[keep]
-        self._hits, self._seen_s = self._hits[keep], self._seen_s[keep]
-        self._scores, self._votes = self._scores[keep], self._votes[keep]
+        self._ids, self._boxes, self._speeds = self._ids[keep], self._boxes[keep], self._speeds[keep]
+        self._cov, self._kinds, self._hits = self._cov[keep], self._kinds[keep], self._hits[keep]
+        self._seen_s, self._scores, self._votes = self._seen_s[keep], self._scores[keep], self._votes[keep]
 
-    def _seen(self, captured_s: float) -> Tracks:
-        rows = np.flatnonzero((self._seen_s == captured_s) & (self._hits >= self._min_hits))
+    def _seen(self) -> Tracks:
+        rows = np.flatnonzero((self._seen_s == self._now_s) & (self._hits >= self._min_hits))
         if len(rows) == 0:
             return Tracks.empty(self._labels)
         classes = self._votes[rows].argmax(axis=1).astype(np.int32)
-        boxes = self._boxes()[rows].astype(np.float32)
-        return Tracks(self._ids[rows], boxes, self._scores[rows], classes, self._hits[rows].copy(), self._labels)
-
-
-def _centres(boxes: NDArray[np.float32]) -> F64:
-    """(n, 4) centre x, centre y, width, height of xyxy boxes."""
-    wide = boxes.astype(np.float64)
-    return np.concatenate([(wide[:, :2] + wide[:, 2:]) / 2, wide[:, 2:] - wide[:, :2]], axis=1)
+        boxes = corners(self._boxes[rows]).astype(np.float32)
+        return Tracks(self._ids[rows], boxes, self._scores[rows], classes, self._hits[rows], self._labels)
