@@ -56,6 +56,7 @@ STREAM_STAYS = {
     "name",
     "location",
     "min_score",
+    "begin_score",
     "tile_width",
     "district",
     "owner",

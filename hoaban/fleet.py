@@ -71,7 +71,10 @@ class Camera(Strict):
     )
     enabled: bool = True
     model: str | None = Field(None, description="detector; by default models.detect, or sim-colours for sim://")
-    min_score: float = Field(0.35, ge=0, le=1, description="detections below are not tracked")
+    min_score: float = Field(0.25, ge=0, le=1, description="detections below continue no track")
+    begin_score: float = Field(
+        0.6, ge=0, le=1, description="detections below begin no track; lower it where far or parked vehicles matter"
+    )
     analysis_fps: float = Field(5.0, gt=0, le=60, description="frames a second to analyse")
     guaranteed_fps: float = Field(0.0, ge=0, le=60, description="of these, how many go before other cameras' wishes")
     motion_gate: bool = Field(True, description="hold frames back while nothing moves")

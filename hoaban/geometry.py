@@ -39,13 +39,14 @@ def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
 
     Even-odd rule by a ray to the right: each edge that spans the point's height and lies to its right flips the answer.
     """
-    xs, ys = np.asarray(points, np.float64).T[:, :, None]
-    x1, y1 = np.asarray(polygon, np.float64).T
-    x2, y2 = np.roll(x1, -1), np.roll(y1, -1)
+    xs, ys = np.asarray(points, np.float64).T
+    x1, y1 = np.asarray(polygon, np.float64).T[:, :, None]  # edges down, points across: long rows
+    before = np.arange(len(x1)) - 1
+    x2, y2 = x1[before], y1[before]
     spans = (y1 > ys) != (y2 > ys)
     rise = np.where(y2 == y1, 1.0, y2 - y1)
-    right = xs < (x2 - x1) * (ys - y1) / rise + x1
-    return np.asarray(((spans & right).sum(axis=1) % 2) == 1)
+    spans &= xs < (x2 - x1) * (ys - y1) / rise + x1
+    return np.asarray(np.logical_xor.reduce(spans, axis=0))
 
 
 def iou(a: Points, b: Points) -> NDArray[np.float64]:

@@ -1,16 +1,17 @@
 """What happens to a frame's detections: tracks, rules, events, counts. The same for live cameras and for replay."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from hoaban.detections import Detections, Floats, Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
-from hoaban.geometry import inside, to_pixels
+from hoaban.geometry import Points, inside, to_pixels
 from hoaban.rules import Rule, build_rules
 from hoaban.scene import Pixels, Scene, View
 from hoaban.tracking import Tracker
@@ -38,11 +39,12 @@ class CameraPipeline:
         self.camera, self.model, self._code = camera, model, code
         self.counts: Counts = {}
         self.zones: dict[str, dict[str, int]] = {}
-        self._tracker = Tracker()
+        self._tracker = Tracker(begin=camera.begin_score)
         self._rules: list[Rule] = []
         self._views: tuple[View, ...] = ()
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
+        self._polygons: dict[str, Points] = {}
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
@@ -86,6 +88,7 @@ class CameraPipeline:
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; tracks and counts live on, rules begin anew."""
         self.camera, self._digest = camera, camera.digest()
+        self._tracker.begin = camera.begin_score
         if self._size is not None:
             self._build(*self._size)
 
@@ -110,16 +113,17 @@ class CameraPipeline:
 
     def _build(self, width: int, height: int) -> None:
         camera = self.camera
+        self._polygons = {zone.id: to_pixels(zone.polygon, width, height) for zone in camera.zones}
         self._rules = build_rules(camera.rules, camera.site_for(width, height))
         self._calibration = camera.calibration.id if camera.calibration else None
         self._views = tuple(dict.fromkeys(view for rule in self._rules for view in rule.views))
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
+        if len(tracks) == 0:
+            return {zone: {} for zone in self._polygons}
+        feet = tracks.ground_points()
         zones: dict[str, dict[str, int]] = {}
-        for zone in self.camera.zones:
-            names: list[str] = []
-            if len(tracks) and self._size:
-                within = inside(tracks.ground_points(), to_pixels(zone.polygon, *self._size))
-                names = [tracks.label(int(row)) for row in within.nonzero()[0]]
-            zones[zone.id] = dict(Counter(names))
+        for zone, polygon in self._polygons.items():
+            numbers = np.bincount(tracks.classes[inside(feet, polygon)])
+            zones[zone] = {tracks.labels[which]: int(numbers[which]) for which in np.flatnonzero(numbers)}
         return zones
