@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actors.models import find_clip
-from benchmarks import footprint, latency, page, throughput, tracking, transport
+from benchmarks import crowd, footprint, latency, mosaic, page, rules, throughput, tracking, transport
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -20,16 +19,15 @@ def _latency() -> dict[str, Any]:
     return latency.measure(max(json.loads(RESULTS.read_text())["throughput"]["actors_frames_per_s"]))
 
 
-def _tracking() -> dict[str, Any]:
-    return tracking.measure(Path(os.environ.get("HOABAN_TRUTH", find_clip(tracking.CLIP).parents[1] / "truth")))
-
-
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "throughput": throughput.measure,
     "latency": _latency,
     "footprint": footprint.measure,
     "transport": transport.measure,
-    "tracking": _tracking,
+    "tracking": lambda: tracking.measure(tracking.truth_folder()),
+    "crowd": lambda: crowd.measure(tracking.truth_folder()),
+    "tiles": lambda: mosaic.measure(tracking.truth_folder()),
+    "rules": rules.measure,
 }
 
 

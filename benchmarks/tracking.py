@@ -1,81 +1,201 @@
-"""The tracker against public truth on pets-s2l1-v1.mp4: MOTA and IDF1 by motmetrics, public and own detections.
+"""The tracker on four kinds of material (benchmarks/tracking_material.py), judged by motmetrics, beside libraries.
 
-The truth at hand covers a few frames only, so identity is judged over few chances to go wrong: read the figures as a
-check that nothing is broken, not as a rank among trackers.
+`python -m benchmarks.tracking --compare` puts each library into a virtual environment of its own below benchmarks/out,
+runs all and renews results.json's "tracking" part. `make bench` measures ours, and those libraries that are there.
 """
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
+import venv
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import motmetrics
 import numpy as np
 
-from actors.models import find_clip, find_model, load_detector
-from actors.source import open_frames
-from hoaban.detections import Detections
+from actors.models import find_clip
+from benchmarks import tracking_material as material
+from benchmarks.tracking_material import CLIP, Scene
 from hoaban.geometry import iou
 from hoaban.tracking import Tracker
 
-CLIP, TRUTH, PUBLIC = "pets-s2l1-v1.mp4", "PETS09-S2L1_gt_subset.txt", "PETS09-S2L1_det.txt"
 MIN_IOU = 0.5
+MIN_SCORE = 0.25
+RATES = (10.0, 5.0, 3.0)
+SEEDS = (1, 2, 3)
+OBJECTS = (10, 200)
+RESULTS = Path(__file__).with_name("results.json")
+HOUSES = Path(__file__).with_name("out") / "trackers"
+NOT_INSTALLED = "not installed"
 
 
-def _rows(path: Path) -> dict[int, np.ndarray]:
-    """frame (from 1) -> rows of a MOT file: id, left, top, width, height, score."""
-    table = np.loadtxt(path, delimiter=",", comments="#")
-    return {int(frame): table[table[:, 0] == frame][:, 1:7] for frame in np.unique(table[:, 0])}
+@dataclass(frozen=True, slots=True)
+class House:
+    """A virtual environment: what pip installs there, and what tracking_worker.py then can run."""
+
+    name: str
+    wants: tuple[str, ...]
+    libraries: tuple[str, ...]
+
+    @property
+    def python(self) -> Path:
+        return HOUSES / self.name / "bin/python"
 
 
-def _public(path: Path) -> list[Detections]:
-    found = _rows(path)
-    frames = []
-    for frame in range(1, max(found) + 1):
-        rows = found.get(frame, np.zeros((0, 6)))
-        boxes = np.concatenate([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]], axis=1).astype(np.float32)
-        scores = np.clip(rows[:, 5], 0, 1).astype(np.float32)
-        frames.append(Detections(boxes, scores, np.zeros(len(rows), np.int32), ("person",)))
-    return frames
+ROBOFLOW = tuple(f"trackers {kind}" for kind in ("SORT", "ByteTrack", "OC-SORT", "BoT-SORT", "C-BIoU"))
+LIBRARIES = (
+    House("trackers", ("trackers==2.6.1", "supervision==0.31.2"), ROBOFLOW),
+    House("supervision", ("supervision==0.29.1",), ("supervision ByteTrack",)),  # the last with ByteTrack in it
+    House("norfair", ("norfair==2.3.0",), ("norfair",)),  # wants numpy below 2
+)
 
 
-def _ours() -> list[Detections]:
-    cv2.setNumThreads(1)
-    detector = load_detector(find_model("yolox-nano"), device="cpu")
-    frames = []
-    for picture in open_frames(str(find_clip(CLIP)), "pets"):
-        pixels, letterbox = picture.model_input(detector.input_width, detector.input_height)
-        rows = detector.infer(pixels[None])[0]
-        rows = rows[(rows[:, 5] == 0) & (rows[:, 4] >= 0.35)]
-        size = picture.meta.width, picture.meta.height
-        frames.append(Detections.from_rows(rows, letterbox, detector.labels, *size))
-    return frames
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What a tracker made of a scene: each frame's ids and boxes, and its milliseconds of processor time."""
+
+    ids: list[np.ndarray]
+    boxes: list[np.ndarray]
+    ms: float
 
 
-def _judge(frames: list[Detections], truth: dict[int, np.ndarray]) -> dict[str, Any]:
-    tracker, judge = Tracker(), motmetrics.MOTAccumulator(auto_id=False)
-    busy_s = 0.0
-    for number, detections in enumerate(frames, 1):
+def ours(scene: Scene) -> Tracked:
+    """Hoa Ban's tracker."""
+    tracker, ids, boxes, ms = Tracker(), [], [], []
+    for now_s, detections in zip(scene.times_s, scene.detections, strict=True):
         began = time.process_time()
-        tracks = tracker.update(detections, number / 10)
-        busy_s += time.process_time() - began
-        if number not in truth:
-            continue
-        rows = truth[number]
-        overlap = iou(np.concatenate([rows[:, 1:3], rows[:, 1:3] + rows[:, 3:5]], axis=1), tracks.boxes)
-        distances = np.where(overlap >= MIN_IOU, 1 - overlap, np.nan)
-        judge.update(rows[:, 0].astype(int), tracks.ids, distances, frameid=number)
-    wanted = ["mota", "idf1", "num_switches", "num_misses", "num_false_positives", "num_objects"]
-    summary = motmetrics.metrics.create().compute(judge, metrics=wanted, name="x").iloc[0]
-    figures = {name: round(float(summary[name]), 3) for name in wanted}
-    return figures | {"ms_per_frame": round(busy_s / len(frames) * 1e3, 3)}
+        tracks = tracker.update(detections, now_s)
+        ms.append((time.process_time() - began) * 1e3)
+        ids.append(tracks.ids)
+        boxes.append(tracks.boxes)
+    return Tracked(ids, boxes, float(np.median(ms)))
+
+
+def theirs(house: House, scenes: list[Scene]) -> dict[str, list[Tracked]]:
+    """The libraries of a house: name -> what it made of each scene."""
+    rows: dict[str, Any] = {}
+    for k, scene in enumerate(scenes):
+        rows[f"times_{k}"] = scene.times_s
+        rows[f"count_{k}"] = [len(frame) for frame in scene.detections]
+        for field in ("boxes", "scores", "classes"):
+            rows[f"{field}_{k}"] = np.concatenate([getattr(frame, field) for frame in scene.detections])
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
+        np.savez(given, **rows)
+        worker = Path(__file__).with_name("tracking_worker.py")
+        alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        subprocess.run([house.python, worker, given, made, *house.libraries], check=True, env=alone)
+        held = dict(np.load(made))
+    answers: dict[str, list[Tracked]] = {}
+    for name in house.libraries:
+        for k in range(len(scenes)):
+            count, ids, boxes, ms = (held[f"{name}/{k}/{field}"] for field in ("count", "ids", "boxes", "ms"))
+            cuts = np.cumsum(count)[:-1]
+            tracked = Tracked(np.split(ids, cuts), np.split(boxes, cuts), float(np.median(ms)))
+            answers.setdefault(name, []).append(tracked)
+    return answers
+
+
+def judge(scene: Scene, tracked: Tracked) -> dict[str, float]:
+    """MOTA, IDF1 and what they come from. Where the truth does not name all, only what is said of those named."""
+    judged = motmetrics.MOTAccumulator(auto_id=False)
+    for frame, there in scene.truth.items():
+        overlap = iou(there.boxes, tracked.boxes[frame])
+        judged.update(there.ids, tracked.ids[frame], np.where(overlap >= MIN_IOU, 1 - overlap, np.nan), frameid=frame)
+    wanted = ["num_switches", "num_fragmentations", "num_misses", "num_objects"]
+    if scene.whole:
+        wanted = ["mota", "idf1", *wanted, "num_false_positives"]
+    summary = motmetrics.metrics.create().compute(judged, metrics=wanted, name="x").iloc[0]
+    names = len({int(name) for frame in tracked.ids for name in frame})
+    return {name.removeprefix("num_"): float(summary[name]) for name in wanted} | {"ids": float(names)}
+
+
+def scenes(truth_folder: Path) -> dict[str, list[Scene]]:
+    """What is judged: name -> scenes whose figures are averaged."""
+    public, own = material.public_detections(truth_folder), material.own_detections(MIN_SCORE)
+    found = {
+        "pets, public detections": [material.pets(truth_folder, public, "pets")],
+        "pets, yolox-nano": [material.pets(truth_folder, own, "pets")],
+    }
+    whole = {
+        "chains, public detections": [material.chains(public, public, "chains")],
+        "chains, yolox-nano": [material.chains(public, own, "chains")],
+        "tud": [material.tud(seed) for seed in SEEDS],
+        "drawn": [material.drawn(seed=seed) for seed in SEEDS],
+    }
+    for name, several in whole.items():
+        found |= {f"{name}, {fps:g} fps": [scene.at(fps) for scene in several] for fps in RATES}
+    return found
 
 
 def measure(truth_folder: Path) -> dict[str, Any]:
-    """Figures for public detections and for yolox-nano's."""
-    truth = _rows(truth_folder / TRUTH)
-    return {
-        "truth_frames": len(truth),
-        "public detections": _judge(_public(truth_folder / PUBLIC), truth),
-        "yolox-nano": _judge(_ours(), truth),
+    """tracker -> scene -> figures; "not installed" for a library that is not there."""
+    judged, timed = scenes(truth_folder), {f"{n} objects": material.moving(n) for n in OBJECTS}
+    flat = [scene for several in judged.values() for scene in several] + list(timed.values())
+    made: dict[str, list[Tracked] | None] = {"hoaban": [ours(scene) for scene in flat]}
+    for house in LIBRARIES:
+        made |= theirs(house, flat) if house.python.exists() else dict.fromkeys(house.libraries)
+    return {"truth_frames": 7} | {
+        name: NOT_INSTALLED if tracked is None else _figures(judged, list(timed), iter(tracked))
+        for name, tracked in made.items()
     }
+
+
+def _figures(judged: dict[str, list[Scene]], timed: list[str], tracked: Iterable[Tracked]) -> dict[str, Any]:
+    answers = iter(tracked)
+    figures: dict[str, Any] = {}
+    for name, several in judged.items():
+        each = [judge(scene, next(answers)) for scene in several]
+        figures[name] = {key: round(float(np.mean([one[key] for one in each])), 3) for key in each[0]}
+    return figures | {"ms_per_frame": {name: round(next(answers).ms, 3) for name in timed}}
+
+
+def table(measured: dict[str, Any]) -> str:
+    """The figures as a Markdown table, one tracker a line."""
+    rates = [f"{fps:g} fps" for fps in RATES]
+    heads = ["", "drawn: IDF1", "tud: IDF1", "chains: breaks, public / yolox", "ids, public / yolox", "ms at 10 / 200"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for tracker, figures in measured.items():
+        if not isinstance(figures, dict):
+            continue
+        cells = [tracker]
+        cells += [" / ".join(f"{figures[f'{name}, {r}']['idf1']:.2f}" for r in rates) for name in ("drawn", "tud")]
+        chains = [figures[f"chains, {who}, 5 fps"] for who in ("public detections", "yolox-nano")]
+        cells.append(" / ".join(f"{one['switches']:.0f}" for one in chains))
+        cells.append(" / ".join(f"{one['ids']:.0f}" for one in chains))
+        cells.append(" / ".join(f"{ms:.2f}" for ms in figures["ms_per_frame"].values()))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def install() -> None:
+    """Put the libraries where `measure` looks for them."""
+    for house in LIBRARIES:
+        if house.python.exists():
+            continue
+        venv.create(HOUSES / house.name, with_pip=True)
+        subprocess.run([house.python, "-m", "pip", "install", "--quiet", *house.wants], check=True)
+
+
+def truth_folder() -> Path:
+    return Path(os.environ.get("HOABAN_TRUTH", find_clip(CLIP).parents[1] / "truth"))
+
+
+def main() -> None:
+    """Measure, print, and renew this part of results.json."""
+    if "--compare" in sys.argv[1:]:
+        install()
+    measured = measure(truth_folder())
+    print(table(measured))
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(results | {"tracking": measured}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

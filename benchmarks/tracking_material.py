@@ -164,6 +164,21 @@ def drawn(walkers: int = 14, riders: int = 6, seconds: float = 60, seed: int = 1
     return Scene("drawn", tuple(i / fps for i in range(len(frames))), tuple(frames), truth)
 
 
+def moving(objects: int, seconds: float = 40, fps: float = 5, seed: int = 1) -> Scene:
+    """So many objects that wander over a 1920x1080 picture, to take the time; nobody judges who is who."""
+    chance = np.random.default_rng(seed)
+    size = np.array([1920, 1080])
+    places, speeds = chance.uniform(0, size, (objects, 2)), chance.normal(0, 40, (objects, 2))
+    halves = chance.uniform(15, 45, (objects, 1)) * (0.5, 1)
+    frames = []
+    for index in range(int(seconds * fps)):
+        middles = np.mod(places + speeds * index / fps, size) + chance.normal(0, 1.5, (objects, 2))
+        boxes = np.concatenate([middles - halves, middles + halves], axis=1)[chance.random(objects) > 0.05]
+        scores = chance.uniform(0.4, 0.95, len(boxes)).astype(np.float32)
+        frames.append(Detections(boxes.astype(np.float32), scores, np.zeros(len(boxes), np.int32), ("person",)))
+    return Scene(f"{objects} objects", tuple(i / fps for i in range(len(frames))), tuple(frames), {})
+
+
 def covered(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,) the greatest share of each box that one nearer to the camera (its foot lower in the picture) covers."""
     if len(boxes) == 0:
