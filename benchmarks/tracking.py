@@ -127,6 +127,7 @@ def scenes(truth_folder: Path) -> dict[str, list[Scene]]:
         "chains, public detections": [material.chains(public, public, "chains")],
         "chains, yolox-nano": [material.chains(public, own, "chains")],
         "tud": [material.tud(seed) for seed in SEEDS],
+        "walkers": [material.drawn(walkers=24, riders=0, seed=seed) for seed in SEEDS],
         "drawn": [material.drawn(seed=seed) for seed in SEEDS],
     }
     for name, several in whole.items():
@@ -159,16 +160,16 @@ def _figures(judged: dict[str, list[Scene]], timed: list[str], tracked: Iterable
 def table(measured: dict[str, Any]) -> str:
     """The figures as a Markdown table, one tracker a line."""
     rates = [f"{fps:g} fps" for fps in RATES]
-    heads = ["", "drawn: IDF1", "tud: IDF1", "chains: breaks, public / yolox", "ids, public / yolox", "ms at 10 / 200"]
+    made = ("tud", "walkers", "drawn")
+    heads = ["", *(f"{name}: IDF1" for name in made), "chains: switches", "ids", "ms at 10 / 200"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for tracker, figures in measured.items():
         if not isinstance(figures, dict):
             continue
         cells = [tracker]
-        cells += [" / ".join(f"{figures[f'{name}, {r}']['idf1']:.2f}" for r in rates) for name in ("drawn", "tud")]
+        cells += [" / ".join(f"{figures[f'{name}, {rate}']['idf1']:.2f}" for rate in rates) for name in made]
         chains = [figures[f"chains, {who}, 5 fps"] for who in ("public detections", "yolox-nano")]
-        cells.append(" / ".join(f"{one['switches']:.0f}" for one in chains))
-        cells.append(" / ".join(f"{one['ids']:.0f}" for one in chains))
+        cells += [" / ".join(f"{one[what]:.0f}" for one in chains) for what in ("switches", "ids")]
         cells.append(" / ".join(f"{ms:.2f}" for ms in figures["ms_per_frame"].values()))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -142,7 +142,7 @@ def tud(seed: int = 1) -> Scene:
     return Scene("tud", tuple(i / 25 for i in range(len(frames))), frames, truth)
 
 
-def drawn(walkers: int = 14, riders: int = 6, seconds: float = 60, seed: int = 1) -> Scene:
+def drawn(walkers: int = 14, riders: int = 6, seconds: float = 40, seed: int = 1) -> Scene:
     """A street, 1280x720 at 30 fps: people who walk, stand and turn, and motorcycles that cross it at 5 to 11 m/s.
 
     A person is 1.7 m, so metres are heights: near ones are 130 pixels high, far ones 50. All keep coming back.

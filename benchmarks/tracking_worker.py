@@ -1,4 +1,4 @@
-"""A tracking library over given detections: `python tracking_worker.py IN.npz OUT.npz NAME…`, in the library's own venv.
+"""Tracking libraries over given detections: `python tracking_worker.py IN.npz OUT.npz NAME…`, in their own venv.
 
 Imports nothing of Hoa Ban. IN holds, for each scene k: times_k (n,), count_k (n,), boxes_k, scores_k, classes_k, all
 frames' rows one after the other. OUT gets, for each library NAME and scene k: NAME/k/count, NAME/k/ids, NAME/k/boxes,

@@ -43,7 +43,7 @@ class Tracker:
         begin: float = 0.6,
         sure: float = 0.5,
         enlarge: float = 0.35,
-        min_overlap: float = 0.2,
+        min_overlap: float = 0.25,
         min_hits: int = 2,
         lost_after_s: float = 1.5,
     ) -> None:

@@ -1,7 +1,7 @@
 """The tracker on drawn trajectories, at the rates at which cameras run; its parts by properties."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -140,14 +140,15 @@ def test_a_detector_that_flickers_does_not_break_a_track(fps: float) -> None:
 
 
 def test_two_who_become_one_box_leave_it_to_one_of_them() -> None:
-    """The box of both belongs to one track as long as it lasts: an id that changes with each frame would be two visits."""
+    """Whose it becomes may be settled once; an id that changed to and fro would be many visits."""
 
     def scene(now_s: float) -> list[Seen]:
         left, right = 100 + 30 * min(now_s, 3.0), 280 - 30 * min(now_s, 3.0)
         return [("person", left, 200, 0.9)] + ([("person", right, 200, 0.9)] if now_s < 2.8 else [])
 
-    frames = film(scene, 5, 6)
-    assert len(ids(frames[int(2.8 * 5) + 1 :])) == 1
+    alone = [tracks.ids.tolist() for tracks in film(scene, 5, 6) if len(tracks) == 1]
+    assert len(alone) == 17
+    assert sum(before != after for before, after in pairwise(alone)) <= 1
 
 
 def test_a_weak_thing_begins_no_track_unless_the_camera_says_so() -> None:
