@@ -81,7 +81,7 @@ class EvidenceFolder:
             self.write_part(camera, event, files | {"candidate.json": text})
             self._fs.mv(part, whole, recursive=True)
             return
-        # An object store renames nothing at once: there candidate.json comes last, and without it there is no candidate.
+        # An object store renames nothing at once: there candidate.json comes last; without it there is no candidate.
         for name, data in files.items():
             self._fs.pipe_file(f"{whole}/{name}", data)
         self._fs.pipe_file(f"{whole}/candidate.json", text)

@@ -214,8 +214,8 @@ def as_markdown(result: dict[str, Any], seeds: Sequence[int], duration_s: int) -
     table: dict[str, dict[str, Score]] = result["table"]
     total = sum(score.right + score.missed for by_kind in table.values() for score in by_kind.values())
     lines = [
-        f"{total} violations, {len(seeds)} runs of {duration_s} s a condition, 640x360 at 10 frames a second. Each cell: "
-        "precision / recall (violations).",
+        f"{total} violations, {len(seeds)} runs of {duration_s} s a condition, 640x360 at 10 frames a second. "
+        "Each cell: precision / recall (violations).",
         "",
         "| condition | " + " | ".join(KINDS) + " |",
         "|---|" + "---|" * len(KINDS),
@@ -233,7 +233,8 @@ def as_markdown(result: dict[str, Any], seeds: Sequence[int], duration_s: int) -
     for condition, more in result["figures"].items():
         red = table[condition]["red_light"]
         lines.append(
-            f"| {condition} | {more['known'] / more['frames']:.1%} | {more['state_right'] / max(more['known'], 1):.2%} | "
+            f"| {condition} | {more['known'] / more['frames']:.1%} | "
+            f"{more['state_right'] / max(more['known'], 1):.2%} | "
             f"{_spread(red.errors_s)} | {_spread(red.yellow_errors_s)} |"
         )
     return "\n".join(lines)

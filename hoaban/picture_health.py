@@ -15,9 +15,9 @@ Luma = NDArray[np.uint8]
 F64 = NDArray[np.float64]
 
 ROWS, COLUMNS = 4, 8
-DARK_MEAN, DARK_BRIGHT = 30.0, 48
-"""grey levels (0..255, black is 16 in most video): darker on average, and nothing but 2 % brighter than the second"""
-LESS_DARK = 1.15
+DARK_MEAN, DARK_BRIGHT = 16.0, 37
+"""grey levels (0 black, 255 white): darker on average, and nothing but 2 % brighter than the second"""
+LESS_DARK = 1.3
 SHARPNESS_NOISE, DETAIL_NOISE = 2.0, 0.5
 """squares of grey levels: what compression and rounding leave of a picture without any detail"""
 BLURRED, SHARP_AGAIN = -1.5, -0.8
