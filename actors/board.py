@@ -5,8 +5,12 @@ import time
 from typing import Any
 
 from actors.bus import connect
+from hoaban.signals import Reading, SignalState
 
-STATUS, CHECKPOINTS = "hoaban:status", "hoaban:checkpoints"
+STATUS, CHECKPOINTS, SIGNALS = "hoaban:status", "hoaban:checkpoints", "hoaban:signals"
+MOST_READINGS = 1000
+FIRST_READINGS = 50
+"""how many of the newest readings a camera that starts looks back at"""
 
 
 class Board:
@@ -40,6 +44,21 @@ class Board:
     def load_checkpoint(self, camera: str) -> dict[str, Any] | None:
         text = self._redis.hget(CHECKPOINTS, camera)
         return None if text is None else json.loads(text)
+
+    def put_reading(self, camera: str, reading: Reading) -> None:
+        """What the controller of a camera's signal says; the newest MOST_READINGS of a camera are kept."""
+        fields = {"signal": reading.signal, "state": reading.state.value, "at_s": repr(reading.at_s)}
+        self._redis.xadd(f"{SIGNALS}:{camera}", fields, maxlen=MOST_READINGS, approximate=True)
+
+    def readings(self, camera: str, after: str) -> tuple[str, list[Reading]]:
+        """A camera's readings after an entry ("" at first), oldest first, and the newest entry's name."""
+        key = f"{SIGNALS}:{camera}"
+        if after:
+            entries = self._redis.xrange(key, min=f"({after}", count=MOST_READINGS)
+        else:
+            entries = self._redis.xrevrange(key, count=FIRST_READINGS)[::-1]
+        readings = [Reading(f["signal"], SignalState(f["state"]), float(f["at_s"])) for _, f in entries]
+        return (str(entries[-1][0]) if entries else after), readings
 
     def put_json(self, key: str, document: dict[str, Any]) -> None:
         self._redis.set(f"hoaban:{key}", json.dumps(document, ensure_ascii=False))

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from actors import wire
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
+from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
 from actors.link import LinkedModel, ModelLink, Peer
 from actors.picture import Picture
-from actors.preroll import PacketRing
+from actors.preroll import Clip, PacketRing
 from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, with_heat
 from hoaban import __version__
@@ -49,12 +50,13 @@ MOST_PENDING = 8
 STAGES = ("offered", "taken", "answered", "published")
 """the moments of a frame's way after its capture: model input ready, taken by a model, answered, events published"""
 MOTION_WIDTH, MOTION_HEIGHT = 96, 54
-PRE_ROLL_BYTES = 16 * 2**20
+PRE_ROLL_BYTES = 32 * 2**20
 NO_MODEL = ModelRef("none", "0", "")
 STREAM_STAYS = {
     "zones",
     "lines",
     "rules",
+    "signals",
     "calibration",
     "name",
     "location",
@@ -120,6 +122,7 @@ class CameraRuntime:
         board: Board | None,
         pacing: Literal["live", "demand"] = "live",
         data_dir: Path | None = None,
+        evidence_url: str | None = None,
     ) -> None:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera = camera
@@ -141,6 +144,8 @@ class CameraRuntime:
         self._analysed_fps = 0.0
         self._stream_health = StreamHealth()
         self._saved: dict[str, dict[str, Any]] = {}
+        self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
+        self._heard = ""
         self._stopping = threading.Event()
         self._reporter = threading.Thread(target=self._report_forever, name="report", daemon=True)
         self._open(first_seq=0)
@@ -148,8 +153,11 @@ class CameraRuntime:
     def _open(self, first_seq: int) -> None:
         camera = self.camera
         self._sampler, self._sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
-        self._gate = MotionGate() if camera.motion_gate and self._pacing == "live" else None
-        self._ring = PacketRing(camera.pre_roll_s, PRE_ROLL_BYTES) if camera.pre_roll_s > 0 else None
+        # A lamp that changes is too small a motion for the gate, so who watches signals sees every frame.
+        gated = camera.motion_gate and not camera.signals and self._pacing == "live"
+        self._gate = MotionGate() if gated else None
+        seconds = ring_seconds(camera)
+        self._ring = PacketRing(seconds, PRE_ROLL_BYTES) if seconds > 0 else None
         self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
         hello = {
             "camera": camera.id,
@@ -167,6 +175,8 @@ class CameraRuntime:
         self._faces.start()
         self._source.start()
         self._reporter.start()
+        if self._evidence is not None:
+            self._evidence.start()
 
     def stop(self) -> None:
         """Stop the threads; the counters are saved first."""
@@ -176,6 +186,8 @@ class CameraRuntime:
         self._faces.stop()
         if self._reporter.is_alive():
             self._reporter.join(timeout=3)
+        if self._evidence is not None:
+            self._evidence.stop()
         self._save()
 
     def configure(self, camera: Camera) -> None:
@@ -183,8 +195,11 @@ class CameraRuntime:
         old, self.camera = self.camera, camera
         with self._lock:
             self._pipeline.reconfigure(camera)
+            if self._evidence is not None:
+                self._evidence.configure(camera)
         self._faces.configure(camera)
-        if camera.model_dump(exclude=STREAM_STAYS) != old.model_dump(exclude=STREAM_STAYS):
+        stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
+        if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
             self._source.stop()
             self._link.stop()
             with self._lock:  # what is left of the old stream is neither shown nor analysed
@@ -285,8 +300,11 @@ class CameraRuntime:
             step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
             self._analysed = Analysed(picture, step.detections, step.tracks)
             self._analysed_count += 1
-        if step.events:
-            self._publish(step.events)
+            events = step.events
+            if self._evidence is not None:
+                events = self._evidence.take(pending.picture, events, self._pipeline.pins())
+        if events:
+            self._publish(events)
         now_s = time.time()
         marks = (meta.captured_s, pending.offered_s, pending.taken_s, pending.done_s, now_s)
         self._stages.append(tuple(after - before for before, after in itertools.pairwise(marks)))
@@ -322,7 +340,10 @@ class CameraRuntime:
 
         Unblurred: for evidence, never for a route that does not audit.
         """
-        return b"" if self._ring is None else self._ring.clip(from_s, to_s)
+        return self._cut(from_s, to_s).data
+
+    def _cut(self, from_s: float, to_s: float) -> Clip:
+        return Clip(b"") if self._ring is None else self._ring.cut(from_s, to_s)
 
     def latencies(self) -> list[tuple[float, ...]]:
         """Seconds that the last analysed frames spent in each of STAGES."""
@@ -384,6 +405,7 @@ class CameraRuntime:
         while not self._stopping.wait(REPORT_EVERY_S):
             try:
                 self._publisher.drain()
+                self._hear_signals()
                 status = self.status()
                 self._tell_health(status)
                 if self._board is not None:
@@ -392,6 +414,15 @@ class CameraRuntime:
                 self._faces.refresh()
             except Exception:  # a board that is away must not end the reporting
                 log.warning("status not reported", camera=self.camera.id, exc_info=True)
+
+    def _hear_signals(self) -> None:
+        """Take what the controllers of the camera's signals told since the last look."""
+        if self._board is None or not any(signal.feed for signal in self.camera.signals):
+            return
+        self._heard, readings = self._board.readings(self.camera.id, self._heard)
+        with self._lock:
+            for reading in readings:
+                self._pipeline.take_reading(reading)
 
     def _tell_health(self, status: CameraStatus) -> None:
         camera = self.camera
@@ -440,6 +471,7 @@ class CameraActor:
         spool_dir: str,
         pacing: Literal["live", "demand"],
         data_dir: str | None = None,
+        evidence_url: str | None = None,
     ) -> None:
         self._runtime = CameraRuntime(
             camera,
@@ -449,6 +481,7 @@ class CameraActor:
             board=Board(redis_url),
             pacing=pacing,
             data_dir=Path(data_dir) if data_dir else None,
+            evidence_url=evidence_url,
         )
         self._runtime.start()
 

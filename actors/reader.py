@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from actors.picture import Picture, shown_size
+from actors.preroll import PacketRing
 from hoaban.capture import MediaClock
 from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
@@ -210,9 +211,10 @@ class Reader:
         self._container.close()
 
 
-def open_frames(source: str, camera: str) -> Iterator[Picture]:
+def open_frames(source: str, camera: str, ring: PacketRing | None = None) -> Iterator[Picture]:
     """Every frame of a recorded file once, for replay: capture time is media time, from 1970-01-01 on.
 
+    ring: keeps the encoded packets, by the same times.
     Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or (simulated) no end.
     """
     if is_sim(source):
@@ -222,7 +224,15 @@ def open_frames(source: str, camera: str) -> Iterator[Picture]:
     reader = open_reader(source)
     try:
         clock = MediaClock(reader.step_s)
-        for seq, decoded in enumerate(reader.frames()):
+        if ring is not None:
+            ring.open(reader.stream)
+
+        def keep(packet: av.Packet) -> None:
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if ring is not None and stamp is not None and packet.time_base is not None:
+                ring.add(packet, clock.near(float(stamp * packet.time_base)))
+
+        for seq, decoded in enumerate(reader.frames(None if ring is None else keep)):
             meta = FrameMeta(camera, seq, clock.stamp(decoded.stream_s), *shown_size(decoded.frame), is_sim(source))
             yield Picture(meta, decoded.frame)
     finally:

@@ -81,7 +81,7 @@ class EvidenceFolder:
             self.write_part(camera, event, files | {"candidate.json": text})
             self._fs.mv(part, whole, recursive=True)
             return
-        # An object store renames nothing at once: there candidate.json comes last; without it there is no candidate.
+        # An object store cannot rename: candidate.json comes last there, and without it there is no candidate.
         for name, data in files.items():
             self._fs.pipe_file(f"{whole}/{name}", data)
         self._fs.pipe_file(f"{whole}/candidate.json", text)
@@ -151,7 +151,7 @@ class Recorder:
         with self._lock:
             if len(self._jobs) >= MOST_WAITING:
                 self.refused += 1
-                log.error("no evidence is kept: too many candidates wait", event=event.id, waiting=len(self._jobs))
+                log.error("no evidence is kept: too many candidates wait", candidate=event.id, waiting=len(self._jobs))
                 return event
             found = {name: stills.jpeg(int(moments[name]["seq"])) for name in MOMENTS}
             at_s, past_s = (float(moments[name]["captured_s"]) for name in ("at", "past"))
@@ -184,7 +184,7 @@ class Recorder:
             try:
                 job = _Job(Event.from_json(files.pop("event.json").decode()), {}, 0.0, 0.0, began=True)
             except (KeyError, ValueError):  # it ended while writing the very first file
-                log.warning("evidence that had only begun is dropped", camera=self._camera, event=event)
+                log.warning("evidence that had only begun is dropped", camera=self._camera, candidate=event)
                 self._folder.drop_part(self._camera, event)
                 continue
             job.files = {name: data for name, data in files.items() if name.removesuffix(".jpg") in MOMENTS}
@@ -232,7 +232,7 @@ class Recorder:
         }
         self._folder.complete(self._camera, job.event.id, job.files, candidate)
         self.written += 1
-        log.info("evidence candidate written", camera=self._camera, event=job.event.id, missing=list(job.missing))
+        log.info("evidence candidate written", camera=self._camera, candidate=job.event.id, missing=list(job.missing))
 
     def _read_plate(self, job: _Job) -> tuple[dict[str, Any], bytes | None]:
         """What the three stills together say of the plate, and the crop in which it was read best."""

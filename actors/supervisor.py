@@ -50,6 +50,8 @@ class SystemSettings:
     redis_url: str
     data_dir: str
     fleet_files: tuple[str, ...]
+    evidence_url: str = ""
+    """where evidence candidates go: a folder or a URL that fsspec knows; by default evidence in data_dir"""
 
 
 class Supervisor:
@@ -310,6 +312,7 @@ class Supervisor:
             str(Path(self._settings.data_dir) / "spool"),
             "live",
             self._settings.data_dir,
+            self._settings.evidence_url or str(Path(self._settings.data_dir) / "evidence"),
         )
 
     def shutdown(self) -> None:

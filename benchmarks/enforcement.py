@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from actors.models import find_model, load_detector
 from actors.source import open_frames
@@ -31,6 +32,7 @@ PARK_S = 15.0
 EDGE_S = 4.0
 """what happens so near to the end of a run cannot be judged, and neither counts for nor against"""
 GRACE_S = 0.3
+FAR = 1e4
 CONDITIONS = {
     "plain": "",
     "noise": "noise=12",
@@ -53,7 +55,7 @@ def junction_camera(setup: SceneTruth) -> Camera:
     stop = {"signal": "main", "line": "stop", "direction": "backward", "point": "front"}
     rules = [
         {"type": "red_light", "zone": "box", "grace_s": GRACE_S, **stop},
-        {"type": "stop_line", "reach": 2.5, **stop},
+        {"type": "stop_line", **stop},
         {"type": "wrong_way", "line": "heading", "zone": "approach"},
         {"type": "illegal_turn", "enter": "stop", "enter_direction": "backward", "leave": ["left"]},
         {"type": "illegal_parking", "zone": "no-parking", "after_s": PARK_S},
@@ -82,11 +84,15 @@ def _corners(box: tuple[float, float, float, float]) -> list[tuple[float, float]
 
 @dataclass
 class Score:
-    """What was right, missed and made up, of one kind under one condition. errors_s: of seconds into red."""
+    """What was right, missed and made up, of one kind under one condition.
+
+    unsure: red-light events that say that the crossing itself was hidden. errors_s: of seconds into red, of the others.
+    """
 
     right: int = 0
     missed: int = 0
     wrong: int = 0
+    unsure: int = 0
     errors_s: list[float] = field(default_factory=list)
     yellow_errors_s: list[float] = field(default_factory=list)
 
@@ -96,6 +102,7 @@ class Score:
             self.missed + other.missed,
             self.wrong + other.wrong,
         )
+        self.unsure += other.unsure
         self.errors_s += other.errors_s
         self.yellow_errors_s += other.yellow_errors_s
 
@@ -143,24 +150,47 @@ def judge(events: Iterable[Event], violations: Sequence[ViolationTruth], ends_s:
     """Each event against the violations of its kind, one to one by time; see EDGE_S for what is left out."""
     scores = {kind: Score() for kind in KINDS}
     for kind in KINDS:
-        true = [v for v in violations if v.kind.value == kind and _counts(v)]
-        doubtful = [v for v in violations if v.kind.value == kind and not _counts(v)]
-        score = scores[kind]
-        for event in (event for event in events if event.type == f"hoaban.{kind}"):
-            at_s = event.data["frames"]["at"]["captured_s"]
-            past_s = event.data["frames"]["past"]["captured_s"]
-            match = min((v for v in true if _fits(v, at_s, past_s)), key=lambda v: abs(v.at_s - at_s), default=None)
-            if match is not None:
-                true.remove(match)
+        true = [v for v in violations if v.kind.value == kind]
+        told = [event for event in events if event.type == f"hoaban.{kind}"]
+        cost = np.array([[_apart_s(event, violation) for violation in true] for event in told]).reshape(len(told), -1)
+        # Those that count first: what may be reported or not takes only what is left.
+        cost += np.array([0.0 if _counts(violation) else 100.0 for violation in true])
+        pairs = [(i, j) for i, j in zip(*linear_sum_assignment(np.minimum(cost, FAR)), strict=True) if cost[i, j] < FAR]
+        score, matched = scores[kind], {int(i): true[j] for i, j in pairs}
+        for index, event in enumerate(told):
+            violation = matched.get(index)
+            if violation is None:
+                score.wrong += event.data["frames"]["past"]["captured_s"] < ends_s - 0.5
+            elif _counts(violation):
                 score.right += 1
-                if kind == "red_light" and event.data["seconds_into_red"] is not None:
-                    score.errors_s.append(event.data["seconds_into_red"] - (match.red_for_s or 0.0))
-                    if event.data["yellow_s"] is not None and match.yellow_s is not None:
-                        score.yellow_errors_s.append(event.data["yellow_s"] - match.yellow_s)
-            elif not any(_fits(v, at_s, past_s) for v in doubtful) and past_s < ends_s - 0.5:
-                score.wrong += 1
-        score.missed = sum(1 for v in true if v.until_s < ends_s - 0.1 and v.at_s < ends_s - EDGE_S)
+                _note_errors(score, event, violation)
+        found = {id(violation) for violation in matched.values()}
+        score.missed = sum(
+            id(v) not in found and _counts(v) and v.until_s < ends_s - 0.1 and v.at_s < ends_s - EDGE_S for v in true
+        )
     return scores
+
+
+def _apart_s(event: Event, violation: ViolationTruth) -> float:
+    """Seconds between what an event says and a violation; FAR where the event cannot be of it."""
+    before_s, at_s, past_s = (event.data["frames"][name]["captured_s"] for name in ("before", "at", "past"))
+    if violation.kind.value == "red_light":  # the front passed the line between the first two moments
+        apart_s = max(before_s - violation.at_s, violation.at_s - at_s, 0.0)
+        return apart_s if apart_s <= 1.0 else FAR
+    inside = violation.at_s - 2.0 <= past_s and at_s <= violation.until_s + 1.0
+    return abs(past_s - violation.at_s) * 1e-3 if inside else FAR
+
+
+def _note_errors(score: Score, event: Event, violation: ViolationTruth) -> None:
+    """How far off a red-light event's times are, where it does not itself say that it did not see the crossing."""
+    unsure = any("not seen" in doubt for doubt in event.data["not_evidential_because"])
+    if violation.kind.value != "red_light" or event.data["seconds_into_red"] is None:
+        return
+    score.unsure += unsure
+    if not unsure:
+        score.errors_s.append(event.data["seconds_into_red"] - (violation.red_for_s or 0.0))
+    if event.data["yellow_s"] is not None and violation.yellow_s is not None:
+        score.yellow_errors_s.append(event.data["yellow_s"] - violation.yellow_s)
 
 
 def _counts(violation: ViolationTruth) -> bool:
@@ -174,15 +204,6 @@ def _counts(violation: ViolationTruth) -> bool:
         case "illegal_parking":
             return lasted_s >= PARK_S + 1.0
     return True
-
-
-def _fits(violation: ViolationTruth, at_s: float, past_s: float) -> bool:
-    slack_s = 1.5 if violation.kind.value == "red_light" else 4.0
-    return (
-        violation.at_s - slack_s <= past_s
-        and at_s <= violation.until_s + 1.0
-        and (violation.kind.value != "red_light" or abs(at_s - violation.at_s) <= slack_s)
-    )
 
 
 def _one(job: tuple[str, int, int]) -> tuple[str, dict[str, Score], dict[str, Any]]:
@@ -232,11 +253,9 @@ def as_markdown(result: dict[str, Any], seeds: Sequence[int], duration_s: int) -
     ]
     for condition, more in result["figures"].items():
         red = table[condition]["red_light"]
-        lines.append(
-            f"| {condition} | {more['known'] / more['frames']:.1%} | "
-            f"{more['state_right'] / max(more['known'], 1):.2%} | "
-            f"{_spread(red.errors_s)} | {_spread(red.yellow_errors_s)} |"
-        )
+        known, right = more["known"] / more["frames"], more["state_right"] / max(more["known"], 1)
+        errors = f"{_spread(red.errors_s)} | {_spread(red.yellow_errors_s)}"
+        lines.append(f"| {condition} | {known:.1%} | {right:.2%} | {errors} |")
     return "\n".join(lines)
 
 

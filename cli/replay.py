@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import typer
 
+from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
+from actors.preroll import PacketRing
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
 from cli.replay_faces import ReplayFaces
@@ -22,6 +24,8 @@ from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.tiling import Part, Sweeps
+
+RING_BYTES = 64 * 2**20
 
 
 def replay(
@@ -35,6 +39,9 @@ def replay(
     watchlist: Annotated[
         Path | None,
         typer.Option(metavar="DATA", help="data folder whose watchlist face rules search; without it they are silent"),
+    ] = None,
+    evidence: Annotated[
+        Path | None, typer.Option(help="folder for evidence candidates: stills, clip, plate; by default none are kept")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
@@ -51,7 +58,7 @@ def replay(
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
         faces = ReplayFaces.of(spec, watchlist)
-        summary = run(spec, source or spec.source, detector, out, faces)
+        summary = run(spec, source or spec.source, detector, out, faces, evidence)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
@@ -77,7 +84,12 @@ def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
 
 
 def run(
-    camera: Camera, source: str, detector: Detector, out: Path, faces: ReplayFaces | None = None
+    camera: Camera,
+    source: str,
+    detector: Detector,
+    out: Path,
+    faces: ReplayFaces | None = None,
+    evidence: Path | None = None,
 ) -> dict[str, object]:
     """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
@@ -87,11 +99,13 @@ def run(
     media_s = 0.0
     kinds: Counter[str] = Counter()
     started = time.perf_counter()
+    ring = None if evidence is None else PacketRing(ring_seconds(camera), RING_BYTES)
+    keeper = None if evidence is None or ring is None else EvidenceKeeper(camera, str(evidence), ring.cut, live=False)
     # Written beside and moved into place: a run that breaks leaves no half file behind.
     with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
         part = Path(file.name)
         try:
-            for picture in open_frames(source, camera.id):
+            for picture in open_frames(source, camera.id, ring):
                 read += 1
                 media_s = picture.meta.captured_s
                 events = [] if faces is None else faces.step(picture)
@@ -103,10 +117,15 @@ def run(
                         (rows,) = detector.infer(batch)
                         sweep.parts.append(Part(rows, letterbox))
                     views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
-                    events += pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
+                    found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
+                    if keeper is not None:
+                        found = keeper.take(picture, found, pipeline.pins())
+                    events += found
                 for event in events:
                     kinds[event.type] += 1
                     file.write(event.to_json() + "\n")
+            if keeper is not None:
+                keeper.stop()
         except BaseException:
             part.unlink(missing_ok=True)
             raise

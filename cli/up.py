@@ -217,7 +217,13 @@ class _System:
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
 
-        settings = SystemSettings(secrets.token_hex(8), redis_url, str(self._data), tuple(str(p) for p in fleet))
+        settings = SystemSettings(
+            secrets.token_hex(8),
+            redis_url,
+            str(self._data),
+            tuple(str(p) for p in fleet),
+            os.environ.get("HOABAN_EVIDENCE_URL", ""),
+        )
         common: dict[str, Any] = {
             "namespace": NAMESPACE,
             "lifetime": "detached",

@@ -14,8 +14,9 @@ from actors.board import Board
 from actors.models.files import list_models
 from actors.store import EventStore
 from hoaban import __version__
+from hoaban.signals import AHEAD_S, Reading
 from serve import metrics, problems, schemas, watchlist
-from serve.auth import TICKET_LIVES_S, Tickets, Viewer, picture_viewer, viewer_or_ticket
+from serve.auth import TICKET_LIVES_S, Admin, Tickets, Viewer, picture_viewer, viewer_or_ticket
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
 from serve.settings import ApiSettings
@@ -171,6 +172,29 @@ async def live(request: Request, camera: str) -> StreamingResponse:
         raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
     kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
     return StreamingResponse(mjpeg(request, tiles, camera), media_type=kind, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/signals/{camera}/{signal}",
+    tags=["signals"],
+    status_code=202,
+    response_class=Response,
+    responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}, 422: {"model": problems.Problem}},
+)
+def tell_signal(request: Request, camera: str, signal: str, reading: schemas.SignalReading, _: Admin) -> None:
+    """A traffic signal's controller tells what it shows: on every change, and in between before its feed is stale."""
+    for found in _configured(request):
+        if found["id"] == camera:
+            known = [item["id"] for item in found.get("signals", []) if item.get("feed")]
+            break
+    else:
+        raise HTTPException(404, f"there is no camera {camera!r}")
+    if signal not in known:
+        raise HTTPException(404, f"camera {camera!r} has no signal {signal!r} with a feed; it has: {known or 'none'}")
+    at_s = reading.at.timestamp()
+    if at_s > time.time() + AHEAD_S:
+        raise HTTPException(422, f"at is {at_s - time.time():.1f} s ahead; set the controller's clock")
+    request.app.state.board.put_reading(camera, Reading(signal, reading.state, at_s))
 
 
 @router.get("/events", tags=["events"])

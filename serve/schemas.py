@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from hoaban.signals import SignalState
 
 
 class Health(BaseModel):
@@ -73,6 +75,13 @@ class TurnView(BaseModel):
     label: str
     bucket_s: float | None = Field(description="start of the interval, seconds since 1970; null for the whole time")
     n: int
+
+
+class SignalReading(BaseModel):
+    """What a traffic signal's controller says: it showed `state` at `at`."""
+
+    state: SignalState
+    at: AwareDatetime = Field(description="RFC 3339 with a zone; by the controller's clock")
 
 
 class Ticket(BaseModel):

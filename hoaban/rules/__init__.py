@@ -10,6 +10,7 @@ from hoaban.rules.base import Measuring, Rule, RuleConfig, Site
 from hoaban.rules.camera_health import CameraHealthRule
 from hoaban.rules.congestion import CongestionRule
 from hoaban.rules.crowd import CrowdRule
+from hoaban.rules.enforcement import EnforcementConfig
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.rules.illegal_parking import IllegalParkingRule
 from hoaban.rules.illegal_turn import IllegalTurnRule
@@ -23,7 +24,7 @@ from hoaban.rules.stop_line import StopLineRule
 from hoaban.rules.turning_count import TurningCountRule
 from hoaban.rules.wrong_way import WrongWayRule
 
-__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules"]
+__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules", "makes_evidence"]
 
 RuleKinds = (
     LineCountRule
@@ -56,3 +57,8 @@ UNBUILT_RULES = ("plate_watchlist",)
 def build_rules(rules: Iterable[RuleConfig], site: Site) -> list[Rule]:
     """The rules of a camera, in the fleet file's order, ready for their first frame."""
     return [built for rule in rules if (built := rule.build(site)) is not None]
+
+
+def makes_evidence(rules: Iterable[RuleConfig]) -> bool:
+    """Whether any of these rules gives evidence candidates, for which pictures must be kept."""
+    return any(isinstance(rule, EnforcementConfig) for rule in rules)

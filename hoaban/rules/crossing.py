@@ -46,6 +46,17 @@ class Crossing:
     before: Moment
     at: Moment
 
+    @property
+    def unseen_s(self) -> float:
+        """How long the way over the line was not seen: lost frames, or something nearer before the foot."""
+        return self.at.captured_s - self.before.captured_s
+
+    def doubts(self, max_gap_s: float) -> list[str]:
+        """Why the moment of crossing is not known well enough."""
+        if self.unseen_s <= max_gap_s:
+            return []
+        return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
+
 
 class Gauge(Protocol):
     """How far objects are from a line, and in what measure."""
@@ -97,11 +108,11 @@ class FrontGauge:
     """By the front of a vehicle seen from behind, in metres on the ground.
 
     Its foot point is its rear; the front lies one length further on, in the direction of travel, which is taken to be
-    straight across the line. The length is the class's usual one, so the front is known to about half a metre for a
-    car. Raises ValueError without a calibration.
+    straight across the line. The length is the class's usual one, so the front is known to a seventh of it at best, and
+    that much it must be over the line to count. Raises ValueError without a calibration.
     """
 
-    MARGIN_M = 0.3
+    LEAST_MARGIN_M, MARGIN = 0.5, 0.15
 
     def __init__(self, line: Line, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
         if site.calibration is None:
@@ -132,7 +143,7 @@ class FrontGauge:
         return self._sign * signed_distance(points, self._start, self._end)
 
     def margins(self, tracks: Tracks) -> F64:
-        return np.full(len(tracks), self.MARGIN_M)
+        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(tracks))
 
     def meets(self, a: F64, b: F64) -> bool:
         return segments_meet(a, b, self._start, self._end)

@@ -40,6 +40,7 @@ class EnforcementRule(TrackRule):
     def __init__(self, config: EnforcementConfig, site: Site) -> None:
         super().__init__(config.name)
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
+        self._max_gap_s = config.max_gap_s
         self._guard = Guard(site.calibration, config.max_gap_s)
         self._told: dict[int, float] = {}
 

@@ -64,7 +64,7 @@ class IllegalTurn(EnforcementRule):
                 direction = "forward" if self._out_forward else "backward"
                 findings.append(
                     self.finding(
-                        "illegal_turn", scene, out.track, label, score, moments,
+                        "illegal_turn", scene, out.track, label, score, moments, entered.doubts(self._max_gap_s),
                         more=more, line=name, direction=direction,
                     )
                 )  # fmt: skip

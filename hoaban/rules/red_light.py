@@ -151,7 +151,7 @@ class RedLight(EnforcementRule):
                 candidate.label,
                 candidate.score,
                 {"before": crossing.before, "at": crossing.at, "past": past},
-                [*doubts, *more_doubts],
+                [*doubts, *more_doubts, *crossing.doubts(self._max_gap_s)],
                 (view, crossing.crossed_s),
                 {"crossed": round(crossing.crossed_s, 3), "grace_s": self._grace_s},
                 line=self._line,

@@ -18,6 +18,8 @@ from hoaban.scene import Scene
 from hoaban.signals import SignalState
 from hoaban.track_table import F64
 
+LEAST_LENGTH_M = 3.0
+
 
 class StopLineRule(StopLineConfig):
     """A vehicle went over the stop line on yellow or red and stands there during red.
@@ -30,7 +32,7 @@ class StopLineRule(StopLineConfig):
         None, description="where standing counts, such as the crossing; by default up to reach beyond the line"
     )
     reach: float = Field(
-        1.5, gt=0, description="without a zone: lengths (point: front) or box heights (foot) beyond the line that count"
+        1.5, gt=0, description="without a zone: lengths (front; of 3 m at least) or box heights (foot) that count"
     )
     after_s: float = Field(1.5, gt=0, description="how long it must stand there during red")
     still: float = Field(0.12, gt=0, le=1, description="a vehicle that moves less, in box heights, stands")
@@ -75,11 +77,12 @@ class StopLine(EnforcementRule):
         stands_s = self._standing.update(scene)
         for crossing in crossings:
             self._open.pop(crossing.track, None)
-            if crossing.forward == self._forward:
+            # One that turns up beyond the line may have been put there by a nearer vehicle that hid its wheels.
+            if crossing.forward == self._forward and crossing.unseen_s <= self._max_gap_s:
                 self._open[crossing.track] = _Candidate(crossing)
         if not self._open:
             return []
-        units = self._gauge.lengths(tracks)
+        units = np.maximum(self._gauge.lengths(tracks), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
         rows = {int(tracks.ids[row]): int(row) for row in np.flatnonzero(wanted)}
         findings = []
