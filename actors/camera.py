@@ -296,7 +296,7 @@ class CameraRuntime:
             if model is not self._model:
                 self._pipeline.model = model.ref
                 self._model = model
-            views = picture.views(self._pipeline.views(meta.width, meta.height))
+            views = picture.views(self._pipeline.views(meta))
             step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
             self._analysed = Analysed(picture, step.detections, step.tracks)
             self._analysed_count += 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, footprint, latency, mosaic, rules, throughput, transport
+from benchmarks import counting, crowd, footprint, latency, mosaic, rules, throughput, transport
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PARTS = {
@@ -11,6 +11,7 @@ PARTS = {
     "latency": ("From frame to event", latency),
     "footprint": ("What a camera costs", footprint),
     "transport": ("Ways to a model", transport),
+    "counting": ("Crossings counted", counting),
     "crowd": ("People counted", crowd),
     "tiles": ("Small people in a large picture", mosaic),
     "rules": ("What the rules cost", rules),

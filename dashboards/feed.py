@@ -11,12 +11,15 @@ from dashboards.words import t, term
 # sign of Streamlit's own icon font, and how much it asks for attention
 KINDS = {
     "line_count": ("swap_vert", "plain"),
+    "turning_count": ("turn_right", "plain"),
     "intrusion": ("directions_walk", "alert"),
     "loitering": ("hourglass_top", "alert"),
     "crowd": ("groups", "alert"),
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"
+ENDING = ("crowd", "camera_health")
+"""kinds that say in other words that something is over"""
 
 
 def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo) -> str:
@@ -30,14 +33,14 @@ def told(event: Mapping[str, Any]) -> str:
     """What happened, in words."""
     data = event["data"]
     kind = event["type"].removeprefix("hoaban.")
-    verb = term("crowd_end" if kind == "crowd" and data.get("phase") == "end" else kind)
+    verb = term(f"{kind}_end" if kind in ENDING and data.get("phase") == "end" else kind)
     parts = [term(data.get("class")), verb, data.get("line") or data.get("zone")]
     if data.get("direction"):
         parts.append(f"({term(data['direction'])})")
     if kind == "crowd" and data.get("count") is not None:
         parts.append(f"({data['count']})")
     if kind == "camera_health":
-        parts.append(term(data.get("state")))
+        parts.append(term(data.get("fault")))
     text = " ".join(part for part in parts if part)
     return text[:1].upper() + text[1:]
 
@@ -46,7 +49,7 @@ def _line(event: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> s
     data = event["data"]
     kind = event["type"].removeprefix("hoaban.")
     icon, weight = KINDS.get(kind, ("info", "alert"))
-    if kind == "camera_health" and data.get("state") == "live":
+    if kind == "camera_health" and data.get("phase") == "end":
         icon, weight = "videocam", "plain"
     elif data.get("phase") == "end":
         weight = "plain"

@@ -21,6 +21,7 @@ TERMS = {
     "stalled": "no new picture",
     "failed": "failed",
     "ended": "ended",
+    "paused": "outside its hours",
     "silent": "no report",
     "off": "switched off",
     # what rules find
@@ -29,7 +30,17 @@ TERMS = {
     "loitering": "loiters in",
     "crowd": "crowd in",
     "crowd_end": "crowd over in",
-    "camera_health": "camera signal:",
+    "camera_health": "camera:",
+    "camera_health_end": "camera again in order:",
+    "turning_count": "turned to",
+    # faults of a camera; stalled and silent are among its states
+    "offline": "offline",
+    "frozen": "picture frozen",
+    "dark": "picture dark",
+    "blurred": "picture blurred",
+    "covered": "lens covered",
+    "moved": "turned or shifted",
+    "wrong_time": "wrong time",
     # directions of a line
     "forward": "forward",
     "backward": "backward",

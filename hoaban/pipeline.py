@@ -68,10 +68,12 @@ class CameraPipeline:
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
-    def views(self, width: int, height: int) -> tuple[View, ...]:
-        """What the rules want to see of the next frame, whose size in pixels is given."""
-        self._fit((width, height))
-        return self._views
+    def views(self, frame: FrameMeta) -> tuple[View, ...]:
+        """What the rules want to see of the next frame."""
+        self._fit((frame.width, frame.height))
+        if self._health is None or not self._health.due(frame.captured_s):
+            return self._views
+        return tuple(dict.fromkeys((*self._health.views, *self._views)))
 
     def step_rows(
         self,
@@ -193,9 +195,8 @@ class CameraPipeline:
         self._calibration = camera.calibration.id if camera.calibration else None
         self._lamps = {signal.id: LampWatch(signal) for signal in camera.signals if signal.lamps is not None}
         self._feeds = {signal.id: FeedWatch(signal) for signal in camera.signals if signal.feed is not None}
-        looking = [*self._rules] if self._health is None else [self._health, *self._rules]
         lamp_views = [lamp.view for lamp in self._lamps.values()]
-        self._views = tuple(dict.fromkeys([*(view for rule in looking for view in rule.views), *lamp_views]))
+        self._views = tuple(dict.fromkeys([*(view for rule in self._rules for view in rule.views), *lamp_views]))
 
     def _look_at_signals(self, now_s: float, views: Mapping[View, Pixels]) -> dict[str, SignalView]:
         readings, found = [self._readings.popleft() for _ in range(len(self._readings))], {}

@@ -66,21 +66,25 @@ class CameraHealth:
         """What is wrong now: fault -> reason in words."""
         return {name: latch.reason for name, latch in self._latches.items() if latch.on}
 
+    def due(self, now_s: float) -> bool:
+        """Whether the picture of a frame of this time is to be looked at: once a second is enough, for views cost."""
+        return now_s < self._looked_s or now_s - self._looked_s >= LOOK_EVERY_S
+
     def update(self, scene: Scene) -> list[Finding]:
         frame, now_s = scene.frame, scene.now_s
         if now_s < self._looked_s:
             self._looked_s = self._judged_s = float("-inf")
+        due = self.due(now_s)
         if frame.arrived_s is not None:
             self._clock.frame(frame.arrived_s, frame.stream_s, frame.told_s)
         found: list[Finding] = []
         whole, sharper = scene.views.get(WHOLE), scene.views.get(SHARPER)
-        if whole is None or sharper is None:
+        if not due or whole is None or sharper is None:
             return found
+        self._looked_s = now_s
         still_s = self._frozen.update((whole, sharper), now_s)
-        # Between frames that are far apart nothing is known of what lies between; identical ones are still identical.
         found += self._turn("frozen", still_s > 0, now_s, f"not one grey level has changed for {still_s:.0f} s")
-        if now_s - self._looked_s >= LOOK_EVERY_S and not self._latches["frozen"].on:
-            self._looked_s = now_s
+        if not self._latches["frozen"].on:
             found += self._look(whole, sharper, now_s)
         return found
 

@@ -271,7 +271,7 @@ def test_faults_come_before_the_other_rules_see_the_frame(
     for seq, image in enumerate(chain(islice(images, 60), ((i * 0.05).astype(np.uint8) for i in islice(images, 60)))):
         meta = FrameMeta("cam", seq, seq / FPS, image.shape[1], image.shape[0])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24").reformat(format="yuv420p")
-        views = Picture(meta, frame).views(pipeline.views(meta.width, meta.height))
+        views = Picture(meta, frame).views(pipeline.views(meta))
         if seq == 0:
             pipeline._rules.append(Listener())
         got = pipeline.step(meta, Detections.empty(("person",)), views).events
@@ -282,5 +282,5 @@ def test_faults_come_before_the_other_rules_see_the_frame(
     assert {"fault": "dark", "phase": "start"}.items() <= event.data.items()
     successor = CameraPipeline(camera, ModelRef("m", "1", ""), "0")
     successor.remember_health(pipeline.health_memory())
-    successor.views(384, 288)
+    successor.views(FrameMeta("cam", 0, 0.0, 384, 288))
     assert successor.faults == pipeline.faults
