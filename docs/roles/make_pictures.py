@@ -53,7 +53,7 @@ def line(image: np.ndarray, name: str, start: tuple[float, float], end: tuple[fl
     size = np.array([image.shape[1], image.shape[0]])
     a, b = (np.array([start, end]) * size).astype(int)
     cv2.arrowedLine(image, a.tolist(), b.tolist(), LINE, 2, cv2.LINE_AA, tipLength=0.04)
-    write(image, name, a + (-90, -8), LINE)
+    write(image, name, a - (90, 8), LINE)
 
 
 def write(image: np.ndarray, text: str, place: np.ndarray, colour: tuple[int, int, int]) -> None:
