@@ -9,7 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import counting, crowd, footprint, latency, mosaic, page, rules, throughput, tracking, transport
+from benchmarks import (
+    counting,
+    crowd,
+    footprint,
+    happenings,
+    latency,
+    mosaic,
+    page,
+    rules,
+    throughput,
+    tracking,
+    transport,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -29,6 +41,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "crowd": lambda: crowd.measure(tracking.truth_folder()),
     "tiles": lambda: mosaic.measure(tracking.truth_folder()),
     "rules": rules.measure,
+    "happenings": happenings.measure,
 }
 
 

@@ -55,7 +55,8 @@ def scenes(frames: int, rng: np.random.Generator) -> list[Tracks]:
         boxes = np.column_stack([feet[:, 0] - sizes[:, 0] / 2, feet[:, 1] - sizes[:, 1], feet[:, 0] + sizes[:, 0] / 2])
         boxes = np.column_stack([boxes, feet[:, 1]]).astype(np.float32)
         scores, hits = np.full(TRACKS, 0.8, np.float32), np.full(TRACKS, 9, np.int32)
-        walks.append(Tracks(ids.astype(np.int64), boxes, scores, classes, hits, LABELS))
+        order = np.argsort(ids)  # as the tracker gives them
+        walks.append(Tracks(ids[order].astype(np.int64), boxes[order], scores, classes[order], hits, LABELS))
     return walks
 
 

@@ -74,7 +74,13 @@ def running(camera: Camera, peer: Peer, pacing: str) -> Iterator[CameraRuntime]:
 
 def overview(make_camera: Callable[..., Camera], film: Path, **fields: object) -> Camera:
     return make_camera(
-        str(film), role="overview", pre_roll_s=0, motion_gate=False, tiles={"columns": 3, "rows": 2}, **fields
+        str(film),
+        role="overview",
+        pre_roll_s=0,
+        min_score=mosaic.MIN_SCORE,
+        motion_gate=False,
+        tiles={"columns": 3, "rows": 2},
+        **fields,
     )
 
 
