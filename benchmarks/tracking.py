@@ -5,6 +5,7 @@ then does what `python -m benchmarks tracking` does: measures ours, and those li
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -192,7 +193,12 @@ def truth_table(measured: dict[str, Any]) -> str:
 
 
 def write_page(measured: dict[str, Any]) -> None:
-    """Renew the tables of docs/tracking.md: between two marks each, the rest is left as it was written."""
+    """Renew the tables of docs/tracking.md: between two marks each, the rest is left as it was written.
+
+    A run without the libraries leaves the page alone, since it would show no comparison any more.
+    """
+    if NOT_INSTALLED in measured.values():
+        return
     text = PAGE.read_text()
     for mark, lines in (("truth", truth_table(measured)), ("trackers", table(measured))):
         before, _, rest = text.partition(f"<!-- {mark} -->\n")
@@ -207,7 +213,11 @@ def install() -> None:
         if house.python.exists():
             continue
         venv.create(house.folder, with_pip=True)
-        subprocess.run([house.python, "-m", "pip", "install", "--quiet", *house.wants], check=True)
+        try:
+            subprocess.run([house.python, "-m", "pip", "install", "--quiet", *house.wants], check=True)
+        except BaseException:
+            shutil.rmtree(house.folder)  # half a house would count as one
+            raise
 
 
 def truth_folder() -> Path:
