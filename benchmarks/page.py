@@ -29,7 +29,7 @@ def write(results: dict[str, Any]) -> None:
     ]
     lines += ["these machines are shared and noisy, so absolute times do not compare between runs.", ""]
     for name, (title, module) in PARTS.items():
-        if name not in results:
+        if "machine" not in results.get(name, {}):  # not measured, or by a version that did not say where
             continue
         found = results[name]
         machine = found["machine"]
