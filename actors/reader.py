@@ -115,6 +115,8 @@ class Reader:
 
     def _video(self) -> VideoStream:
         streams = self._container.streams.video
+        if not self._container.streams and is_file(self.source):
+            raise self._error(NO_FRAME)
         if not streams:
             raise self._error("it has no video that can be decoded here; check the file or codec")
         stream = streams[0]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from actors.blur import FaceBlur
 from actors.picture import Picture
 from hoaban.fleet import Camera
+from hoaban.sim.mark import stamp
 
 if TYPE_CHECKING:
     from actors.camera import Analysed
@@ -62,6 +63,8 @@ class TileMaker:
                 people = detections.boxes[is_person] * np.float32(scale)
             image, how = self._blur.apply(image, people)
             image = draw(image, camera, analysed if analysed and analysed.picture is picture else None, scale)
+            if picture.meta.simulated:
+                stamp(image)  # the mark in the picture itself may have been blurred with it
             ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             if not ok:
                 raise ValueError(f"camera {camera.id}: the picture could not be encoded as JPEG")

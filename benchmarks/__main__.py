@@ -38,13 +38,21 @@ def main() -> None:
     wanted = parser.parse_args().parts or list(PARTS)
     if unknown := set(wanted) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+    run(wanted)
+
+
+def run(wanted: list[str]) -> None:
+    """Run these parts, print them, renew the results and the pages."""
     machine = {"processors": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version()}
     for name in wanted:
         results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         found = PARTS[name]() | {"date": datetime.now(UTC).date().isoformat(), "machine": machine}
         print(name, json.dumps(found, indent=2, ensure_ascii=False), flush=True)
         RESULTS.write_text(json.dumps(results | {name: found}, indent=2, ensure_ascii=False) + "\n")
-    page.write(json.loads(RESULTS.read_text()))
+    results = json.loads(RESULTS.read_text())
+    page.write(results)
+    if "tracking" in wanted:
+        tracking.write_page(results["tracking"])
 
 
 if __name__ == "__main__":

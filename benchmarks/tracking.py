@@ -1,10 +1,9 @@
 """The tracker on four kinds of material (benchmarks/tracking_material.py), judged by motmetrics, beside libraries.
 
 `python -m benchmarks.tracking --compare` puts each library into a virtual environment of its own below benchmarks/out,
-runs all and renews results.json's "tracking" part. `make bench` measures ours, and those libraries that are there.
+then does what `python -m benchmarks tracking` does: measures ours, and those libraries that are there.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -30,7 +29,7 @@ MIN_SCORE = 0.25
 RATES = (10.0, 5.0, 3.0)
 SEEDS = (1, 2, 3)
 OBJECTS = (10, 200)
-RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "tracking.md"
 HOUSES = Path(__file__).with_name("out") / "trackers"
 NOT_INSTALLED = "not installed"
 
@@ -135,14 +134,15 @@ def scenes(truth_folder: Path) -> dict[str, list[Scene]]:
     return found
 
 
-def measure(truth_folder: Path) -> dict[str, Any]:
+def measure() -> dict[str, Any]:
     """tracker -> scene -> figures; "not installed" for a library that is not there."""
-    judged, timed = scenes(truth_folder), {f"{n} objects": material.moving(n) for n in OBJECTS}
+    folder = Path(os.environ.get("HOABAN_TRUTH", find_clip(CLIP).parents[1] / "truth"))
+    judged, timed = scenes(folder), {f"{n} objects": material.moving(n) for n in OBJECTS}
     flat = [scene for several in judged.values() for scene in several] + list(timed.values())
     made: dict[str, list[Tracked] | None] = {"hoaban": [ours(scene) for scene in flat]}
     for house in LIBRARIES:
         made |= theirs(house, flat) if house.python.exists() else dict.fromkeys(house.libraries)
-    return {"truth_frames": 7} | {
+    return {
         name: NOT_INSTALLED if tracked is None else _figures(judged, list(timed), iter(tracked))
         for name, tracked in made.items()
     }
@@ -164,7 +164,7 @@ def table(measured: dict[str, Any]) -> str:
     heads = ["", *(f"{name}: IDF1" for name in made), "chains: switches", "ids", "ms at 10 / 200"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for tracker, figures in measured.items():
-        if not isinstance(figures, dict):
+        if "ms_per_frame" not in figures:
             continue
         cells = [tracker]
         cells += [" / ".join(f"{figures[f'{name}, {rate}']['idf1']:.2f}" for rate in rates) for name in made]
@@ -173,6 +173,30 @@ def table(measured: dict[str, Any]) -> str:
         cells.append(" / ".join(f"{ms:.2f}" for ms in figures["ms_per_frame"].values()))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def truth_table(measured: dict[str, Any]) -> str:
+    """Each tracker on the frames with public truth, as a Markdown table."""
+    lines = ["| | MOTA | IDF1 | switches | misses | false | of |", "|---|---|---|---|---|---|---|"]
+    for tracker, figures in measured.items():
+        if "ms_per_frame" not in figures:
+            continue
+        for who in ("public detections", "yolox-nano"):
+            found = figures[f"pets, {who}"]
+            counts = [f"{found[key]:.0f}" for key in ("switches", "misses", "false_positives", "objects")]
+            cells = [f"{tracker}, {who}", f"{found['mota']:.3f}", f"{found['idf1']:.3f}", *counts]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_page(measured: dict[str, Any]) -> None:
+    """Renew the tables of docs/tracking.md: between two marks each, the rest is left as it was written."""
+    text = PAGE.read_text()
+    for mark, lines in (("truth", truth_table(measured)), ("trackers", table(measured))):
+        before, _, rest = text.partition(f"<!-- {mark} -->\n")
+        after = rest.partition(f"<!-- end of {mark} -->")[2]
+        text = f"{before}<!-- {mark} -->\n{lines}\n<!-- end of {mark} -->{after}"
+    PAGE.write_text(text)
 
 
 def install() -> None:
@@ -184,19 +208,9 @@ def install() -> None:
         subprocess.run([house.python, "-m", "pip", "install", "--quiet", *house.wants], check=True)
 
 
-def truth_folder() -> Path:
-    return Path(os.environ.get("HOABAN_TRUTH", find_clip(CLIP).parents[1] / "truth"))
+if __name__ == "__main__":
+    from benchmarks.__main__ import run
 
-
-def main() -> None:
-    """Measure, print, and renew this part of results.json."""
     if "--compare" in sys.argv[1:]:
         install()
-    measured = measure(truth_folder())
-    print(table(measured))
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(results | {"tracking": measured}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    run(["tracking"])

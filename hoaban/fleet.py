@@ -66,6 +66,7 @@ class Models(Strict):
 class Location(Strict):
     lat: float = Field(ge=-90, le=90)
     lon: float = Field(ge=-180, le=180)
+    surveyed: bool = Field(True, description="false: a guess or made up, not measured on the spot")
 
 
 class Camera(Strict):

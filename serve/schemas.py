@@ -20,7 +20,7 @@ class CameraView(BaseModel):
     role: str
     district: str
     owner: str
-    location: dict[str, float] | None = None
+    location: dict[str, bool | float] | None = None
     source: str
     enabled: bool
     analysis_fps: float

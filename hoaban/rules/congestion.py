@@ -35,7 +35,7 @@ class CongestionRule(ZoneRuleConfig):
     )
     slower_than: Three = (0.6, 0.35, 0.12)
     """shares of free_speed: the median vehicle is slower"""
-    fuller_than: Three = (0.12, 0.22, 0.35)
+    fuller_than: Three = (0.08, 0.12, 0.16)
     """shares of the zone that vehicles cover"""
     at_least: int = Field(3, ge=1, description="fewer vehicles never make more than a free road")
     smooth_s: float = Field(4.0, gt=0, description="time constant of the smoothing of speed and cover")
@@ -69,7 +69,7 @@ EASE = 1.25
 
 LOOKS_PER_S = 2.0
 """what is smoothed over seconds need not be worked out in every frame"""
-PATIENCE = 1.5
+PATIENCE = 2.0
 """times hold_s, after which a level is told although the traffic is on its way past it"""
 
 

@@ -12,7 +12,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 def stamp(picture: NDArray[np.uint8]) -> None:
     """Write the mark into the top left corner, in place. picture: (h, w, 3) BGR."""
-    label = _label(picture.shape[1])
+    height, width = picture.shape[:2]
+    label = _label(min(width, round(height * 16 / 9)))
     picture[: label.shape[0], : label.shape[1]] = label
 
 

@@ -21,6 +21,7 @@ from actors.models import find_model, load_detector
 from actors.preroll import PacketRing
 from actors.sim_source import SimReader
 from actors.source import SourceError, SourceThread, open_frames
+from actors.tile import TileMaker
 from benchmarks.simulation import recall_and_precision
 from cli.main import app
 from hoaban.calibration import Calibration, Ground
@@ -30,6 +31,7 @@ from hoaban.geometry import to_pixels
 from hoaban.sim.address import SCENES, parse_address
 from hoaban.sim.colours import DIRECTIONS, LABELS
 from hoaban.sim.film import Film
+from hoaban.sim.mark import stamp
 from hoaban.sim.stage import STEP_S
 from hoaban.sim.truth import (
     Colour,
@@ -234,7 +236,29 @@ def test_lamps_shine_as_told(night: int) -> None:
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("size", ["640x360", "320x180", "1280x720"])
 def test_every_picture_says_that_it_is_simulated(scene: str, size: str) -> None:
-    picture = decoded(f"sim://{scene}?seed=1&duration=0.1&size={size}")[0]
+    assert_marked(decoded(f"sim://{scene}?seed=1&duration=0.1&size={size}")[0])
+
+
+def test_a_tile_says_so_even_where_all_else_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_camera: Callable[..., Camera]
+) -> None:
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path))  # no face detector there
+    source = "sim://road?duration=0.1"
+    (picture,) = open_frames(source, "cam")
+    tile = TileMaker().make(make_camera(source), picture, None, 640)
+    assert tile.blur == "mosaic"
+    assert_marked(cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR))
+
+
+@pytest.mark.parametrize("size", [(1920, 90), (160, 1080), (64, 36)])
+def test_the_mark_fits_pictures_of_any_shape(size: tuple[int, int]) -> None:
+    picture = np.full((size[1], size[0], 3), 128, np.uint8)
+    stamp(picture)
+    assert (picture[:3, :3] < 60).all()  # a corner of the plate
+    assert (picture.min(axis=(1, 2)) > 100).any() or (picture.min(axis=(0, 2)) > 100).any()  # and where it ends
+
+
+def assert_marked(picture: np.ndarray) -> None:
     height, width = picture.shape[:2]
     corner = cv2.cvtColor(picture[: height // 14, : width // 3], cv2.COLOR_BGR2GRAY)
     assert np.median(corner) < 60  # a dark plate
