@@ -1,6 +1,6 @@
 """Number plates read by rapidocr's models (PP-OCRv4, Apache-2.0) from the crop of a vehicle.
 
-Not on the frame path: a crop costs tens of milliseconds. The package is the optional extra `plates`.
+Not on the frame path: a crop costs about a tenth of a second. A machine without the package does all but read plates.
 """
 
 import threading
@@ -34,7 +34,7 @@ class Reading:
 
 
 class PlateReader:
-    """Finds text lines and reads them, one confidence a character. Raises ImportError without the extra `plates`."""
+    """Finds text lines and reads them, one confidence a character. Raises ImportError without rapidocr."""
 
     def __init__(self) -> None:
         from rapidocr_onnxruntime import RapidOCR
@@ -98,4 +98,4 @@ def reader_or_reason() -> PlateReader | str:
     try:
         return PlateReader()
     except ImportError as error:
-        return f"plates are not read: {error.name or error} is not installed; install hoaban[plates]"
+        return f"plates are not read: {error.name or error} is not installed; pip install --no-deps --requirement no-deps.txt"

@@ -185,14 +185,18 @@ class LineWatch:
         side, before, at = (self._table[name] for name in ("side", "before", "at"))
         sure = np.abs(away) > self._gauge.margins(tracks)[rows]
         was, here = side[places], np.sign(away)
-        beyond = (was != 0) & (here == -was)
+        beyond = here == np.where(was == 0, 2, -was)
+        if not beyond.any():  # most frames
+            side[places[sure]] = here[sure]
+            before[places], at[places, _SEQ] = samples, np.nan
+            return [], distances
         hidden = np.zeros(len(rows), bool)
         hidden[beyond] = feet_hidden(tracks, rows[beyond])
         if hidden.any():
             distances[rows[hidden]] = np.nan
             seen = ~hidden
-            places, rows, samples, away = places[seen], rows[seen], samples[seen], away[seen]
-            sure, was, here, beyond = sure[seen], was[seen], here[seen], beyond[seen]
+            places, rows, samples = places[seen], rows[seen], samples[seen]
+            sure, here, beyond = sure[seen], here[seen], beyond[seen]
         stepped = beyond & np.isnan(at[places, _SEQ])
         at[places[stepped]] = samples[stepped]
         crossed = np.flatnonzero(beyond & sure)
