@@ -2,8 +2,8 @@
 
 Each scene runs through the pipeline as `hoaban replay` runs it, with the simulation's own detector: what is judged is
 tracking and rules, not how well a real detector sees a real street. A happening counts if it lasted as long as its rule
-asks for; it is found if the rule told it while it went on, or up to LATE_S later. `late_s` is the median time from the
-moment the rule could know to the event.
+asks for, where a rule asks for a time a second longer; it is found if the rule told it while it went on, or up to
+LATE_S later. `late_s` is the median time from that moment to the event, below 0 within the spare second.
 """
 
 from collections.abc import Iterator
