@@ -135,7 +135,9 @@ def drawn(texts: list[str], height: int, blur: float = 0.0, angle: float = 0.0, 
 
 @pytest.fixture(scope="module")
 def reader() -> PlateReader:
-    pytest.importorskip("rapidocr_onnxruntime", reason="rapidocr is not installed: pip install --no-deps -r no-deps.txt")
+    pytest.importorskip(
+        "rapidocr_onnxruntime", reason="rapidocr is not installed: pip install --no-deps -r no-deps.txt"
+    )
     return PlateReader()
 
 
