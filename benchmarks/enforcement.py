@@ -39,7 +39,7 @@ CONDITIONS = {
     "occlusion": "occlusion=0.2",
     "lost frames": "drop=0.2",
     "jitter": "jitter=0.4",
-    "night": "night=true&noise=6",
+    "night": "night=true",
     "all together": "noise=8&occlusion=0.1&drop=0.1&jitter=0.3",
 }
 SEEDS, DURATION_S = (1, 2), 240
@@ -63,7 +63,7 @@ def junction_camera(setup: SceneTruth) -> Camera:
     return Camera.model_validate(
         {
             "id": "junction", "name": "Nút giao mô phỏng", "role": "traffic_enforcement", "district": "sim",
-            "owner": "sim", "source": setup.source, "analysis_fps": 30, "model": SIM_MODEL, "min_score": 0.2,
+            "owner": "sim", "source": setup.source, "analysis_fps": 30, "model": SIM_MODEL,
             "lines": lines, "zones": [{"id": name, "polygon": p} for name, p in setup.zones.items()],
             "signals": [signal_of(setup)], "calibration": setup.calibration, "rules": rules,
         }

@@ -92,7 +92,7 @@ class RedLight(EnforcementRule):
         return found
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         view = scene.signals.get(self._signal)
         if view is None:
             return []
@@ -147,7 +147,7 @@ class RedLight(EnforcementRule):
             dashed = past.captured_s - crossing.crossed_s <= self._dash_s
             if not dashed or view.at(crossing.crossed_s + self._grace_s) is not SignalState.RED:
                 return []
-        if not self.fresh(track, scene.now_s):
+        if not self.fresh(track, crossing.before, past):
             return []
         return [
             self.finding(

@@ -70,7 +70,7 @@ class StopLine(EnforcementRule):
         return {moment.seq for crossing in crossings for moment in (crossing.before, crossing.at)}
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         view = scene.signals.get(self._signal)
         if view is None:
             return []
@@ -110,9 +110,9 @@ class StopLine(EnforcementRule):
             if not red or min(float(stands_s[row]), since_s, now_s - candidate.told_s) < self._after_s:
                 continue
             del self._open[track]
-            if not self.fresh(track, now_s):
-                continue
             past = Moment.of(scene.frame, tracks, row)
+            if not self.fresh(track, candidate.crossing.before, past):
+                continue
             moments = {"before": candidate.crossing.before, "at": candidate.crossing.at, "past": past}
             at_line = view.at(crossed_s)
             more = {"crossed_on": at_line.value, "stood_s": round(float(stands_s[row]), 2)}

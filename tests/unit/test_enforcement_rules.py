@@ -34,6 +34,7 @@ SETUP = {
     "signals": [{"id": "main", "feed": {}}],
 }
 RED_LIGHT = {"type": "red_light", "signal": "main", "line": "stop", "past": "past", "direction": "backward"}
+WRONG_WAY = {"type": "wrong_way", "line": "lane"}
 STOP_LINE = {"type": "stop_line", "signal": "main", "line": "stop", "direction": "backward"}
 Way = Iterable[tuple[float, float] | None]
 
@@ -164,6 +165,14 @@ def test_backing_off_the_line_is_no_red_light_and_cooldown_tells_once(camera) ->
     assert len(run(camera(RED_LIGHT), THROUGH + ahead(100, 300, 20) + ahead(300, 100, 20))) == 1
 
 
+def test_a_vehicle_whose_number_changes_is_told_once_two_behind_each_other_twice(camera) -> None:
+    way = ahead(100, 380, 40)
+    first, second = way[:20] + [None] * 20, [None] * 20 + way[20:]
+    assert len(run(camera(WRONG_WAY | {"min_hits": 1}), first, second)) == 1
+    behind = [None] * 8 + way[:32]
+    assert len(run(camera(WRONG_WAY), way, behind)) == 2
+
+
 def test_beside_the_line_the_other_way_and_other_classes_are_not_meant(camera) -> None:
     assert run(camera(RED_LIGHT), [(20, y) for _, y in THROUGH]) == []
     assert run(camera(RED_LIGHT), THROUGH[::-1]) == []
@@ -251,9 +260,6 @@ def test_standing_beyond_the_line_on_red_is_stop_line(camera) -> None:
     assert run(camera(STOP_LINE), short) == []
     beyond_reach = [*WAIT_4_5_S, *ahead(300, 120, 25), *[(200.0, 120.0)] * 60]
     assert run(camera(STOP_LINE), beyond_reach) == [], "it stands far behind the junction"
-
-
-WRONG_WAY = {"type": "wrong_way", "line": "lane"}
 
 
 def test_wrong_way_is_a_distance_against_the_lane(camera) -> None:
