@@ -98,4 +98,5 @@ def reader_or_reason() -> PlateReader | str:
     try:
         return PlateReader()
     except ImportError as error:
-        return f"plates are not read: {error.name or error} is not installed; pip install --no-deps --requirement no-deps.txt"
+        missing = error.name or str(error)
+        return f"plates are not read: {missing} is not installed; pip install --no-deps --requirement no-deps.txt"

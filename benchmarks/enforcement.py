@@ -31,7 +31,7 @@ KINDS = ("red_light", "stop_line", "wrong_way", "illegal_turn", "illegal_parking
 PARK_S = 15.0
 EDGE_S = 4.0
 """what happens so near to the end of a run cannot be judged, and neither counts for nor against"""
-GRACE_S = 0.3
+GRACE_S, RED_S = 0.3, 18.0
 FAR = 1e4
 CONDITIONS = {
     "plain": "",
@@ -39,7 +39,7 @@ CONDITIONS = {
     "occlusion": "occlusion=0.2",
     "lost frames": "drop=0.2",
     "jitter": "jitter=0.4",
-    "night": "night=true&noise=6",
+    "night": "night=true",
     "all together": "noise=8&occlusion=0.1&drop=0.1&jitter=0.3",
 }
 SEEDS, DURATION_S = (1, 2), 240
@@ -55,7 +55,7 @@ def junction_camera(setup: SceneTruth) -> Camera:
     stop = {"signal": "main", "line": "stop", "direction": "backward", "point": "front"}
     rules = [
         {"type": "red_light", "zone": "box", "grace_s": GRACE_S, **stop},
-        {"type": "stop_line", **stop},
+        {"type": "stop_line", "yellow": False, **stop},
         {"type": "wrong_way", "line": "heading", "zone": "approach"},
         {"type": "illegal_turn", "enter": "stop", "enter_direction": "backward", "leave": ["left"]},
         {"type": "illegal_parking", "zone": "no-parking", "after_s": PARK_S},
@@ -63,7 +63,7 @@ def junction_camera(setup: SceneTruth) -> Camera:
     return Camera.model_validate(
         {
             "id": "junction", "name": "Nút giao mô phỏng", "role": "traffic_enforcement", "district": "sim",
-            "owner": "sim", "source": setup.source, "analysis_fps": 30, "model": SIM_MODEL, "min_score": 0.2,
+            "owner": "sim", "source": setup.source, "analysis_fps": 30, "model": SIM_MODEL,
             "lines": lines, "zones": [{"id": name, "polygon": p} for name, p in setup.zones.items()],
             "signals": [signal_of(setup)], "calibration": setup.calibration, "rules": rules,
         }
@@ -198,7 +198,7 @@ def _counts(violation: ViolationTruth) -> bool:
     lasted_s = violation.until_s - violation.at_s
     match violation.kind.value:
         case "red_light":
-            return (violation.red_for_s or 0.0) > GRACE_S + 0.2
+            return GRACE_S + 0.2 < (violation.red_for_s or 0.0) < RED_S - GRACE_S - 0.2
         case "stop_line":
             return lasted_s >= 2.2 and (violation.overrun_m or 0.0) >= 1.0
         case "illegal_parking":

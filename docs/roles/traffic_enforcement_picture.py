@@ -45,11 +45,10 @@ def main() -> None:
             draw(image, start, end, LINES[line.id], 3, cv2.LINE_AA)
             label(image, f"line {line.id}", np.add(start, end) / 2 + (0, -8), LINES[line.id])
     (signal,) = camera.signals
-    assert signal.lamps is not None
     for name, colour in LAMPS.items():
         corners = np.rint(to_pixels(getattr(signal.lamps, name), width, height)).astype(np.int32)
         cv2.polylines(image, [corners], True, colour, 1, cv2.LINE_AA)
-        label(image, name, corners.mean(axis=0) + (44, 4), colour)
+        label(image, name, np.add(corners.mean(axis=0), (44, 4)), colour)
     quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
     cv2.imwrite(str(Path(__file__).with_name("traffic-enforcement.jpg")), image, quality)
 

@@ -20,6 +20,8 @@ Box = tuple[float, float, float, float]
 LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
 """usual lengths; a camera's rule may say others"""
 OTHER_LENGTH_M = 4.4
+STANDS_S = 2.0
+"""beyond the line, yet too near to be believed, for so long: it stands there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A track went over a line. crossed_s: interpolated between the last frame before and the first after it."""
+    """A track went over a line. crossed_s: interpolated between the last frame before and the first after it.
+
+    stood: it had stood for long so near beyond the line that nobody can say on which side; crossed_s is when it moved.
+    """
 
     track: int
     row: int
@@ -45,6 +50,7 @@ class Crossing:
     crossed_s: float
     before: Moment
     at: Moment
+    stood: bool = False
 
     @property
     def unseen_s(self) -> float:
@@ -53,6 +59,8 @@ class Crossing:
 
     def doubts(self, max_gap_s: float) -> list[str]:
         """Why the moment of crossing is not known well enough."""
+        if self.stood:
+            return ["it had stood on the line: when it went over is not certain"]
         if self.unseen_s <= max_gap_s:
             return []
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
@@ -199,6 +207,8 @@ class LineWatch:
             sure, here, beyond = sure[seen], here[seen], beyond[seen]
         stepped = beyond & np.isnan(at[places, _SEQ])
         at[places[stepped]] = samples[stepped]
+        stands = beyond & ~sure & (scene.now_s - at[places, _TIME] > STANDS_S)
+        before[places[stands]] = samples[stands]
         crossed = np.flatnonzero(beyond & sure)
         found = [self._crossing(int(places[i]), int(rows[i]), samples[i]) for i in crossed]
         side[places[sure]] = here[sure]
@@ -209,12 +219,14 @@ class LineWatch:
 
     def _crossing(self, place: int, row: int, now: F64) -> Crossing | None:
         before, at = self._table["before"][place], self._table["at"][place]
-        if not self._gauge.meets(before[_POINT], now[_POINT]):
+        stood = bool(before[_TIME] >= at[_TIME])
+        at = now if stood else at
+        if not stood and not self._gauge.meets(before[_POINT], now[_POINT]):
             return None
-        share = before[_AWAY] / (before[_AWAY] - at[_AWAY])
+        share = 0.0 if stood else before[_AWAY] / (before[_AWAY] - at[_AWAY])
         crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
         track = int(self._table.ids[place])
-        return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at))
+        return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at), stood)
 
 
 def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

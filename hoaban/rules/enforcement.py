@@ -1,6 +1,7 @@
 """What the enforcement rules share: which tracks they follow, what a finding of theirs must carry, and its doubts."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,10 @@ from hoaban.validity import Guard
 VEHICLES = ("car", "motorcycle", "bus", "truck", "bicycle")
 SINCE_KNOWN_S = 10.0
 """a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence"""
+
+SAME_S, SWITCH_S, PIECE = 5.0, 1.5, 0.6
+"""within SAME_S of a report, a track that begins where the reported one was lost, at most SWITCH_S before, is the same
+vehicle; so is one that touches it above or below and is less than PIECE of its height, or it of this one's"""
 
 Direction = Literal["forward", "backward"]
 
@@ -42,7 +47,7 @@ class EnforcementRule(TrackRule):
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
         self._max_gap_s = config.max_gap_s
         self._guard = Guard(site.calibration, config.max_gap_s)
-        self._told: dict[int, float] = {}
+        self._told: dict[int, _Told] = {}
 
     def pins(self) -> set[int]:
         return set()
@@ -51,12 +56,27 @@ class EnforcementRule(TrackRule):
         """(n,) the tracks that the rule follows."""
         return of_classes(tracks, self._classes) & (tracks.hits >= self._min_hits)
 
-    def fresh(self, track: int, now_s: float) -> bool:
-        """Whether the track may be reported now; from then on it may not for cooldown_s."""
-        if now_s - self._told.get(track, float("-inf")) <= self._cooldown_s:
+    def see(self, scene: Scene) -> None:
+        """Take one frame in, before anything else."""
+        self._guard.see(scene)
+        if self._told:
+            keep_s = max(self._cooldown_s, SAME_S)
+            self._told = {i: told for i, told in self._told.items() if scene.now_s - told.told_s <= keep_s}
+            for row in np.flatnonzero(np.isin(scene.tracks.ids, list(self._told))).tolist():
+                told = self._told[int(scene.tracks.ids[row])]
+                told.newest = Moment.of(scene.frame, scene.tracks, row)
+
+    def fresh(self, track: int, first: Moment, newest: Moment) -> bool:
+        """Whether the track may be reported now; from then on neither it nor what is the same vehicle may, for a while.
+
+        first, newest: the earliest and the latest moment of what it did.
+        """
+        now_s = newest.captured_s
+        told = self._told.get(track)
+        again = told is not None and now_s - told.told_s <= self._cooldown_s
+        if again or any(other.is_same(first, newest) for i, other in self._told.items() if i != track):
             return False
-        self._told = {i: told_s for i, told_s in self._told.items() if now_s - told_s <= self._cooldown_s}
-        self._told[track] = now_s
+        self._told[track] = _Told(now_s, newest)
         return True
 
     def finding(
@@ -86,6 +106,31 @@ class EnforcementRule(TrackRule):
         extra |= {**(more or {}), "evidential": not against, "not_evidential_because": against}
         bbox = list(moments.values())[-1].bbox
         return Finding(kind, self.name, track=track, label=label, score=score, bbox=bbox, extra=extra, **place)
+
+
+@dataclass(slots=True)
+class _Told:
+    """A track that was reported, and where it was seen last."""
+
+    told_s: float
+    newest: Moment
+
+    def is_same(self, first: Moment, newest: Moment) -> bool:
+        """Whether another track is the same vehicle: its number changed on the way, or it is a piece of it."""
+        if newest.captured_s - self.told_s > SAME_S:
+            return False
+        ax1, ay1, ax2, ay2 = self.newest.bbox
+        if -SWITCH_S <= self.newest.captured_s - first.captured_s <= 0:
+            bx1, by1, bx2, by2 = first.bbox
+            away = np.hypot(ax1 + ax2 - bx1 - bx2, ay1 + ay2 - by1 - by2) / 2
+            return bool(away < max(ay2 - ay1, by2 - by1))
+        if abs(self.newest.captured_s - newest.captured_s) > SWITCH_S:
+            return False
+        bx1, by1, bx2, by2 = newest.bbox
+        heights = ay2 - ay1, by2 - by1
+        beside = min(ax2, bx2) - max(ax1, bx1) < 0.5 * min(ax2 - ax1, bx2 - bx1)
+        apart = max(ay1, by1) - min(ay2, by2) > 0.25 * max(heights)
+        return not beside and not apart and min(heights) < PIECE * max(heights)
 
 
 def _shown(moment: Moment, signal: tuple[SignalView, float] | None) -> dict[str, Any]:

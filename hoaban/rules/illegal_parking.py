@@ -74,7 +74,7 @@ class IllegalParking(EnforcementRule):
         return {moment.seq for moment in moments if moment is not None}
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
         if self._last_s is not None and now_s - self._last_s < EVERY_S:
             return []
@@ -144,7 +144,7 @@ class IllegalParking(EnforcementRule):
 
     def _tell(self, scene: Scene, spot: _Spot) -> list[Finding]:
         spot.told = True
-        if not self.fresh(spot.track, scene.now_s):
+        if not self.fresh(spot.track, spot.first, spot.newest):
             return []
         tracks = scene.tracks
         row = int(np.flatnonzero(tracks.ids == spot.track)[0])

@@ -42,7 +42,7 @@ class IllegalTurn(EnforcementRule):
         return {moment.seq for crossing in self._open.values() for moment in (crossing.before, crossing.at)}
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
         wanted = self.wanted(tracks)
         self._open = {i: c for i, c in self._open.items() if now_s - c.crossed_s <= self._within_s}
@@ -56,7 +56,7 @@ class IllegalTurn(EnforcementRule):
                 if out.forward != self._out_forward or out.track not in self._open:
                     continue
                 entered = self._open.pop(out.track)
-                if not self.fresh(out.track, now_s):
+                if not self.fresh(out.track, entered.before, out.at):
                     continue
                 moments = {"before": entered.before, "at": entered.at, "past": out.at}
                 label, score = tracks.label(out.row), float(tracks.scores[out.row])

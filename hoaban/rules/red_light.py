@@ -12,7 +12,7 @@ from hoaban.rules.base import LineId, SignalId, Site, ZoneId
 from hoaban.rules.crossing import Crossing, FootGauge, FrontGauge, Gauge, LineWatch, Moment
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, red_at
 from hoaban.scene import Scene
-from hoaban.signals import SignalView
+from hoaban.signals import SignalState, SignalView
 
 
 class StopLineConfig(EnforcementConfig):
@@ -43,6 +43,9 @@ class RedLightRule(StopLineConfig):
     past: LineId | None = Field(None, description="the line that it must go over after the stop line")
     zone: ZoneId | None = Field(None, description="the junction: the zone that it must reach after the stop line")
     grace_s: float = Field(0.3, ge=0, description="a crossing so soon after the beginning of red is let pass")
+    dash_s: float = Field(
+        4.0, ge=0, description="who is in the junction so soon after the line did not wait, even if it is green by then"
+    )
     within_s: float = Field(60.0, gt=0, description="the longest way from the stop line into the junction")
 
     @model_validator(mode="after")
@@ -64,7 +67,7 @@ class _Candidate:
 
 
 class RedLight(EnforcementRule):
-    """One finding a track: over the stop line at least grace_s into red, and past it while that red lasts.
+    """One finding a track: over the stop line at least grace_s into red, and past it in that red or straight on.
 
     Frames: before and at the stop line, and past it. A signal that was red and is unknown since a short while gives a
     finding that is not evidential.
@@ -74,7 +77,7 @@ class RedLight(EnforcementRule):
         super().__init__(config, site)
         self._signal, self._line, self._zone = config.signal, config.line, config.zone
         self._forward = config.direction == "forward"
-        self._grace_s, self._within_s = config.grace_s, config.within_s
+        self._grace_s, self._dash_s, self._within_s = config.grace_s, config.dash_s, config.within_s
         self._stop = LineWatch(config.gauge(site))
         self._past = None if config.past is None else LineWatch(FootGauge(site.lines[config.past], site))
         zone = None if config.zone is None else site.zones[config.zone].polygon
@@ -89,7 +92,7 @@ class RedLight(EnforcementRule):
         return found
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         view = scene.signals.get(self._signal)
         if view is None:
             return []
@@ -135,13 +138,16 @@ class RedLight(EnforcementRule):
         crossed_red, doubts = red_at(view, crossing.crossed_s, "went over the stop line")
         passed_red, more_doubts = red_at(view, past.captured_s, "reached the junction")
         red = view.since(crossing.crossed_s)
-        if not crossed_red or not passed_red or red is None:
+        if not crossed_red or red is None:
             return []
-        if not doubts and not more_doubts and view.since(past.captured_s) != red:
-            return []  # it waited over the line through a green
         if not doubts and crossing.crossed_s - red.began_s < self._grace_s:
             return []
-        if not self.fresh(track, scene.now_s):
+        waited = not more_doubts and view.since(past.captured_s) != red
+        if waited or not passed_red:  # for green, unless it did not stop: then it only came too early
+            dashed = past.captured_s - crossing.crossed_s <= self._dash_s
+            if not dashed or view.at(crossing.crossed_s + self._grace_s) is not SignalState.RED:
+                return []
+        if not self.fresh(track, crossing.before, past):
             return []
         return [
             self.finding(

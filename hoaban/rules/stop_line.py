@@ -34,6 +34,7 @@ class StopLineRule(StopLineConfig):
     reach: float = Field(
         1.5, gt=0, description="without a zone: lengths (front; of 3 m at least) or box heights (foot) that count"
     )
+    yellow: bool = Field(True, description="who went over on yellow and did not get further is meant too")
     after_s: float = Field(1.5, gt=0, description="how long it must stand there during red")
     still: float = Field(0.12, gt=0, le=1, description="a vehicle that moves less, in box heights, stands")
 
@@ -44,7 +45,8 @@ class StopLineRule(StopLineConfig):
 @dataclass(slots=True)
 class _Candidate:
     crossing: Crossing
-    waited_s: float | None = None
+    told_s: float
+    """when it was believed to be over the line"""
 
 
 class StopLine(EnforcementRule):
@@ -54,6 +56,7 @@ class StopLine(EnforcementRule):
         super().__init__(config, site)
         self._signal, self._line, self._zone = config.signal, config.line, config.zone
         self._forward = config.direction == "forward"
+        self._innocent = {SignalState.GREEN} | (set() if config.yellow else {SignalState.YELLOW})
         self._after_s, self._reach, self._by_front = config.after_s, config.reach, config.point == "front"
         self._gauge = config.gauge(site)
         self._watch = LineWatch(self._gauge)
@@ -67,7 +70,7 @@ class StopLine(EnforcementRule):
         return {moment.seq for crossing in crossings for moment in (crossing.before, crossing.at)}
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         view = scene.signals.get(self._signal)
         if view is None:
             return []
@@ -78,8 +81,9 @@ class StopLine(EnforcementRule):
         for crossing in crossings:
             self._open.pop(crossing.track, None)
             # One that turns up beyond the line may have been put there by a nearer vehicle that hid its wheels.
-            if crossing.forward == self._forward and crossing.unseen_s <= self._max_gap_s:
-                self._open[crossing.track] = _Candidate(crossing)
+            seen = crossing.unseen_s <= self._max_gap_s and not crossing.stood
+            if crossing.forward == self._forward and seen:
+                self._open[crossing.track] = _Candidate(crossing, now_s)
         if not self._open:
             return []
         units = np.maximum(self._gauge.lengths(tracks), LEAST_LENGTH_M if self._by_front else 0.0)
@@ -90,7 +94,7 @@ class StopLine(EnforcementRule):
             crossed_s, row = candidate.crossing.crossed_s, rows.get(track)
             settled = crossed_s <= view.known_until_s
             if now_s - crossed_s > max(FORGET_S, 2 * self._after_s) or (
-                settled and view.at(crossed_s) is SignalState.GREEN
+                settled and view.at(crossed_s) in self._innocent
             ):
                 del self._open[track]
                 continue
@@ -103,12 +107,12 @@ class StopLine(EnforcementRule):
             red, doubts = red_at(view, min(now_s, view.known_until_s), "stood there")
             phase = view.since(view.known_until_s)
             since_s = 0.0 if phase is None else now_s - phase.began_s
-            if not red or min(float(stands_s[row]), since_s) < self._after_s:
+            if not red or min(float(stands_s[row]), since_s, now_s - candidate.told_s) < self._after_s:
                 continue
             del self._open[track]
-            if not self.fresh(track, now_s):
-                continue
             past = Moment.of(scene.frame, tracks, row)
+            if not self.fresh(track, candidate.crossing.before, past):
+                continue
             moments = {"before": candidate.crossing.before, "at": candidate.crossing.at, "past": past}
             at_line = view.at(crossed_s)
             more = {"crossed_on": at_line.value, "stood_s": round(float(stands_s[row]), 2)}

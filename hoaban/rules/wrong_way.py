@@ -59,7 +59,7 @@ class WrongWay(EnforcementRule):
         return {int(seq) for seq in seqs[np.isfinite(seqs)]}
 
     def update(self, scene: Scene) -> list[Finding]:
-        self._guard.see(scene)
+        self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
         rows = np.flatnonzero(self.wanted(tracks)) if len(tracks) else np.zeros(0, np.intp)
         if not len(rows):
@@ -83,13 +83,10 @@ class WrongWay(EnforcementRule):
         findings = []
         for index in np.flatnonzero(share >= 1):
             row, place = int(rows[index]), int(at[index])
-            if not self.fresh(int(tracks.ids[row]), now_s):
+            before, past = self._moment("before", place), Moment.of(scene.frame, tracks, row)
+            if not self.fresh(int(tracks.ids[row]), before, past):
                 continue
-            moments = {
-                "before": self._moment("before", place),
-                "at": self._moment("at", place),
-                "past": Moment.of(scene.frame, tracks, row),
-            }
+            moments = {"before": before, "at": self._moment("at", place), "past": past}
             more = {"against_px": round(float(back[index]), 1)}
             findings.append(
                 self.finding(

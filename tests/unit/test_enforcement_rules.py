@@ -34,6 +34,7 @@ SETUP = {
     "signals": [{"id": "main", "feed": {}}],
 }
 RED_LIGHT = {"type": "red_light", "signal": "main", "line": "stop", "past": "past", "direction": "backward"}
+WRONG_WAY = {"type": "wrong_way", "line": "lane"}
 STOP_LINE = {"type": "stop_line", "signal": "main", "line": "stop", "direction": "backward"}
 Way = Iterable[tuple[float, float] | None]
 
@@ -123,7 +124,7 @@ def test_over_the_line_on_red_and_on_is_red_light_with_its_evidence(camera) -> N
         ([(RED, 5.3), (GREEN, 100)], "green when it crossed"),
         ([(GREEN, 1), (YELLOW, 100)], "yellow"),
         ([(GREEN, 1), (YELLOW, 4.2), (RED, 100)], "within the grace time"),
-        ([(GREEN, 1), (YELLOW, 3), (RED, 1.6), (GREEN, 100)], "green before it came to the junction"),
+        ([(GREEN, 1), (YELLOW, 3), (RED, 1.6), (GREEN, 100)], "just before green"),
         ([(UNKNOWN, 100)], "never known"),
         ([(GREEN, 5), (UNKNOWN, 100)], "green before it became unknown"),
         ([(RED, 1), (UNKNOWN, 100)], "unknown for too long"),
@@ -133,6 +134,21 @@ def test_what_is_no_red_light(camera, plan, why) -> None:
     plan = [(s, t + 6) if s is UNKNOWN and why == "unknown for too long" else (s, t) for s, t in plan]
     way = [(200.0, 300.0)] * 100 + THROUGH if why == "unknown for too long" else THROUGH
     assert run(camera(RED_LIGHT), way, plan=plan) == [], why
+
+
+def test_who_starts_too_early_is_reported_who_waits_is_not(camera) -> None:
+    early = [(GREEN, 1), (YELLOW, 3), (RED, 2), (GREEN, 100)]  # over the line at 5.37 s, in the junction at 6.6 s
+    (found,) = run(camera(RED_LIGHT), THROUGH, plan=early)
+    assert [found.extra["frames"][k]["signal"] for k in ("before", "at", "past")] == ["red", "red", "green"]
+    assert run(camera(RED_LIGHT | {"dash_s": 0}), THROUGH, plan=early) == []
+
+
+def test_standing_where_nobody_can_say_which_side_is_no_certain_moment(camera) -> None:
+    near = [*WAIT_4_5_S, *ahead(300, 239, 10), *[(200.0, 239.0)] * 60, *ahead(239, 100, 20)]
+    (found,) = run(camera(RED_LIGHT), near)
+    assert "it had stood on the line" in doubts([found])
+    assert found.extra["seconds_into_red"] == pytest.approx(7.5, abs=0.3)  # when it moved on
+    assert run(camera(STOP_LINE), near) == []
 
 
 def test_stopping_on_the_line_and_going_on_green_is_no_red_light(camera) -> None:
@@ -147,6 +163,14 @@ def test_backing_off_the_line_is_no_red_light_and_cooldown_tells_once(camera) ->
     back = [*WAIT_4_5_S, *ahead(300, 225, 10), *ahead(225, 300, 10), *[(200.0, 300.0)] * 10]
     assert run(camera(RED_LIGHT), back) == []
     assert len(run(camera(RED_LIGHT), THROUGH + ahead(100, 300, 20) + ahead(300, 100, 20))) == 1
+
+
+def test_a_vehicle_whose_number_changes_is_told_once_two_behind_each_other_twice(camera) -> None:
+    way = ahead(100, 380, 40)
+    first, second = way[:20] + [None] * 20, [None] * 20 + way[20:]
+    assert len(run(camera(WRONG_WAY | {"min_hits": 1}), first, second)) == 1
+    behind = [None] * 8 + way[:32]
+    assert len(run(camera(WRONG_WAY), way, behind)) == 2
 
 
 def test_beside_the_line_the_other_way_and_other_classes_are_not_meant(camera) -> None:
@@ -230,14 +254,12 @@ def test_standing_beyond_the_line_on_red_is_stop_line(camera) -> None:
     assert run(camera(STOP_LINE), stands, plan=on_green) == [], "held up after green"
     on_yellow = [(GREEN, 3), (YELLOW, 2.5), (RED, 99)]
     assert [f.extra["crossed_on"] for f in run(camera(STOP_LINE), stands, plan=on_yellow)] == ["yellow"]
+    assert run(camera(STOP_LINE | {"yellow": False}), stands, plan=on_yellow) == []
     assert run(camera(STOP_LINE), THROUGH) == [], "it did not stand"
     short = [*WAIT_4_5_S, *ahead(300, 225, 10), *[(200.0, 225.0)] * 10, *ahead(225, 100, 20)]
     assert run(camera(STOP_LINE), short) == []
     beyond_reach = [*WAIT_4_5_S, *ahead(300, 120, 25), *[(200.0, 120.0)] * 60]
     assert run(camera(STOP_LINE), beyond_reach) == [], "it stands far behind the junction"
-
-
-WRONG_WAY = {"type": "wrong_way", "line": "lane"}
 
 
 def test_wrong_way_is_a_distance_against_the_lane(camera) -> None:
