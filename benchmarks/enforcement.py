@@ -152,7 +152,9 @@ def judge(events: Iterable[Event], violations: Sequence[ViolationTruth], ends_s:
     for kind in KINDS:
         true = [v for v in violations if v.kind.value == kind]
         told = [event for event in events if event.type == f"hoaban.{kind}"]
-        cost = np.array([[_apart_s(event, violation) for violation in true] for event in told]).reshape(len(told), -1)
+        cost = np.array([[_apart_s(event, violation) for violation in true] for event in told]).reshape(
+            len(told), len(true)
+        )
         # Those that count first: what may be reported or not takes only what is left.
         cost += np.array([0.0 if _counts(violation) else 100.0 for violation in true])
         pairs = [(i, j) for i, j in zip(*linear_sum_assignment(np.minimum(cost, FAR)), strict=True) if cost[i, j] < FAR]

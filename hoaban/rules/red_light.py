@@ -138,7 +138,7 @@ class RedLight(EnforcementRule):
         crossed_red, doubts = red_at(view, crossing.crossed_s, "went over the stop line")
         passed_red, more_doubts = red_at(view, past.captured_s, "reached the junction")
         red = view.since(crossing.crossed_s)
-        if not crossed_red or red is None:
+        if not crossed_red or red is None or not red_at(view, crossing.at.captured_s, "")[0]:
             return []
         if not doubts and crossing.crossed_s - red.began_s < self._grace_s:
             return []
