@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from dashboards.client import StoredEvent
-from dashboards.words import t, term
+from dashboards.words import TERMS, t, term
 
 # sign of Streamlit's own icon font, and how much it asks for attention
 KINDS = {
@@ -15,11 +15,19 @@ KINDS = {
     "intrusion": ("directions_walk", "alert"),
     "loitering": ("hourglass_top", "alert"),
     "crowd": ("groups", "alert"),
+    "line_crossing": ("directions_walk", "alert"),
+    "abandoned_object": ("luggage", "alert"),
+    "removed_object": ("remove_shopping_cart", "alert"),
+    "congestion": ("traffic", "warn"),
+    "red_light": ("traffic", "alert"),
+    "stop_line": ("front_hand", "alert"),
+    "wrong_way": ("u_turn_left", "alert"),
+    "illegal_turn": ("turn_left", "alert"),
+    "illegal_parking": ("local_parking", "alert"),
+    "face_watchlist": ("face", "alert"),
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"
-ENDING = ("crowd", "camera_health")
-"""kinds that say in other words that something is over"""
 
 
 def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo) -> str:
@@ -33,12 +41,15 @@ def told(event: Mapping[str, Any]) -> str:
     """What happened, in words."""
     data = event["data"]
     kind = event["type"].removeprefix("hoaban.")
-    verb = term(f"{kind}_end" if kind in ENDING and data.get("phase") == "end" else kind)
+    phase = f"{kind}_{data.get('phase')}"
+    verb = term(phase if phase in TERMS else kind)
     parts = [term(data.get("class")), verb, data.get("line") or data.get("zone")]
     if data.get("direction"):
         parts.append(f"({term(data['direction'])})")
     if kind == "crowd" and data.get("count") is not None:
         parts.append(f"({data['count']})")
+    if kind == "congestion":
+        parts.append(f"({term(data.get('level'))})")
     if kind == "camera_health":
         parts.append(term(data.get("fault")))
     text = " ".join(part for part in parts if part)
