@@ -87,6 +87,7 @@ class _LocalClient:
 
 @dataclass(slots=True)
 class _RemoteClient:
+    hello: dict[str, Any]
     seq: int
     pixels: NDArray[np.uint8]
     answered: "Future[wire.Result]"
@@ -183,10 +184,10 @@ class InferenceService:
             answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
             return answered
         with self._ready:
-            if camera not in self._scheduler:
-                self._seat(hello)
             old = self._clients.get(camera)
-            self._clients[camera] = _RemoteClient(seq, pixels, answered)
+            if camera not in self._scheduler or not isinstance(old, _RemoteClient) or old.hello != hello:
+                self._seat(hello)
+            self._clients[camera] = _RemoteClient(hello, seq, pixels, answered)
             self._scheduler.offer(camera)
             self._ready.notify()
         if isinstance(old, _RemoteClient):

@@ -66,7 +66,7 @@ def replayed(address: str, rules: list[dict[str, Any]], analysis_fps: float = 5)
         sweep = sweeps.begin(picture.meta.width, picture.meta.height)
         pixels, letterbox = picture.model_input(detector.input_width, detector.input_height)
         sweep.parts.append(Part(detector.infer(pixels[None])[0], letterbox))
-        views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+        views = picture.views(pipeline.views(picture.meta))
         events += pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
     return events
 

@@ -161,9 +161,12 @@ class CameraPipeline:
         self._health_before = dict(saved)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.counts |= _copied(saved.get("counts", {}))
-        self.turns |= _copied(saved.get("turns", {}))
+        """Go on from a checkpoint: what it counted is added to what was counted since the start."""
+        for counts, before in ((self.counts, saved.get("counts", {})), (self.turns, saved.get("turns", {}))):
+            for first, by in _copied(before).items():
+                for second, by_class in by.items():
+                    for label, number in by_class.items():
+                        _add(counts, first, second, label, number)
 
     def _count(self, finding: Finding) -> None:
         if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
@@ -224,9 +227,9 @@ class CameraPipeline:
         return zones
 
 
-def _add(counts: Counts, first: str, second: str, label: str) -> None:
+def _add(counts: Counts, first: str, second: str, label: str, number: int = 1) -> None:
     by_class = counts.setdefault(first, {}).setdefault(second, {})
-    by_class[label] = by_class.get(label, 0) + 1
+    by_class[label] = by_class.get(label, 0) + number
 
 
 def _copied(counts: Mapping[str, Any]) -> Counts:

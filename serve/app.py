@@ -235,7 +235,7 @@ def stream(
     """Events as they are stored (Server-Sent Events); resumes by Last-Event-ID without loss or repeat."""
     store: EventStore = request.app.state.store
     if last_event_id is not None:
-        if not last_event_id.isdecimal() or int(last_event_id) > MAX_SEQ:
+        if not last_event_id.isdecimal() or len(last_event_id) > 16 or int(last_event_id) > MAX_SEQ:
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
     return EventSourceResponse(event_stream(request, store, store.last_seq() if after is None else after), ping=10)
