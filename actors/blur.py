@@ -14,7 +14,8 @@ log = structlog.get_logger(__name__)
 FACE_GROWTH = 0.25
 CELLS = 5
 """a hidden region is reduced to so many cells along its shorter side"""
-MOSAIC_CELL = 16
+MOSAIC_CELLS = 40
+"""across a picture of which nothing may be recognised, whatever its size"""
 
 Pixels = NDArray[np.uint8]
 
@@ -42,10 +43,7 @@ class FaceBlur:
         """
         height, width = picture.shape[:2]
         if self._faces is None:
-            small = cv2.resize(
-                picture, (max(1, width // MOSAIC_CELL), max(1, height // MOSAIC_CELL)), interpolation=cv2.INTER_AREA
-            )
-            return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST), "mosaic"
+            return mosaic(picture), "mosaic"
         hidden = picture.copy()
         faces = _grown(self._faces.boxes(picture))
         for x1, y1, x2, y2 in np.concatenate([faces, head_boxes(people)]).tolist():
@@ -54,6 +52,14 @@ class FaceBlur:
             if right > left and bottom > top:
                 hidden[top:bottom, left:right] = _pixelated(hidden[top:bottom, left:right])
         return hidden, "faces"
+
+
+def mosaic(picture: Pixels) -> Pixels:
+    """The whole of an (h, w, 3) uint8 picture in MOSAIC_CELLS cells across."""
+    height, width = picture.shape[:2]
+    cell = max(1, -(-width // MOSAIC_CELLS))
+    small = cv2.resize(picture, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _grown(boxes: Floats) -> Floats:

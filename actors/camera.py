@@ -31,7 +31,7 @@ from actors.preroll import Clip, PacketRing
 from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, with_heat
 from hoaban import __version__
-from hoaban.detections import Detections, Tracks
+from hoaban.detections import Floats, Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
@@ -40,7 +40,7 @@ from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.status import CameraStatus
 from hoaban.stream_health import StreamHealth
-from hoaban.tiling import INPUTS, Part, Sweep, Sweeps
+from hoaban.tiling import INPUTS, Part, Sweep, Sweeps, merge
 
 log = structlog.get_logger(__name__)
 
@@ -82,10 +82,14 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """The newest analysed frame and what was found in it."""
+    """The newest analysed frame and what was found in it.
+
+    people: (n, 4) float32 xyxy pixels of all that may be a person, below the camera's min_score too: to hide a face
+    that is none costs nothing.
+    """
 
     picture: Picture
-    detections: Detections
+    people: Floats
     tracks: Tracks
 
 
@@ -146,6 +150,9 @@ class CameraRuntime:
         self._saved: dict[str, dict[str, Any]] = {}
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
         self._heard = ""
+        self._fault: str | None = None
+        self._restored = False
+        self._held: int | None = None
         self._stopping = threading.Event()
         self._reporter = threading.Thread(target=self._report_forever, name="report", daemon=True)
         self._open(first_seq=0)
@@ -168,9 +175,7 @@ class CameraRuntime:
         self._link = ModelLink(hello, self._peers, self._node, self._on_result)
 
     def start(self) -> None:
-        if self._board is not None:
-            self._pipeline.restore(self._board.load_checkpoint(self.camera.id) or {})
-            self._pipeline.remember_health(self._board.load_checkpoint(f"{self.camera.id}:health") or {})
+        self._restore()
         self._link.start()
         self._faces.start()
         self._source.start()
@@ -178,9 +183,25 @@ class CameraRuntime:
         if self._evidence is not None:
             self._evidence.start()
 
+    def _restore(self) -> None:
+        """Go on from what an earlier process saved; where Redis is away, later: counted so far is added to it."""
+        if self._board is None or self._restored:
+            return
+        try:
+            counted = self._board.load_checkpoint(self.camera.id) or {}
+            health = self._board.load_checkpoint(f"{self.camera.id}:health") or {}
+        except Exception as error:
+            log.warning("counters not restored yet", camera=self.camera.id, error=str(error))
+            return
+        with self._lock:
+            self._pipeline.restore(counted)
+            self._pipeline.remember_health(health)
+        self._restored = True
+
     def stop(self) -> None:
         """Stop the threads; the counters are saved first."""
         self._stopping.set()
+        self._save_if_possible()
         self._source.stop()
         self._link.stop()
         self._faces.stop()
@@ -188,7 +209,7 @@ class CameraRuntime:
             self._reporter.join(timeout=3)
         if self._evidence is not None:
             self._evidence.stop()
-        self._save()
+        self._save_if_possible()
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
@@ -254,14 +275,28 @@ class CameraRuntime:
         pending.model, pending.offered_s = model, pending.offered_s or time.time()
         with self._lock:
             self._pending[number] = pending
-            while len(self._pending) > MOST_PENDING:
-                self._pending.popitem(last=False)
+            self._held = number if self._held is None else self._held
+            if len(self._pending) > MOST_PENDING:
+                del self._pending[self._spare()]
                 self._replaced += 1
+
+    def _spare(self) -> int:
+        """The oldest pending input that the model can hardly hold: it took the newest one when it was last free.
+
+        Two threads meet there, so the neighbours of that one are kept too, and the newest of all.
+        """
+        numbers = sorted(self._pending)
+        held = next((i for i, number in enumerate(numbers) if number >= (self._held or 0)), 0)
+        return next(number for i, number in enumerate(numbers[:-1]) if abs(i - held) > 1)
 
     def _on_result(self, result: wire.Result, model: LinkedModel) -> None:
         done = True
         try:
             done = self._take_result(result)
+            self._fault = None
+        except Exception as error:  # of a rule, say: the frame is lost, the link and the next frame are not
+            log.exception("frame not analysed", camera=self.camera.id, seq=result.seq // INPUTS)
+            self._fault = f"frames are not analysed: {type(error).__name__}: {error}; see the log"
         finally:
             if self._pacing == "demand" and done:
                 self._source.ready()
@@ -272,6 +307,7 @@ class CameraRuntime:
             pending = self._pending.pop(result.seq, None)
             overtaken = [self._pending.pop(number) for number in sorted(self._pending) if number < result.seq]
             self._replaced += sum(not older.sweep.parts for older in overtaken)
+            self._held = max(self._pending, default=None)
         for older in overtaken:
             self._analyse(older)
         if pending is None:
@@ -296,9 +332,10 @@ class CameraRuntime:
             if model is not self._model:
                 self._pipeline.model = model.ref
                 self._model = model
-            views = picture.views(self._pipeline.views(meta.width, meta.height))
+            views = picture.views(self._pipeline.views(meta))
             step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
-            self._analysed = Analysed(picture, step.detections, step.tracks)
+            everything = merge(sweep.parts, model.labels, meta.width, meta.height)
+            self._analysed = Analysed(picture, everything.of("person").boxes, step.tracks)
             self._analysed_count += 1
             events = step.events
             if self._evidence is not None:
@@ -367,7 +404,7 @@ class CameraRuntime:
             reported_s=now,
             last_frame_s=source.last_frame_s,
             last_analysed_s=None if analysed is None else analysed.picture.meta.captured_s,
-            error=source.error or (f"model: {model_error}" if model_error else None),
+            error=source.error or (f"model: {model_error}" if model_error else self._fault),
             width=source.width,
             height=source.height,
             codec=source.codec,
@@ -410,6 +447,7 @@ class CameraRuntime:
                 self._tell_health(status)
                 if self._board is not None:
                     self._board.put_status(self.camera.id, status.as_dict(), STATUS_LIVES_S)
+                self._restore()
                 self._save()
                 self._faces.refresh()
             except Exception:  # a board that is away must not end the reporting
@@ -445,8 +483,14 @@ class CameraRuntime:
             ]
         )
 
+    def _save_if_possible(self) -> None:
+        try:
+            self._save()
+        except Exception as error:
+            log.warning("counters not saved", camera=self.camera.id, error=str(error))
+
     def _save(self) -> None:
-        if self._board is None:
+        if self._board is None or not self._restored:  # what was not read yet must not be written over
             return
         with self._lock:
             checkpoints = {

@@ -32,6 +32,7 @@ from hoaban.scheduling import FrameScheduler
 log = structlog.get_logger(__name__)
 
 GPU_BATCH = 16
+REFUSED_FOR_S = 20.0
 NO_ROWS = np.zeros((0, 6), np.float32)
 
 
@@ -86,6 +87,7 @@ class _LocalClient:
 
 @dataclass(slots=True)
 class _RemoteClient:
+    hello: dict[str, Any]
     seq: int
     pixels: NDArray[np.uint8]
     answered: "Future[wire.Result]"
@@ -114,8 +116,10 @@ class InferenceService:
         self._models: dict[str, _Loaded] = {}
         self._loading = threading.Lock()
         self._generation = 0
+        self._refused: dict[str, tuple[float, str]] = {}
         for model in models:
-            self.load(model)
+            with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
+                self.load(model)
         self._scheduler = FrameScheduler()
         self._clients: dict[str, _Client] = {}
         self._ready = threading.Condition()
@@ -132,14 +136,30 @@ class InferenceService:
             thread.start()
 
     def load(self, name: str) -> dict[str, Any]:
-        """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError."""
+        """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError.
+
+        One that could not be loaded is tried again after REFUSED_FOR_S only: its cameras ask every few seconds, and
+        the others' processor time is not theirs.
+        """
         with self._loading:
-            if name not in self._models:
+            if name in self._models:
+                return self._models[name].welcome()
+            until_s, refusal = self._refused.get(name, (0.0, ""))
+            if refusal and time.monotonic() < until_s:
+                raise ModelError(refusal)
+            try:
                 detector = load_model(find_model(name), threads=1, device=self._device)
                 detector.warm_up()
-                self._generation += 1
-                self._models[name] = _Loaded(self._generation, detector)
-                log.info("model loaded", model=name, digest=detector.ref.digest[:12], inference=self.name)
+            except Exception as error:  # a back end may raise anything on a broken file
+                if not isinstance(error, ModelError):
+                    log.exception("model not loaded", model=name)
+                    error = ModelError(f"model {name!r} could not be loaded: {error}; correct its file or its card")
+                log.error("model refused", model=name, error=str(error), inference=self.name)
+                self._refused[name] = (time.monotonic() + REFUSED_FOR_S, str(error))
+                raise error from None
+            self._generation += 1
+            self._models[name] = _Loaded(self._generation, detector)
+            log.info("model loaded", model=name, digest=detector.ref.digest[:12], inference=self.name)
             return self._models[name].welcome()
 
     def stats(self) -> dict[str, Any]:
@@ -164,10 +184,10 @@ class InferenceService:
             answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
             return answered
         with self._ready:
-            if camera not in self._scheduler:
-                self._seat(hello)
             old = self._clients.get(camera)
-            self._clients[camera] = _RemoteClient(seq, pixels, answered)
+            if camera not in self._scheduler or not isinstance(old, _RemoteClient) or old.hello != hello:
+                self._seat(hello)
+            self._clients[camera] = _RemoteClient(hello, seq, pixels, answered)
             self._scheduler.offer(camera)
             self._ready.notify()
         if isinstance(old, _RemoteClient):
@@ -238,9 +258,6 @@ class InferenceService:
             client.loaded = self._models[name]
         except ModelError as error:
             answer = {"error": str(error)}
-        except Exception as error:  # a back end may raise anything on a broken file; this camera alone hears of it
-            log.exception("model not loaded", model=name)
-            answer = {"error": f"model {name} could not be loaded: {error}"}
         with contextlib.suppress(OSError):
             wire.send_json(client.connection, answer)
 

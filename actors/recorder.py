@@ -166,10 +166,17 @@ class Recorder:
     def advance(self, now_s: float) -> None:
         """Write what can be written, the newest capture time being now_s. Raises OSError when storage is away."""
         for job in list(self._jobs):
-            if not job.began:
-                self._begin(job)
-            if now_s >= job.to_s:
-                self._finish(job)
+            try:
+                if not job.began:
+                    self._begin(job)
+                if now_s >= job.to_s:
+                    self._finish(job)
+            except OSError:
+                raise
+            except Exception as error:  # one that cannot be made whole must not hold the others up
+                self._jobs.remove(job)
+                self.refused += 1
+                log.exception("evidence not kept", candidate=job.event.id, why=str(error))
 
     def finish(self) -> None:
         """Write all that waits, with as much post-roll as there is."""
@@ -203,16 +210,25 @@ class Recorder:
     def _finish(self, job: _Job) -> None:
         if not job.began:
             self._begin(job)
-        clip = self._clip(job.from_s, job.to_s)
+        clip, why = Clip(b""), "the stream's packets were gone"
+        try:
+            clip = self._clip(job.from_s, job.to_s)
+        except Exception as error:  # a stream that cannot be written as MP4: the stills are kept all the same
+            log.exception("clip not made", candidate=job.event.id)
+            why = f"the clip could not be made: {error}"
         if clip.data:
             job.files["clip.mp4"] = clip.data
         else:
-            job.missing["clip.mp4"] = "the stream's packets were gone"
+            job.missing["clip.mp4"] = why
         self._complete(job, clip)
         self._jobs.remove(job)
 
     def _complete(self, job: _Job, clip: Clip | None) -> None:
-        plate, crop = self._read_plate(job)
+        try:
+            plate, crop = self._read_plate(job)
+        except Exception as error:  # a reader may raise anything; the officer has the stills
+            log.exception("plate not read", candidate=job.event.id)
+            plate, crop = {"text": None, "why": f"the reader failed: {error}"}, None
         if crop is not None:
             job.files["plate.jpg"] = crop
         moments = job.event.data["frames"]

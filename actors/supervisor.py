@@ -102,6 +102,7 @@ class Supervisor:
             stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
         except OSError as error:
             self._refuse([str(error)])
+            self._stamp = ()  # the same file that comes back is read again, and the error goes
             return
         if stamp == self._stamp:
             return
@@ -167,7 +168,7 @@ class Supervisor:
 
     def _start_inference(self, place: Place) -> Any:
         models = sorted({camera.model for camera in self._fleet.cameras if camera.model}) if self._fleet else []
-        device = "cuda" if place.gpus else "cpu"
+        device = "auto" if place.gpus else "cpu"  # auto: without a GPU build of the back end, the processor
         log.info("inference actor starts", name=place.name, threads=place.threads, device=device)
         return InferenceActor.options(
             name=place.name,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.blur import FaceBlur
+from actors.blur import FaceBlur, mosaic
 from actors.picture import Picture
 from hoaban.fleet import Camera
 from hoaban.sim.mark import stamp
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from actors.camera import Analysed
 
 JPEG_QUALITY = 78
-FRESH_S = 1.0
-"""a picture whose boxes are this much older than the stream is replaced by the stream's newest"""
 BOX, LINE, ZONE = (60, 190, 250), (240, 200, 60), (180, 120, 240)  # BGR
 
 
@@ -44,10 +42,11 @@ class TileMaker:
         self._made: tuple[tuple[int, int], Tile] | None = None
 
     def make(self, camera: Camera, latest: Picture, analysed: "Analysed | None", max_width: int) -> Tile:
-        """The tile of the analysed picture while it is fresh (its boxes fit it), else of the latest."""
-        picture = latest
-        if analysed and latest.meta.captured_s - analysed.picture.meta.captured_s < FRESH_S:
-            picture = analysed.picture
+        """The tile of the newest analysed picture, whose people are known; before there is one, a mosaic of the latest.
+
+        Where people's heads are is known of the analysed picture alone: a newer one could show a face.
+        """
+        picture = analysed.picture if analysed else latest
         with self._lock:
             key = (picture.meta.seq, max_width)
             if self._made is not None and self._made[0] == key:
@@ -56,13 +55,11 @@ class TileMaker:
                 self._blur = FaceBlur()
             image = picture.bgr(max_width)
             scale = image.shape[1] / picture.meta.width
-            people = np.zeros((0, 4), np.float32)
-            if analysed and len(analysed.detections):
-                detections = analysed.detections
-                is_person = np.array([label == "person" for label in detections.labels])[detections.classes]
-                people = detections.boxes[is_person] * np.float32(scale)
-            image, how = self._blur.apply(image, people)
-            image = draw(image, camera, analysed if analysed and analysed.picture is picture else None, scale)
+            if analysed is None:
+                image, how = mosaic(image), "mosaic"
+            else:
+                image, how = self._blur.apply(image, analysed.people * np.float32(scale))
+            image = draw(image, camera, analysed, scale)
             if picture.meta.simulated:
                 stamp(image)  # the mark in the picture itself may have been blurred with it
             ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

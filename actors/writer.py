@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 
 import ray
 import redis
@@ -16,7 +17,8 @@ from hoaban.events import Event
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-CLAIM_IDLE_MS = 30_000
+CLAIM_IDLE_MS, CLAIM_EVERY_S = 30_000, 10.0
+PURGE_EVERY_S = 3600.0
 
 
 class StoreWriter:
@@ -26,6 +28,7 @@ class StoreWriter:
         self._bus, self._store = bus, store
         self._consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
         self._joined = self._resumed = False
+        self._claimed_s = float("-inf")
 
     def run_once(self, block_ms: int = 500) -> int:
         """Store what waits, at most one batch; how many entries were dealt with.
@@ -37,13 +40,14 @@ class StoreWriter:
             self._joined = True
         deliveries: list[Delivery] = []
         if not self._resumed:
-            deliveries = self._bus.pending(self._consumer, BATCH) or self._bus.claim(
-                self._consumer, CLAIM_IDLE_MS, BATCH
-            )
+            deliveries = self._bus.pending(self._consumer, BATCH)
             self._resumed = not deliveries
+        if not deliveries and time.monotonic() - self._claimed_s >= CLAIM_EVERY_S:
+            # By the clock and not in idle moments: a busy stream has none, and what a dead writer held must not wait.
+            deliveries = self._bus.claim(self._consumer, CLAIM_IDLE_MS, BATCH)
+            self._claimed_s = self._claimed_s if deliveries else time.monotonic()
         deliveries = deliveries or self._bus.read(self._consumer, BATCH, block_ms)
         if not deliveries:
-            self._resumed = False  # an idle moment: look for what a dead writer left
             return 0
         self._store_all(deliveries)
         self._bus.acknowledge([delivery.entry for delivery in deliveries])
@@ -60,7 +64,7 @@ class StoreWriter:
             self._store.write([event for _, event in batch])
         except sqlalchemy.exc.OperationalError:
             raise
-        except sqlalchemy.exc.StatementError:
+        except Exception:  # one event of the batch cannot be stored, whatever is wrong with it
             self._store_singly(batch)
 
     def _store_singly(self, batch: list[tuple[Delivery, Event]]) -> None:
@@ -70,7 +74,7 @@ class StoreWriter:
                 self._store.write([event])
             except sqlalchemy.exc.OperationalError:
                 raise
-            except sqlalchemy.exc.StatementError as error:
+            except Exception as error:
                 self._bury(delivery, error)
 
     def _bury(self, delivery: Delivery, why: Exception) -> None:
@@ -83,15 +87,21 @@ class WriterActor:
     """The store writer in the cluster, named `writer`."""
 
     def __init__(self, redis_url: str, store_url: str) -> None:
-        self._writer = StoreWriter(EventBus(redis_url), EventStore.open(store_url))
+        self._store = EventStore.open(store_url)
+        self._writer = StoreWriter(EventBus(redis_url), self._store)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
+        purged_s = float("-inf")
         while not self._stopping.is_set():
             try:
                 self._writer.run_once()
+                if time.monotonic() - purged_s >= PURGE_EVERY_S:
+                    if gone := self._store.purge(time.time()):
+                        log.info("events purged: their retention is over", count=gone)
+                    purged_s = time.monotonic()
             except (redis.RedisError, sqlalchemy.exc.SQLAlchemyError) as error:
                 log.warning("store or stream is away; trying again", error=str(error).splitlines()[0])
                 self._stopping.wait(1.0)

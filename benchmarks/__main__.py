@@ -9,7 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, footprint, latency, mosaic, page, rules, throughput, tracking, transport
+from benchmarks import (
+    counting,
+    crowd,
+    footprint,
+    happenings,
+    latency,
+    mosaic,
+    page,
+    rules,
+    throughput,
+    tracking,
+    transport,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -25,9 +37,11 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "footprint": footprint.measure,
     "transport": transport.measure,
     "tracking": lambda: tracking.measure(tracking.truth_folder()),
+    "counting": counting.measure,
     "crowd": lambda: crowd.measure(tracking.truth_folder()),
     "tiles": lambda: mosaic.measure(tracking.truth_folder()),
     "rules": rules.measure,
+    "happenings": happenings.measure,
 }
 
 

@@ -80,8 +80,9 @@ def load(path: Path) -> HandCount:
 
 
 def hand_counts() -> list[HandCount]:
-    """All hand counts that are kept here."""
-    return [load(path) for path in sorted(COUNTS.glob("*.yaml"))]
+    """All hand counts of crossings that are kept here; other counts lie beside them."""
+    paths = sorted(COUNTS.glob("*.yaml"))
+    return [load(path) for path in paths if "crossings" in yaml.safe_load(path.read_text(encoding="utf-8"))]
 
 
 def replayed(count: HandCount, detector: Detector) -> list[Crossing]:
@@ -128,37 +129,39 @@ def judge(truth: Iterable[Crossing], found: Iterable[Crossing]) -> Verdict:
 
 def measure() -> dict[str, Any]:
     """Errors by clip, and over all clips of a good view."""
+    verdicts = _verdicts()
+    good = [verdict for count, verdict in verdicts if count.view == "good"]
+    rows = {f"{count.clip} ({count.view} view)": _figures([verdict]) for count, verdict in verdicts}
+    return rows | {"all of a good view": _figures(good)}
+
+
+def _verdicts() -> list[tuple[HandCount, Verdict]]:
     detector = load_detector(find_model("yolox-nano"), threads=1, device="cpu")
     detector.warm_up()
-    figures: dict[str, Any] = {}
-    good: list[Verdict] = []
-    for count in hand_counts():
-        verdict = judge(count.crossings, replayed(count, detector))
-        figures[count.clip] = (
-            {"view": count.view}
-            | _figures([verdict])
-            | {
-                "missed": [f"{c.at_s:g} s {c.what}" for c in verdict.missed],
-                "false": [f"{c.at_s:.1f} s {c.line} {c.direction} {c.classes[0]}" for c in verdict.false],
-                "wrong_classes": [f"{t.at_s:g} s {t.what}: {f.classes[0]}" for t, f in verdict.wrong_class],
-            }
-        )
-        if count.view == "good":
-            good.append(verdict)
-    return {"clips": figures, "good views": _figures(good)}
+    return [(count, judge(count.crossings, replayed(count, detector))) for count in hand_counts()]
 
 
 def _figures(verdicts: list[Verdict]) -> dict[str, Any]:
     truth = sum(v.truth for v in verdicts)
-    paired = truth - sum(len(v.missed) for v in verdicts)
     return {
         "hand": truth,
         "counted": sum(v.counted for v in verdicts),
         "net_error": round(sum(v.net for v in verdicts) / truth, 3),
         "strict_error": round(sum(v.strict for v in verdicts) / truth, 3),
-        "class_error": round(sum(len(v.wrong_class) for v in verdicts) / paired, 3) if paired else None,
     }
 
 
+def main() -> None:
+    """Print what was missed, counted in error or given another class, clip by clip."""
+    for count, verdict in _verdicts():
+        print(f"{count.clip} ({count.view} view): {json.dumps(_figures([verdict]))}")
+        for crossing in verdict.missed:
+            print(f"  missed       {crossing.at_s:5.1f} s {crossing.line}: {crossing.what}")
+        for crossing in verdict.false:
+            print(f"  false        {crossing.at_s:5.1f} s {crossing.line}: {crossing.classes[0]} {crossing.direction}")
+        for truth, found in verdict.wrong_class:
+            print(f"  wrong class  {truth.at_s:5.1f} s {truth.line}: {truth.what}, counted as {found.classes[0]}")
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(), ensure_ascii=False, indent=2))
+    main()

@@ -16,14 +16,13 @@ from actors.models import find_clip, find_model, load_detector
 from actors.source import open_frames
 from hoaban.fleet import Camera
 from hoaban.pipeline import CameraPipeline
-from hoaban.tiling import Part, Sweeps, Tiles
 
 CLIP, TRUTH, PUBLIC = "pets-s2l1-v1.mp4", "PETS09-S2L1_gt_subset.txt", "PETS09-S2L1_det.txt"
 EYE = Path(__file__).with_name("counts") / "pets-s2l1-people.yaml"
 WHOLE = {"id": "all", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
 
 
-def our_counts(tiles: Tiles | None = None) -> tuple[dict[int, int], dict[int, int]]:
+def our_counts() -> tuple[dict[int, int], dict[int, int]]:
     """frame (from 1) -> people by the crowd rule, and by the plain number of tracks in that frame."""
     cv2.setNumThreads(1)
     detector = load_detector(find_model("yolox-nano"), threads=1, device="cpu")
@@ -40,14 +39,11 @@ def our_counts(tiles: Tiles | None = None) -> tuple[dict[int, int], dict[int, in
             "rules": [{"type": "crowd", "zone": "all", "at_least": 6}],
         }
     )
-    pipeline, sweeps = CameraPipeline(camera, detector.ref, "bench"), Sweeps(tiles)
+    pipeline = CameraPipeline(camera, detector.ref, "bench")
     smooth, plain = {}, {}
     for number, picture in enumerate(open_frames(str(find_clip(CLIP)), "pets"), 1):
-        sweep = sweeps.begin(picture.meta.width, picture.meta.height)
-        for crop in sweep.pieces:
-            pixels, letterbox = picture.model_input(detector.input_width, detector.input_height, crop=crop)
-            sweep.parts.append(Part(detector.infer(pixels[None])[0], letterbox))
-        pipeline.step_parts(picture.meta, sweep.parts, detector.labels)
+        pixels, letterbox = picture.model_input(detector.input_width, detector.input_height)
+        pipeline.step_rows(picture.meta, detector.infer(pixels[None])[0], letterbox, detector.labels)
         smooth[number] = pipeline.measures()["crowd:all"]["count"]
         plain[number] = pipeline.zones["all"].get("person", 0)
     return smooth, plain
@@ -73,13 +69,12 @@ def compare(ours: dict[int, int], other: dict[int, int]) -> dict[str, Any]:
 
 
 def measure(truth: Path) -> dict[str, Any]:
-    """The errors of our counts, plain and smoothed, with and without tiles, and of the public detections."""
+    """The errors of our counts, plain and smoothed, and of the public detections."""
     eye = {int(frame): int(n) for frame, n in yaml.safe_load(EYE.read_text())["people"].items()}
     public = rows_per_frame(truth / PUBLIC)
     others = {"eye": eye, "public truth": rows_per_frame(truth / TRUTH), "public detections": public}
     smooth, plain = our_counts()
-    tiled, _ = our_counts(Tiles(columns=2, rows=2, overlap=0.25, budget_fps=50))
-    ours = {"crowd rule": smooth, "tracks of the frame": plain, "crowd rule, 2x2 tiles": tiled}
+    ours = {"crowd rule": smooth, "tracks of the frame": plain}
     figures: dict[str, Any] = {
         f"{name} against {against}": compare(counts, other)
         for name, counts in ours.items()

@@ -131,7 +131,7 @@ def run(source: str) -> tuple[list[Event], list[ViolationTruth], list[PhaseTruth
     for picture in open_frames(source, camera.id):
         _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0])
         (rows,) = detector.infer(batch)
-        views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+        views = picture.views(pipeline.views(picture.meta))
         began_s = time.thread_time()
         step = pipeline.step_rows(picture.meta, rows, letterbox, detector.labels, views)
         busy_s += time.thread_time() - began_s

@@ -83,8 +83,8 @@ def overloaded(capacity: float, threads: int, folder: Path, redis_url: str) -> d
     """Cameras with unlike wishes that ask for OVERLOAD times what can be served: ages, memory and fairness."""
     clip = str(find_clip(FAST_CLIP))
     wishes = [10.0, 15.0, 20.0, 30.0]
-    # Decoding what is asked for takes its share of the processors too: about half is left for the model.
-    count = max(4, round(OVERLOAD * 0.55 * capacity / (sum(wishes) / len(wishes))))
+    # Decoding what is asked for takes its share of the processors too: about a quarter of them.
+    count = max(4, round(OVERLOAD * 0.75 * capacity / (sum(wishes) / len(wishes))))
     rates = [wishes[i % len(wishes)] for i in range(count)]
     cameras = [bench_camera(i, clip, analysis_fps=rate, motion_gate=False) for i, rate in enumerate(rates)]
     with running(cameras, threads, folder, redis_url, "live") as actors:

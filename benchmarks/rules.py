@@ -18,10 +18,16 @@ from hoaban.scene import Scene
 WIDTH, HEIGHT, TRACKS, FPS = 1920, 1080, 200, 5
 LABELS = ("person", "car", "motorcycle", "suitcase")
 ZONE = {"id": "z", "polygon": [[0.05, 0.2], [0.95, 0.2], [0.95, 0.98], [0.05, 0.98]]}
-LINE = {"id": "l", "from": [0.0, 0.6], "to": [1.0, 0.6]}
+LINES = (
+    {"id": "l", "from": [0.0, 0.6], "to": [1.0, 0.6]},
+    {"id": "m", "from": [0.3, 0.0], "to": [0.3, 1.0]},
+    {"id": "n", "from": [0.8, 0.0], "to": [0.8, 1.0]},
+)
 NIGHT = [{"from": "00:00", "to": "12:00"}, {"from": "12:00", "to": "24:00"}]
 RULES: tuple[dict[str, Any], ...] = (
-    {"type": "line_count", "line": "l"},
+    {"type": "camera_health"},
+    {"type": "line_count", "line": "l", "lanes": ["z"]},
+    {"type": "turning_count", "lines": ["l", "m", "n"]},
     {"type": "intrusion", "zone": "z", "schedule": NIGHT},
     {"type": "line_crossing", "line": "l", "schedule": NIGHT},
     {"type": "loitering", "zone": "z", "schedule": NIGHT},
@@ -49,7 +55,8 @@ def scenes(frames: int, rng: np.random.Generator) -> list[Tracks]:
         boxes = np.column_stack([feet[:, 0] - sizes[:, 0] / 2, feet[:, 1] - sizes[:, 1], feet[:, 0] + sizes[:, 0] / 2])
         boxes = np.column_stack([boxes, feet[:, 1]]).astype(np.float32)
         scores, hits = np.full(TRACKS, 0.8, np.float32), np.full(TRACKS, 9, np.int32)
-        walks.append(Tracks(ids.astype(np.int64), boxes, scores, classes, hits, LABELS))
+        order = np.argsort(ids)  # as the tracker gives them
+        walks.append(Tracks(ids[order].astype(np.int64), boxes[order], scores, classes[order], hits, LABELS))
     return walks
 
 
@@ -69,7 +76,7 @@ def _pass(frames: int = 300, warm: int = 50) -> tuple[list[str], np.ndarray]:
     """The rules' names, and the (frames, rules) seconds that each took in each frame."""
     rng = np.random.default_rng(7)
     base = {"id": "c", "name": "C", "role": "overview", "district": "d", "owner": "o", "source": "rtsp://x/y"}
-    camera = Camera.model_validate({**base, "zones": [ZONE], "lines": [LINE], "rules": RULES})
+    camera = Camera.model_validate({**base, "zones": [ZONE], "lines": LINES, "rules": RULES})
     rules = build_rules(camera.rules, camera.site_for(WIDTH, HEIGHT))
     walks = scenes(frames + warm, rng)
     views = {}

@@ -42,7 +42,7 @@ def roboflow(kind: str, fps: float) -> Step:
 
 
 def supervision_bytetrack(fps: float) -> Step:
-    """ByteTrack as `supervision` had it until 0.30; it begins tracks at its threshold + 0.1."""
+    """ByteTrack as `supervision` had it before 0.31; it begins tracks at its threshold + 0.1."""
     import supervision
 
     tracker = supervision.ByteTrack(

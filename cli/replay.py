@@ -116,7 +116,7 @@ def run(
                         _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
                         (rows,) = detector.infer(batch)
                         sweep.parts.append(Part(rows, letterbox))
-                    views = picture.views(pipeline.views(picture.meta.width, picture.meta.height))
+                    views = picture.views(pipeline.views(picture.meta))
                     found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
                     if keeper is not None:
                         found = keeper.take(picture, found, pipeline.pins())

@@ -1,6 +1,7 @@
 """`hoaban up`: the whole system on this machine, or its control parts beside a Ray cluster."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -40,6 +41,11 @@ def up(
     for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
         if _taken(port):
             refuse(f"port {port} is taken; choose another with {option}")
+    lock = (data / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        refuse(f"{data}: another `hoaban up` runs on this folder; stop it, or name another folder with --data")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -77,6 +83,7 @@ class _System:
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
         self._board: Any = None
+        self._valkey: Any = None
 
     def start(
         self, fleet: list[Path], ray_address: str | None, api_port: int, dashboard_port: int | None, replace: bool
@@ -111,6 +118,9 @@ class _System:
         shown = ""
         first_told = False
         while not self._stop.wait(1.0) and (ends_s is None or time.monotonic() < ends_s):
+            if self._valkey is not None and not self._valkey.alive:
+                say("the embedded Valkey died; it is started again, with what it had taken")
+                self._valkey.start()
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]
@@ -149,6 +159,7 @@ class _System:
         server = EmbeddedRedis(self._data / "valkey")
         redis_url = server.start()
         self._undo.append(("Valkey", server.stop))
+        self._valkey = server
         return redis_url, store_url
 
     def _token(self, store_url: str) -> str:
@@ -167,6 +178,11 @@ class _System:
         return secret
 
     def _ray(self, address: str | None) -> None:
+        if address is not None and not (os.environ.get("HOABAN_REDIS_URL") and os.environ.get("HOABAN_STORE_URL")):
+            raise RuntimeError(
+                "a cluster's nodes cannot reach servers embedded here: set HOABAN_REDIS_URL and HOABAN_STORE_URL "
+                "to servers that every node reaches"
+            )
         self._step("Ray")
         import ray
 

@@ -6,14 +6,25 @@ from html import escape
 from typing import Any
 
 from dashboards.client import StoredEvent
-from dashboards.words import t, term
+from dashboards.words import TERMS, t, term
 
 # sign of Streamlit's own icon font, and how much it asks for attention
 KINDS = {
     "line_count": ("swap_vert", "plain"),
+    "turning_count": ("turn_right", "plain"),
     "intrusion": ("directions_walk", "alert"),
     "loitering": ("hourglass_top", "alert"),
     "crowd": ("groups", "alert"),
+    "line_crossing": ("directions_walk", "alert"),
+    "abandoned_object": ("luggage", "alert"),
+    "removed_object": ("remove_shopping_cart", "alert"),
+    "congestion": ("traffic", "warn"),
+    "red_light": ("traffic", "alert"),
+    "stop_line": ("front_hand", "alert"),
+    "wrong_way": ("u_turn_left", "alert"),
+    "illegal_turn": ("turn_left", "alert"),
+    "illegal_parking": ("local_parking", "alert"),
+    "face_watchlist": ("face", "alert"),
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"
@@ -30,14 +41,17 @@ def told(event: Mapping[str, Any]) -> str:
     """What happened, in words."""
     data = event["data"]
     kind = event["type"].removeprefix("hoaban.")
-    verb = term("crowd_end" if kind == "crowd" and data.get("phase") == "end" else kind)
+    phase = f"{kind}_{data.get('phase')}"
+    verb = term(phase if phase in TERMS else kind)
     parts = [term(data.get("class")), verb, data.get("line") or data.get("zone")]
     if data.get("direction"):
         parts.append(f"({term(data['direction'])})")
     if kind == "crowd" and data.get("count") is not None:
         parts.append(f"({data['count']})")
+    if kind == "congestion":
+        parts.append(f"({term(data.get('level'))})")
     if kind == "camera_health":
-        parts.append(term(data.get("state")))
+        parts.append(term(data.get("fault")))
     text = " ".join(part for part in parts if part)
     return text[:1].upper() + text[1:]
 
@@ -46,7 +60,7 @@ def _line(event: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> s
     data = event["data"]
     kind = event["type"].removeprefix("hoaban.")
     icon, weight = KINDS.get(kind, ("info", "alert"))
-    if kind == "camera_health" and data.get("state") == "live":
+    if kind == "camera_health" and data.get("phase") == "end":
         icon, weight = "videocam", "plain"
     elif data.get("phase") == "end":
         weight = "plain"

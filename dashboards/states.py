@@ -6,7 +6,16 @@ from dashboards.client import Camera, Status
 from dashboards.wall import Tile
 from dashboards.words import seconds, t, term
 
-SIGNS = {"live": "●", "connecting": "◌", "stalled": "▲", "failed": "✕", "ended": "■", "silent": "?", "off": "–"}
+SIGNS = {
+    "live": "●",
+    "connecting": "◌",
+    "stalled": "▲",
+    "failed": "✕",
+    "ended": "■",
+    "paused": "‖",
+    "silent": "?",
+    "off": "–",
+}
 ORDER = list(SIGNS)
 
 

@@ -51,6 +51,10 @@ class Detections:
         np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
         return cls(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), labels)
 
+    def of(self, label: str) -> "Detections":
+        """The rows of one class."""
+        return self.select(np.array([name == label for name in self.labels], bool)[self.classes])
+
     def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "Detections":
         """The rows that `keep` (a mask or indices) names."""
         return Detections(self.boxes[keep], self.scores[keep], self.classes[keep], self.labels)

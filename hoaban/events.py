@@ -110,10 +110,15 @@ class Event:
             )
         except KeyError as missing:
             raise ValueError(f"not an event: attribute {missing} is missing") from None
+        except (TypeError, OverflowError, AttributeError) as error:
+            raise ValueError(f"not an event: {error}") from None
 
     @classmethod
     def from_json(cls, line: str) -> "Event":
-        document = json.loads(line)
+        try:
+            document = json.loads(line)
+        except RecursionError:
+            raise ValueError("not an event: nested too deep") from None
         if not isinstance(document, dict):
             raise ValueError("not an event: a JSON object is expected")
         return cls.from_cloudevent(document)

@@ -114,6 +114,7 @@ class Camera(Strict):
         if match := re.match(r"^([A-Za-z][A-Za-z0-9+.-]*)://", value):
             if match[1].lower() not in SCHEMES:
                 raise ValueError(f"{match[1]}:// is not supported; use one of {', '.join(SCHEMES)}, or a file path")
+            value = match[1].lower() + value[match.end(1) :]  # FFmpeg knows no RTSP://
             if is_sim(value):
                 parse_address(value)
         return value

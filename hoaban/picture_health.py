@@ -27,7 +27,11 @@ LOST_DETAIL = 0.0625
 COVERED_BLOCKS, FREE_BLOCKS = 0.6, 0.4
 TEXTURED = 1.0
 """squared grey levels a pixel: blocks with less detail cannot lose any"""
+SHARPNESS_TOLD = 5.0
+"""times the noise: blocks with less cannot lose any"""
 FEWEST_BLOCKS = 8
+ROUNDING = 0.1
+"""squared grey levels that rounding makes of nothing"""
 SUDDEN_S = 6.0
 UNLIKE = 0.5
 """correlation with the picture before below which it shows something else, not the same in other light"""
@@ -77,6 +81,7 @@ class PictureHealth:
         self._now_s = 0.0
         self._sharp: F64 = np.zeros(ROWS * COLUMNS)  # log of each block's usual sharpness
         self._detail: F64 = np.zeros(ROWS * COLUMNS)  # log of each block's usual detail
+        self._contrast = 0.0  # log of the whole picture's usual variance
         self._look: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # the usual picture
         self._whole_s = 0.0  # when most blocks last had their detail
         self._dark = self._blurred = self._covered = False
@@ -89,13 +94,14 @@ class PictureHealth:
         detail, sharp = _detail(whole), _sharpness(sharper)
         if self._look.shape != whole.shape:
             self._sharp, self._detail, self._look = np.log(sharp), np.log(detail), whole.astype(np.float32)
+            self._contrast = float(np.log(whole.var() + 1.0))
             elapsed_s = 0.0
         learning = now_s - self._began_s < LEARN_S
         brightness = float(whole.mean())
         self._dark = self._is_dark(whole, brightness)
-        lost, gone = self._losses(sharp, detail)
+        lost, without, gone = self._losses(whole, sharp, detail)
         self._blurred = not learning and lost < (SHARP_AGAIN if self._blurred else BLURRED)
-        covered = None if learning else self._is_covered(whole, gone, now_s)
+        covered = None if learning else self._is_covered(whole, without, gone, now_s)
         self._covered = bool(covered)
         if not (self._blurred or self._covered):
             if self._dark:
@@ -103,7 +109,7 @@ class PictureHealth:
             else:
                 self._learn(whole, sharp, detail, elapsed_s, learning)
         blurred = None if learning or self._dark or self._covered else self._blurred
-        return PictureSigns(self._dark, blurred, covered, brightness, float(np.exp(lost)), float(1 - (gone or 0.0)))
+        return PictureSigns(self._dark, blurred, covered, brightness, float(np.exp(lost)), 1 - gone)
 
     def _is_dark(self, whole: Luma, brightness: float) -> bool:
         ease = LESS_DARK if self._dark else 1.0
@@ -111,35 +117,41 @@ class PictureHealth:
         bright = int(np.searchsorted(levels, 0.98 * whole.size))
         return brightness < DARK_MEAN * ease and bright < DARK_BRIGHT * ease
 
-    def _losses(self, sharp: F64, detail: F64) -> tuple[float, float | None]:
-        """Log of the sharpness left in the median block, and the share of textured blocks without their detail."""
-        # Less contrast, as in fog or at dusk, takes sharpness and detail alike; blur takes sharpness first.
-        contrast = min(0.0, float(np.median(np.log(detail) - self._detail)))
-        lost = float(np.median(np.log(sharp) - self._sharp)) - contrast
-        textured = np.exp(self._detail) > TEXTURED + DETAIL_NOISE
-        if textured.sum() < FEWEST_BLOCKS:
-            textured = self._detail >= np.partition(self._detail, -FEWEST_BLOCKS)[-FEWEST_BLOCKS]
-        usual, now = np.exp(self._detail[textured]) - DETAIL_NOISE, detail[textured] - DETAIL_NOISE
-        return lost, float(np.mean(now < LOST_DETAIL * usual)) if usual.max() > 0 else None
+    def _losses(self, whole: Luma, sharp: F64, detail: F64) -> tuple[float, NDArray[np.intp], float]:
+        """Log of the sharpness left in the median block; the blocks without their detail, and their share.
 
-    def _is_covered(self, whole: Luma, gone: float | None, now_s: float) -> bool | None:
-        if gone is None:
-            return None
+        Only blocks that have any to lose are asked, and never fewer than FEWEST_BLOCKS: those with most.
+        """
+        # Less contrast, as in fog or at dusk, takes sharpness too; blur leaves the contrast of the whole picture.
+        contrast = min(0.0, float(np.log(whole.var() + 1.0)) - self._contrast)
+        asked = _most(self._sharp, np.log(SHARPNESS_TOLD * SHARPNESS_NOISE))
+        lost = float(np.median((np.log(sharp) - self._sharp)[asked])) - contrast
+        asked = _most(self._detail, np.log(TEXTURED + DETAIL_NOISE))
+        usual, now = np.exp(self._detail[asked]) - DETAIL_NOISE, detail[asked] - DETAIL_NOISE
+        without = asked[now < LOST_DETAIL * usual]
+        return lost, without, len(without) / len(asked)
+
+    def _is_covered(self, whole: Luma, without: NDArray[np.intp], gone: float, now_s: float) -> bool:
         if self._covered:
-            return gone > FREE_BLOCKS and self._unlike(whole)
+            return gone > FREE_BLOCKS and self._unlike(whole, without)
         if gone < FREE_BLOCKS:
             self._whole_s = now_s
-        return gone >= COVERED_BLOCKS and now_s - self._whole_s <= SUDDEN_S and self._unlike(whole)
+        sudden = now_s - self._whole_s <= SUDDEN_S
+        return gone >= COVERED_BLOCKS and sudden and self._unlike(whole, without)
 
-    def _unlike(self, whole: Luma) -> bool:
-        now, before = whole.astype(np.float32) - whole.mean(), self._look - self._look.mean()
-        both = float(np.sqrt((now * now).mean() * (before * before).mean()))
-        return float((now * before).mean()) < UNLIKE * max(both, 1.0)
+    def _unlike(self, whole: Luma, blocks: NDArray[np.intp]) -> bool:
+        """Whether these blocks show something else than before, not the same with less light or sharpness."""
+        now, before = whole.astype(np.float32), self._look
+        products = (now, before, now * now, before * before, now * before)
+        means = np.stack([_blocks(values)[blocks] for values in products])
+        # Fine structure within the blocks, or, where the dark has swallowed it, the coarse one of all of them together.
+        return max(float(np.median(_correlation(means))), float(_correlation(means.mean(axis=1)))) < UNLIKE
 
     def _learn(self, whole: Luma, sharp: F64, detail: F64, elapsed_s: float, learning: bool) -> None:
         share = -np.expm1(-elapsed_s / (LEARN_S / 3 if learning else FORGET_S))
         self._sharp += share * (np.log(sharp) - self._sharp)
         self._detail += share * (np.log(detail) - self._detail)
+        self._contrast += share * (float(np.log(whole.var() + 1.0)) - self._contrast)
         cv2.accumulateWeighted(whole, self._look, max(share, float(-np.expm1(-elapsed_s / 30.0))))
 
 
@@ -154,6 +166,19 @@ def _sharpness(sharper: Luma) -> F64:
     microscopy, ICPR 2000)."""
     curved = cv2.Laplacian(sharper, cv2.CV_32F)
     return _blocks(cv2.multiply(curved, curved)) + SHARPNESS_NOISE
+
+
+def _most(usual: F64, least: float) -> NDArray[np.intp]:
+    """The blocks above a value, or, where they are few, the FEWEST_BLOCKS that are highest."""
+    above = np.flatnonzero(usual > least)
+    return above if len(above) >= FEWEST_BLOCKS else np.argsort(usual)[-FEWEST_BLOCKS:]
+
+
+def _correlation(means: F64) -> F64:
+    """Correlation of a and b from the means (5, …) of a, b, a squared, b squared and a times b."""
+    a, b, aa, bb, ab = means
+    spread = np.maximum(aa - a**2, ROUNDING) * np.maximum(bb - b**2, ROUNDING)
+    return np.asarray((ab - a * b) / np.sqrt(spread), np.float64)
 
 
 def _blocks(values: Any) -> F64:

@@ -68,10 +68,12 @@ class CameraPipeline:
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
-    def views(self, width: int, height: int) -> tuple[View, ...]:
-        """What the rules want to see of the next frame, whose size in pixels is given."""
-        self._fit((width, height))
-        return self._views
+    def views(self, frame: FrameMeta) -> tuple[View, ...]:
+        """What the rules want to see of the next frame."""
+        self._fit((frame.width, frame.height))
+        if self._health is None or not self._health.due(frame.captured_s):
+            return self._views
+        return tuple(dict.fromkeys((*self._health.views, *self._views)))
 
     def step_rows(
         self,
@@ -159,9 +161,12 @@ class CameraPipeline:
         self._health_before = dict(saved)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.counts |= _copied(saved.get("counts", {}))
-        self.turns |= _copied(saved.get("turns", {}))
+        """Go on from a checkpoint: what it counted is added to what was counted since the start."""
+        for counts, before in ((self.counts, saved.get("counts", {})), (self.turns, saved.get("turns", {}))):
+            for first, by in _copied(before).items():
+                for second, by_class in by.items():
+                    for label, number in by_class.items():
+                        _add(counts, first, second, label, number)
 
     def _count(self, finding: Finding) -> None:
         if finding.kind == "line_count" and finding.line and finding.direction and finding.label:
@@ -193,9 +198,8 @@ class CameraPipeline:
         self._calibration = camera.calibration.id if camera.calibration else None
         self._lamps = {signal.id: LampWatch(signal) for signal in camera.signals if signal.lamps is not None}
         self._feeds = {signal.id: FeedWatch(signal) for signal in camera.signals if signal.feed is not None}
-        looking = [*self._rules] if self._health is None else [self._health, *self._rules]
         lamp_views = [lamp.view for lamp in self._lamps.values()]
-        self._views = tuple(dict.fromkeys([*(view for rule in looking for view in rule.views), *lamp_views]))
+        self._views = tuple(dict.fromkeys([*(view for rule in self._rules for view in rule.views), *lamp_views]))
 
     def _look_at_signals(self, now_s: float, views: Mapping[View, Pixels]) -> dict[str, SignalView]:
         readings, found = [self._readings.popleft() for _ in range(len(self._readings))], {}
@@ -223,9 +227,9 @@ class CameraPipeline:
         return zones
 
 
-def _add(counts: Counts, first: str, second: str, label: str) -> None:
+def _add(counts: Counts, first: str, second: str, label: str, number: int = 1) -> None:
     by_class = counts.setdefault(first, {}).setdefault(second, {})
-    by_class[label] = by_class.get(label, 0) + 1
+    by_class[label] = by_class.get(label, 0) + number
 
 
 def _copied(counts: Mapping[str, Any]) -> Counts:

@@ -109,7 +109,7 @@ class StillChange:
     def _expected(self, luma: Luma, seen: Mask) -> Luma:
         """The slow background, made lighter or darker by as much as the whole picture became so."""
         slow = cv2.convertScaleAbs(self._slow)
-        sample = (slice(1, None, 4), slice(1, None, 4))
+        sample = (slice(2, None, 5), slice(2, None, 5))
         valid = (seen[sample] & self._known[sample]) > 0
         if np.count_nonzero(valid) < 20:
             return np.asarray(slow, np.uint8)

@@ -37,11 +37,15 @@ FEWEST_TILES = 3
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """moved None: cannot be told. agreement: correlation in place, 1 for the learned view itself."""
+    """moved None: cannot be told. agreement: correlation in place, 1 for the learned view itself.
+
+    placed: the learned view was found, in its place or elsewhere.
+    """
 
     moved: bool | None
     agreement: float
     reason: str = ""
+    placed: bool = True
 
 
 class ViewReference:
@@ -86,7 +90,7 @@ class ViewReference:
             return Verdict(None, 1.0)
         here = _spectrum(self._view)
         verdict = _compare(self._anchor, self._view, here)
-        if verdict.moved and verdict.reason.startswith("shows") and self._adapted is not None:
+        if verdict.moved and not verdict.placed and self._adapted is not None:
             followed = _compare(self._adapted, self._view, here)
             verdict = followed if followed.agreement >= AGREES else verdict
         if verdict.moved is False and verdict.agreement >= AGREES:
@@ -163,7 +167,7 @@ def _compare(reference: Field, view: Field, here: _Spectrum) -> Verdict:
         along = f"{abs(dy) / ROWS:.0%} {'down' if dy > 0 else 'up'}"
         return Verdict(True, in_place, f"the picture has shifted: {across}, {along}")
     if max(in_place, away) < NOWHERE:
-        return Verdict(True, in_place, "shows another place than the one that was learned")
+        return Verdict(True, in_place, "shows another place than the one that was learned", placed=False)
     if in_place < 1.5 * AGREES and _turned(reference, view):
         return Verdict(True, in_place, "the picture has turned, or its zoom has changed")
     return Verdict(False, in_place)

@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse
 
 from actors.board import Board
 from actors.models.files import list_models
-from actors.store import EventStore
+from actors.store import EventStore, TokenInfo
 from hoaban import __version__
 from hoaban.signals import AHEAD_S, Reading
 from serve import metrics, problems, schemas, watchlist
@@ -161,17 +161,20 @@ async def heat_picture(request: Request, camera: str) -> Response:
 @router.get(
     "/cameras/{camera}/live.mjpg",
     tags=["cameras"],
-    dependencies=[Depends(picture_viewer)],
     response_class=StreamingResponse,
     responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}},
 )
-async def live(request: Request, camera: str) -> StreamingResponse:
-    """The picture as MJPEG, faces hidden."""
+async def live(
+    request: Request, camera: str, holder: Annotated[TokenInfo, Depends(picture_viewer)]
+) -> StreamingResponse:
+    """The picture as MJPEG, faces hidden. It ends when the camera's owner no longer shares it with who looks."""
     tiles: TileCache = request.app.state.tiles
     if await tiles.get(camera) is None:
         raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
     kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-    return StreamingResponse(mjpeg(request, tiles, camera), media_type=kind, headers={"Cache-Control": "no-store"})
+    terms: SharedTerms = request.app.state.terms
+    pictures = mjpeg(request, tiles, camera, lambda: terms.may_see(camera, holder))
+    return StreamingResponse(pictures, media_type=kind, headers={"Cache-Control": "no-store"})
 
 
 @router.post(
@@ -232,7 +235,7 @@ def stream(
     """Events as they are stored (Server-Sent Events); resumes by Last-Event-ID without loss or repeat."""
     store: EventStore = request.app.state.store
     if last_event_id is not None:
-        if not last_event_id.isdecimal() or int(last_event_id) > MAX_SEQ:
+        if not last_event_id.isdecimal() or len(last_event_id) > 16 or int(last_event_id) > MAX_SEQ:
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
     return EventSourceResponse(event_stream(request, store, store.last_seq() if after is None else after), ping=10)

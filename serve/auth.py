@@ -74,10 +74,11 @@ def viewer_or_ticket(
     return token_holder(request, credentials)
 
 
-def picture_viewer(request: Request, camera: str, holder: Annotated[TokenInfo, Depends(viewer_or_ticket)]) -> None:
-    """403 where the owner of a shared camera does not share its pictures with this holder."""
+def picture_viewer(request: Request, camera: str, holder: Annotated[TokenInfo, Depends(viewer_or_ticket)]) -> TokenInfo:
+    """Who looks; 403 where the owner of a shared camera does not share its pictures with them."""
     if not request.app.state.terms.may_see(camera, holder):
         raise HTTPException(403, f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)")
+    return holder
 
 
 Viewer = Annotated[TokenInfo, Depends(require(Role.viewer))]

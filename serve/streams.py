@@ -1,7 +1,7 @@
 """Answers that do not end: events by SSE, pictures as MJPEG."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -29,10 +29,10 @@ async def event_stream(request: Request, store: EventStore, after_seq: int) -> A
             await asyncio.sleep(POLL_S)
 
 
-async def mjpeg(request: Request, tiles: TileCache, camera: str) -> AsyncIterator[bytes]:
-    """A camera's pictures, each once, as parts of multipart/x-mixed-replace."""
+async def mjpeg(request: Request, tiles: TileCache, camera: str, may_see: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, for as long as may_see says so."""
     last_seq = -1
-    while not await request.is_disconnected():
+    while may_see() and not await request.is_disconnected():
         picture = await tiles.get(camera)
         if picture is not None and picture.seq != last_seq:
             last_seq = picture.seq

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import onnxruntime as ort
+import structlog
 
 from hoaban.models.backend import ModelError
 from hoaban.models.card import ModelCard
+
+log = structlog.get_logger(__name__)
 
 
 def open_session(card: ModelCard, path: Path, threads: int, device: str) -> ort.InferenceSession:
@@ -19,6 +22,8 @@ def open_session(card: ModelCard, path: Path, threads: int, device: str) -> ort.
     providers = ["CPUExecutionProvider"]
     if device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
         providers.insert(0, "CUDAExecutionProvider")
+    elif device == "auto":
+        log.info("ONNX Runtime has no CUDA here (install onnxruntime-gpu): the processor is used", model=card.name)
     elif device == "cuda":
         raise ModelError(
             f"model {card.name!r}: CUDA was asked for, but this onnxruntime has none; install onnxruntime-gpu"

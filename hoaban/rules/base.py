@@ -139,27 +139,6 @@ class TrackRule:
         self.name = name
 
 
-class Visits:
-    """Since when each track has been in a zone. A gap of up to gap_s, or a step over the edge, does not end a visit."""
-
-    def __init__(self, gap_s: float = 1.0) -> None:
-        self._gap_s = gap_s
-        self._visits: dict[int, tuple[float, float]] = {}
-
-    def update(self, ids: Iterable[int], now_s: float) -> dict[int, float]:
-        """Seconds each of these tracks, which are inside now, has been so."""
-        self._visits = {i: visit for i, visit in self._visits.items() if now_s - visit[1] <= self._gap_s}
-        stays: dict[int, float] = {}
-        for track in ids:
-            began_s = self._visits.get(track, (now_s, now_s))[0]
-            self._visits[track] = (began_s, now_s)
-            stays[track] = now_s - began_s
-        return stays
-
-    def __contains__(self, track: int) -> bool:
-        return track in self._visits
-
-
 def of_classes(tracks: Tracks, classes: Iterable[str]) -> NDArray[np.bool_]:
     """(n,) which tracks are of one of these classes."""
     known = _known(tracks.labels, tuple(classes))

@@ -5,6 +5,7 @@ The faults of a moment are also shown to the other rules of the camera (Scene.fa
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -60,27 +61,32 @@ class CameraHealth:
         self._frozen, self._clock = FrozenWatch(), ClockWatch()
         self._picture, self._reference = PictureHealth(), ViewReference(config.learn_s)
         self._looked_s = self._judged_s = float("-inf")
+        self._elsewhere = False
 
     @property
     def faults(self) -> dict[str, str]:
         """What is wrong now: fault -> reason in words."""
         return {name: latch.reason for name, latch in self._latches.items() if latch.on}
 
+    def due(self, now_s: float) -> bool:
+        """Whether the picture of a frame of this time is to be looked at: once a second is enough, for views cost."""
+        return now_s < self._looked_s or now_s - self._looked_s >= LOOK_EVERY_S
+
     def update(self, scene: Scene) -> list[Finding]:
         frame, now_s = scene.frame, scene.now_s
         if now_s < self._looked_s:
             self._looked_s = self._judged_s = float("-inf")
+        due = self.due(now_s)
         if frame.arrived_s is not None:
             self._clock.frame(frame.arrived_s, frame.stream_s, frame.told_s)
         found: list[Finding] = []
         whole, sharper = scene.views.get(WHOLE), scene.views.get(SHARPER)
-        if whole is None or sharper is None:
+        if not due or whole is None or sharper is None:
             return found
+        self._looked_s = now_s
         still_s = self._frozen.update((whole, sharper), now_s)
-        # Between frames that are far apart nothing is known of what lies between; identical ones are still identical.
         found += self._turn("frozen", still_s > 0, now_s, f"not one grey level has changed for {still_s:.0f} s")
-        if now_s - self._looked_s >= LOOK_EVERY_S and not self._latches["frozen"].on:
-            self._looked_s = now_s
+        if not self._latches["frozen"].on:
             found += self._look(whole, sharper, now_s)
         return found
 
@@ -113,18 +119,22 @@ class CameraHealth:
         dark = f"brightness {signs.brightness:.0f} of 255 on average and nothing brighter"
         found += self._turn("dark", signs.dark and not covered, now_s, dark)
         soft = f"{signs.sharpness:.0%} of the usual sharpness is left; focus or clean the lens"
-        found += self._turn("blurred", signs.blurred, now_s, soft)
-        if covered or signs.dark or signs.blurred:
+        # Another view has another sharpness: a camera that was turned is not blurred for that.
+        found += self._turn("blurred", None if self._elsewhere else signs.blurred, now_s, soft)
+        if covered or signs.dark:
             self._reference.forget_view()
         else:
             self._reference.look(whole, now_s)
         if now_s - self._judged_s >= JUDGE_EVERY_S:
             self._judged_s = now_s
-            found += self._judge_view(now_s) + self._judge_clock(now_s)
+            found += self._judge_view(bool(signs.blurred), now_s) + self._judge_clock(now_s)
         return found
 
-    def _judge_view(self, now_s: float) -> list[Finding]:
+    def _judge_view(self, blurred: bool, now_s: float) -> list[Finding]:
         verdict = self._reference.judge()
+        if blurred and verdict.moved and not verdict.placed:
+            verdict = replace(verdict, moved=None)  # a view that cannot be recognised for blur is no other view
+        self._elsewhere = bool(verdict.moved)
         if verdict.moved is None and not self._reference.known and self._latches["moved"].on:
             return self._turn("moved", False, now_s)  # it is being learned anew
         return self._turn("moved", verdict.moved, now_s, verdict.reason)

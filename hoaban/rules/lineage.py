@@ -81,7 +81,7 @@ class Lineage:
             if not known.all():
                 self._come_back(firsts, ids, np.flatnonzero(~known))
                 self._inherit(firsts, np.flatnonzero(~known & (firsts == ids)), feet, tracks.classes, now_s)
-        if not np.array_equal(firsts, ids):
+        if not known.all():  # those known stood apart before
             _part(firsts, ids)
         heights = tracks.boxes[:, 3] - tracks.boxes[:, 1]
         seen = _Seen(ids, firsts, feet, heights, tracks.classes, np.full(len(ids), now_s))
@@ -91,10 +91,11 @@ class Lineage:
     def _come_back(self, firsts: NDArray[np.int64], ids: NDArray[np.int64], new: NDArray[np.intp]) -> None:
         """Who was lost and is seen under his own id again."""
         back = (self._lost.ids[:, None] == ids[new]).any(axis=1)
+        if not back.any():
+            return
         for number, first in zip(self._lost.ids[back], self._lost.firsts[back], strict=True):
             firsts[ids == number] = first
-        if back.any():
-            self._lost = self._lost.select(~back)
+        self._lost = self._lost.select(~back)
 
     def _inherit(
         self,
@@ -104,16 +105,17 @@ class Lineage:
         classes: NDArray[np.int32],
         now_s: float,
     ) -> None:
-        # Someone who is seen under his newer number is not lost under his older one.
-        lost = self._lost.select(~(self._lost.firsts[:, None] == firsts).any(axis=1))
-        if len(lost.ids) == 0 or len(new) == 0:
+        lost = self._lost
+        across, down = (feet[new, axis, None] - lost.feet[:, axis] for axis in (0, 1))
+        reach = np.maximum(lost.heights * self._reach * (1 + 0.5 * (now_s - lost.at_s)), 1.0)
+        share = (across * across + down * down) / (reach * reach)
+        near = (share <= 1) & (classes[new, None] == lost.classes)
+        if not near.any():
             return
-        away = np.linalg.norm(feet[new][:, None] - lost.feet[None], axis=2)
-        reach = lost.heights * self._reach * (1 + 0.5 * (now_s - lost.at_s))
-        share = np.minimum(away / np.maximum(reach, 1.0), 2.0)
-        share[classes[new][:, None] != lost.classes] = 2.0
-        for row, column in zip(*linear_sum_assignment(share), strict=True):
-            if share[row, column] <= 1:
+        # Someone who is seen under his newer number is not lost under his older one.
+        near &= ~(lost.firsts[:, None] == firsts).any(axis=1)
+        for row, column in zip(*linear_sum_assignment(np.where(near, share, 2.0)), strict=True):
+            if near[row, column]:
                 firsts[new[row]] = lost.firsts[column]
 
 

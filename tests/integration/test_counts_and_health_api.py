@@ -1,6 +1,7 @@
 """Counts, uptime and shared pictures through the API: real store, real Valkey, the application itself."""
 
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -166,10 +167,12 @@ def test_pictures_of_a_shared_camera_are_for_whom_its_owner_named(api: Api, toke
     by_ticket = {"params": {"ticket": got["shop"]["ticket"]}}
     assert api.client.get("/api/v1" + path, **by_ticket).status_code == 200
     assert api.client.get("/api/v1/cameras/gate/snapshot.jpg", **by_ticket).status_code == 401
+    headers = {"Authorization": f"Bearer {police}"}
     # The owner changes the terms: a ticket that is out already counts no more.
     closed = api.fleet.model_dump(mode="json", by_alias=True)
     closed["cameras"][2]["terms"]["viewers"] = ["admin"]
-    api.board.put_json("fleet", closed)
-    time.sleep(2.1)
+    threading.Timer(0.5, lambda: api.board.put_json("fleet", closed)).start()
+    seen = api.client.get("/api/v1/cameras/shop/live.mjpg", headers=headers)  # returns since the stream ends
+    assert seen.content.count(b"--hoaban-frame") == 1
     assert api.client.get("/api/v1" + path, **by_ticket).status_code == 403
     assert api.get(path, nobody).status_code == 200

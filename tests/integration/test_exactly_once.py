@@ -86,6 +86,42 @@ def test_what_can_never_be_stored_is_put_aside_and_holds_nothing_up(valkey: Embe
     assert (store.total(), bus.waiting(), client.xlen(DEAD_LETTERS)) == (4, 0, 2)
 
 
+def test_what_a_dead_writer_held_is_stored_under_load_too(
+    valkey: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.writer.CLAIM_IDLE_MS", 200)
+    monkeypatch.setattr("actors.writer.CLAIM_EVERY_S", 0.1)
+    bus, events = EventBus(valkey.url), some_events(60)
+    bus.join()
+    bus.publish(events[:5])
+    assert len(bus.read("dead", 5, 100)) == 5  # taken and never acknowledged
+    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+    writer = StoreWriter(EventBus(valkey.url), store, consumer="alive")
+    for event in events[5:]:  # there is always something new to read
+        bus.publish([event])
+        writer.run_once(50)
+        time.sleep(0.02)
+        if bus.waiting() == 0:
+            break
+    assert store.write(events[:5]) == 0  # all five were there already
+
+
+def test_entries_that_are_no_event_at_all_hold_nothing_up(valkey: EmbeddedRedis, tmp_path: Path) -> None:
+    good = some_events(2)
+    bus, client = EventBus(valkey.url), connect(valkey.url)
+    bus.publish(good[:1])
+    for body in (
+        '{"id":"x","source":"/cameras/c","type":"t","time":"2026-01-01T00:00:00Z","data":5}',
+        '{"id":"y","source":"/cameras/c","type":"t","time":"2026-01-01T00:00:00Z","data":{"model":"text"}}',
+        "[" * 100_000,
+    ):
+        client.xadd(STREAM, {"id": "x", "body": body})
+    bus.publish(good[1:])
+    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+    drain(StoreWriter(bus, store))
+    assert (store.total(), bus.waiting(), client.xlen(DEAD_LETTERS)) == (2, 0, 3)
+
+
 def test_a_child_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from actors.embedded_redis import EmbeddedRedis;"

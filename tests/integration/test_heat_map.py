@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actors.camera import CameraRuntime
+from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
 from actors.store import EventStore
@@ -60,7 +61,8 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
     store_url = f"sqlite:///{tmp_path / 'h.db'}"
     store = EventStore.open(store_url)
     _, token = store.create_token("test", "viewer")
-    settings = ApiSettings(store_url, "redis://127.0.0.1:1/0", "only-for-this-test", ())
+    valkey = EmbeddedRedis(tmp_path / "valkey")
+    settings = ApiSettings(store_url, valkey.start(), "only-for-this-test", ())
     client = TestClient(build_app(settings, Direct({"cam": camera})))
     viewer = {"Authorization": f"Bearer {token}"}
     try:
@@ -79,3 +81,4 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
     finally:
         camera.stop()
         store.close()
+        valkey.stop()

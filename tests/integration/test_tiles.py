@@ -74,7 +74,13 @@ def running(camera: Camera, peer: Peer, pacing: str) -> Iterator[CameraRuntime]:
 
 def overview(make_camera: Callable[..., Camera], film: Path, **fields: object) -> Camera:
     return make_camera(
-        str(film), role="overview", pre_roll_s=0, motion_gate=False, tiles={"columns": 3, "rows": 2}, **fields
+        str(film),
+        role="overview",
+        pre_roll_s=0,
+        min_score=mosaic.MIN_SCORE,
+        motion_gate=False,
+        tiles={"columns": 3, "rows": 2},
+        **fields,
     )
 
 
@@ -93,8 +99,9 @@ def test_each_picture_is_seen_whole_and_in_all_its_tiles(
     assert analysed is not None
     *_, last = open_frames(str(film), "cam")
     alone = mosaic.seen(last, load_detector(find_model(yolox), threads=1, device="cpu"), Tiles())
-    people = analysed.detections.classes == 0
-    assert np.allclose(np.sort(analysed.detections.boxes[people], axis=0), np.sort(alone.boxes, axis=0), atol=0.5)
+    apart = np.abs(alone.boxes[:, None] - analysed.people[None]).max(axis=2)
+    assert (apart.min(axis=1) < 0.5).all()  # `people` holds the less sure ones too
+    assert len(alone) <= len(analysed.people) <= len(alone) + 5
     assert len(analysed.tracks) >= 20
 
 

@@ -14,8 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from actors import wire
-from actors.blur import FaceBlur
+from actors.blur import FaceBlur, mosaic
 from actors.bus import EventBus, SpoolingPublisher
+from actors.camera import Analysed
 from actors.mailbox import MailboxReader, MailboxWriter, Shape
 from actors.models import ModelError, find_model, load_detector
 from actors.models.files import ModelPackage
@@ -23,6 +24,8 @@ from actors.preroll import PacketRing
 from actors.source import SourceError, SourceThread, open_frames
 from actors.store import EventStore
 from actors.store.tables import metadata
+from actors.tile import TileMaker
+from hoaban.detections import Tracks
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta
@@ -253,7 +256,7 @@ def test_faces_are_hidden_and_without_a_face_detector_everything_is(
     monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path))
     mosaic, how = FaceBlur().apply(image, person)
     assert how == "mosaic"
-    assert len(np.unique(mosaic.reshape(-1, 3), axis=0)) <= (640 // 16) * (480 // 16)
+    assert len(np.unique(mosaic.reshape(-1, 3), axis=0)) <= 40 * 30
 
 
 def test_the_spool_keeps_events_and_survives_a_torn_line(tmp_path: Path) -> None:
@@ -289,3 +292,44 @@ def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> No
     store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_tile_never_shows_a_picture_whose_people_are_not_known(
+    clip: Callable[[str], Path], make_camera: Callable[..., Camera]
+) -> None:
+    frames = open_frames(str(clip("pets-s2l1-v1.mp4")), "c")
+    pictures = [next(frames) for _ in range(60)]
+    old, new = pictures[0], pictures[-1]
+    camera, maker = make_camera(), TileMaker()
+    first = maker.make(camera, new, None, 640)
+    assert (first.blur, first.seq) == ("mosaic", new.meta.seq)
+    person = np.array([[480, 140, 540, 240]], np.float32)
+    tile = maker.make(camera, new, Analysed(old, person, Tracks.empty()), 768)
+    assert (tile.blur, tile.seq, tile.captured_s) == ("faces", old.meta.seq, old.meta.captured_s)
+    shown = cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    plain = cv2.imdecode(cv2.imencode(".jpg", old.bgr(768), [cv2.IMWRITE_JPEG_QUALITY, 78])[1], cv2.IMREAD_COLOR)
+    head, feet = np.s_[142:166, 482:538], np.s_[210:240, 482:538]
+    assert (
+        np.abs(shown[head].astype(int) - plain[head]).mean() > 10 * np.abs(shown[feet].astype(int) - plain[feet]).mean()
+    )
+
+
+def test_the_mosaic_hides_as_much_whatever_the_pictures_size() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8)
+    for width, height in ((320, 180), (640, 360), (1920, 1080)):
+        cells = np.unique(mosaic(cv2.resize(noise, (width, height))).reshape(-1, 3), axis=0)
+        assert len(cells) <= 40 * 24
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id":"x","source":"/cameras/c","type":"t","time":"2026-01-01T00:00:00Z","data":5}',
+        '{"id":"x","source":"/cameras/c","type":"t","time":"0001-01-01T00:00:00+23:00","data":{}}',
+        "[" * 100_000,
+        "5",
+    ],
+)
+def test_what_is_no_event_is_a_value_error(line: str) -> None:
+    with pytest.raises(ValueError, match="not an event"):
+        Event.from_json(line)

@@ -128,6 +128,11 @@ def test_a_file_without_the_right_to_read_it_says_so(tmp_path: Path, make_camera
         os.seteuid(was)
 
 
+def test_a_scheme_in_capitals_is_the_same_scheme(make_camera: Callable[..., Camera]) -> None:
+    assert make_camera("RTSP://u:Secret@Host/Path").source == "rtsp://u:Secret@Host/Path"
+    assert make_camera("Clip.MP4").source == "Clip.MP4"
+
+
 def test_secrets_stand_in_no_message() -> None:
     for address in (
         "rtsp://admin:s3cret@10.0.0.5/a",

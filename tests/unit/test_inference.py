@@ -103,3 +103,30 @@ def test_a_model_that_fails_on_a_frame_says_so_and_serves_the_next(told: str) ->
         service.submit(hello, 3, np.zeros((3, 3, 3), np.uint8)).result(timeout=60)
     with pytest.raises(ModelError, match="not known"):
         service.load("nothing")
+
+
+def test_a_model_that_cannot_be_loaded_costs_its_own_cameras_alone_and_is_tried_again_later(
+    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, broken = tmp_path / "models" / "told", tmp_path / "models" / "broken"
+    broken.mkdir()
+
+    def write(data: bytes) -> None:
+        (broken / "m.pt").write_bytes(data)
+        card = yaml.safe_load((good / "card.yaml").read_text())
+        card |= {"name": "broken", "sha256": hashlib.sha256(data).hexdigest()}
+        (broken / "card.yaml").write_text(yaml.safe_dump(card))
+
+    for patience_s, mended in ((600.0, False), (-1.0, True)):
+        write(b"no model")
+        monkeypatch.setattr("actors.inference.REFUSED_FOR_S", patience_s)
+        service = InferenceService("refuses", os.urandom(4).hex(), ["broken", told], threads=1, device="cpu")
+        assert service.submit({"camera": "a", "model": told, "rate": 5}, 1, picture(50)).result(timeout=60).seq == 1
+        with pytest.raises(ModelError, match="no TorchScript"):
+            service.load("broken")
+        write((good / "m.pt").read_bytes())
+        if mended:
+            assert service.load("broken")["model"]["name"] == "broken"
+        else:  # its cameras ask every few seconds; that must not load it each time
+            with pytest.raises(ModelError, match="no TorchScript"):
+                service.load("broken")

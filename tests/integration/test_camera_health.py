@@ -21,6 +21,7 @@ from hoaban.pipeline import CameraPipeline
 from hoaban.rules.camera_health import CameraHealth, CameraHealthRule
 from hoaban.scene import Scene
 
+pytestmark = pytest.mark.integration  # a minute of pictures, not of milliseconds
 Image = NDArray[np.uint8]
 CLIPS = (
     "car-detection.mp4",
@@ -122,6 +123,25 @@ def test_each_fault_begins_and_ends_once_and_no_other_with_it(street: list[Image
     assert 60 < began_s < 60 + 50
     assert 140 < ended_s < 140 + 60
     assert began.extra["reason"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "alter"),
+    [
+        ("blurred", ALTERED["quite out of focus"][1]),
+        ("covered", leaf_before_most_of_it),
+        ("moved", ALTERED["pushed far"][1]),
+    ],
+)
+def test_a_room_with_bare_walls_and_few_edges_is_judged_too(
+    clip: Callable[[str], Path], fault: str, alter: Callable[[Image], Image]
+) -> None:
+    pictures = open_frames(str(clip("one-by-one-person-detection.mp4")), "cam")
+    room = [picture.bgr(384) for picture in pictures if picture.meta.seq % 10 == 0]
+    images = to_and_fro(room)
+    before, during, after = islice(images, 70), islice(images, 90), islice(images, 90)
+    found = seen(chain(before, (alter(image) for image in during), after), health(), fps=1)
+    assert told(found) == [(fault, "start"), (fault, "end")]
 
 
 def test_another_zoom_is_a_move(street: list[Image], large: list[Image]) -> None:
@@ -271,7 +291,7 @@ def test_faults_come_before_the_other_rules_see_the_frame(
     for seq, image in enumerate(chain(islice(images, 60), ((i * 0.05).astype(np.uint8) for i in islice(images, 60)))):
         meta = FrameMeta("cam", seq, seq / FPS, image.shape[1], image.shape[0])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24").reformat(format="yuv420p")
-        views = Picture(meta, frame).views(pipeline.views(meta.width, meta.height))
+        views = Picture(meta, frame).views(pipeline.views(meta))
         if seq == 0:
             pipeline._rules.append(Listener())
         got = pipeline.step(meta, Detections.empty(("person",)), views).events
@@ -282,5 +302,5 @@ def test_faults_come_before_the_other_rules_see_the_frame(
     assert {"fault": "dark", "phase": "start"}.items() <= event.data.items()
     successor = CameraPipeline(camera, ModelRef("m", "1", ""), "0")
     successor.remember_health(pipeline.health_memory())
-    successor.views(384, 288)
+    successor.views(FrameMeta("cam", 0, 0.0, 384, 288))
     assert successor.faults == pipeline.faults

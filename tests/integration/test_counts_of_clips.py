@@ -1,0 +1,50 @@
+"""Replayed clips against their hand counts: exact where the view is clear, bounded where it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.models import find_model, load_detector
+from benchmarks.counting import COUNTS, Crossing, Verdict, judge, load, replayed
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def verdict(clip: Callable[[str], Path], yolox: str) -> Callable[[str], Verdict]:
+    detector = load_detector(find_model(yolox), threads=1, device="cpu")
+    detector.warm_up()
+
+    def of(name: str) -> Verdict:
+        count = load(COUNTS / f"{name}.yaml")
+        clip(count.clip)
+        return judge(count.crossings, replayed(count, detector))
+
+    return of
+
+
+@pytest.mark.parametrize(("name", "crossings"), [("road-a", 4), ("one-by-one-person-detection", 6)])
+def test_clear_views_are_counted_exactly(verdict: Callable[[str], Verdict], name: str, crossings: int) -> None:
+    found = verdict(name)
+    assert (found.truth, found.counted, found.strict) == (crossings, crossings, 0)
+
+
+@pytest.mark.parametrize(("name", "most"), [("pets-s2l1-v1", 2), ("highway-low", 4), ("plaza", 1)])
+def test_crowded_and_blurred_views_stay_within_bounds(verdict: Callable[[str], Verdict], name: str, most: int) -> None:
+    found = verdict(name)
+    assert found.strict <= most, (found.missed, found.false)
+    assert len(found.wrong_class) <= 2
+
+
+def test_pairs_are_made_once_and_only_near_in_time() -> None:
+    def at(at_s: float, direction: str = "forward", *classes: str) -> Crossing:
+        return Crossing(at_s, "in", direction, classes or ("car",))
+
+    truth = [at(1.0), at(2.0), at(9.0), at(20.0, "forward", "truck", "car")]
+    found = [at(2.2), at(1.2), at(1.4), at(9.0, "backward"), at(20.5), at(12.0)]
+    verdict = judge(truth, found)
+    assert [c.at_s for c in verdict.missed] == [9.0]
+    assert [c.at_s for c in verdict.false] == [1.4, 9.0, 12.0]
+    assert (verdict.net, verdict.strict, verdict.wrong_class) == (2, 4, ())
+    assert judge(truth, []).strict == 4
