@@ -1,5 +1,6 @@
 """A camera's link to a model, on its own node and to another: the same answers, and a refusal in words."""
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from actors.inference import InferenceActor
 from actors.link import LinkedModel, ModelLink, Peer
 
 pytestmark = pytest.mark.integration
-SESSION = "test-link"
+SESSION = secrets.token_hex(4)
 
 
 @pytest.fixture(scope="module")

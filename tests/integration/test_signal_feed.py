@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from hoaban.sim.film import Film
 from serve.app import build_app
 from serve.settings import ApiSettings
 
+SESSION = secrets.token_hex(4)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 SOURCE = "sim://junction?seed=5&fps=8&density=2&violations=0"
 
@@ -82,9 +84,9 @@ def test_a_told_red_becomes_evidence(camera: Camera, redis_url: str, tmp_path: P
             assert post("junction/told", reading("red")) == 202
             over.wait(0.5)
 
-    service = InferenceService("model", "feed-test", [SIM_MODEL], threads=1, device="cpu")
+    service = InferenceService("model", SESSION, [SIM_MODEL], threads=1, device="cpu")
     runtime = CameraRuntime(
-        camera, peers=[Peer("model", "here", "feed-test")], node="here", board=board,
+        camera, peers=[Peer("model", "here", SESSION)], node="here", board=board,
         publisher=SpoolingPublisher(EventBus(redis_url), tmp_path / "spool"), evidence_url=str(tmp_path / "evidence"),
     )  # fmt: skip
     thread = threading.Thread(target=controller)
