@@ -295,6 +295,8 @@ def video(
     first_pts: int = 0,
 ) -> Path:
     """A small video file of `pictures`. first_pts: in frames."""
+    if codec == "libx265":  # its pool of threads gains nothing here
+        options = {"x265-params": "pools=none:frame-threads=1:log-level=error"} | (options or {})
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt = *size, pixels

@@ -241,10 +241,10 @@ def test_the_dashboard_shows_live_tiles_events_and_counts(system: System, browse
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.goto(system.dashboard)
     tile = page.frame_locator("iframe").locator("figure[data-camera=square]")
-    expect(tile).not_to_have_class("empty", timeout=60_000)
+    expect(tile).not_to_have_class("empty", timeout=100_000)
     expect(tile.locator(".age")).to_contain_text("s", timeout=30_000)
     shown = tile.locator("img").evaluate("image => image.naturalWidth")
-    expect(page.get_by_text("entered").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("entered").first).to_be_visible(timeout=100_000)
     expect(page.get_by_text("Line crossings today")).to_be_visible()
     if folder := os.environ.get("HOABAN_SCREENSHOTS"):
         page.screenshot(path=Path(folder) / "situation.png")

@@ -153,6 +153,7 @@ def test_secrets_stand_in_no_message() -> None:
 def sizes(clip: bytes) -> list[tuple[int, int]]:
     with av.open(io.BytesIO(clip)) as container:
         stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
         shown = [(frame.width, frame.height) for frame in container.decode(stream)]
         assert (stream.codec_context.width, stream.codec_context.height) == shown[0]
     return shown

@@ -217,6 +217,25 @@ def test_an_event_without_moments_and_a_gone_picture(tmp_path: Path) -> None:
     assert set(candidate["missing"]) == {"before.jpg", "at.jpg", "past.jpg", "clip.mp4"}
 
 
+def test_a_clip_or_a_plate_that_cannot_be_made_costs_the_rest_nothing(tmp_path: Path) -> None:
+    class Broken:
+        def read(self, crop: np.ndarray) -> None:
+            raise RuntimeError("the reader broke")
+
+    def no_clip(from_s: float, to_s: float) -> Clip:
+        raise ValueError("no such codec in MP4")
+
+    it = recorder(EvidenceFolder(str(tmp_path)), Broken())
+    it._clip = no_clip
+    found = [it.claim(event(i, i + 1, i + 2), Stills()) for i in (1, 11)]
+    it.advance(1000.0)
+    for one in found:
+        candidate = check(tmp_path / one.id)
+        assert candidate["missing"] == {"clip.mp4": "the clip could not be made: no such codec in MP4"}
+        assert candidate["plate"] == {"text": None, "why": "the reader failed: the reader broke"}
+    assert (it.written, it.refused) == (2, 0)
+
+
 def test_the_plate_is_what_the_stills_agree_on(tmp_path: Path) -> None:
     def plate(text: str) -> Plate:
         characters = tuple(Character(c, 0.9) for c in text if c.isalnum())
