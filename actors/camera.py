@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -80,17 +81,23 @@ class Publisher(Protocol):
     def drain(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Analysed:
-    """The newest analysed frame and what was found in it.
-
-    people: (n, 4) float32 xyxy pixels of all that may be a person, below the camera's min_score too: to hide a face
-    that is none costs nothing.
-    """
+    """The newest analysed frame and what was found in it."""
 
     picture: Picture
-    people: Floats
+    parts: tuple[Part, ...]
+    labels: tuple[str, ...]
     tracks: Tracks
+
+    @cached_property
+    def people(self) -> Floats:
+        """(n, 4) float32 xyxy pixels of all that may be a person, below the camera's min_score too.
+
+        To hide a face that is none costs nothing. Worked out when a tile is wanted, which few frames become.
+        """
+        meta = self.picture.meta
+        return merge(self.parts, self.labels, meta.width, meta.height).of("person").boxes
 
 
 @dataclass(slots=True)
@@ -334,8 +341,7 @@ class CameraRuntime:
                 self._model = model
             views = picture.views(self._pipeline.views(meta))
             step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
-            everything = merge(sweep.parts, model.labels, meta.width, meta.height)
-            self._analysed = Analysed(picture, everything.of("person").boxes, step.tracks)
+            self._analysed = Analysed(picture, tuple(sweep.parts), model.labels, step.tracks)
             self._analysed_count += 1
             events = step.events
             if self._evidence is not None:
