@@ -118,7 +118,7 @@ def _judge_role(role: str, segments: Sequence[Segment], settings: GateSettings) 
         reason = (
             f"{what}: shown not worse by {settings.margin:g} (p = {p_value:.4f})"
             if passed
-            else f"{what}: not shown to be within {settings.margin:g} (p = {p_value:.4f}, {settings.alpha / 2:g} or less is needed)"
+            else f"{what}: not shown to be within {settings.margin:g} (p = {p_value:.4f}; {settings.alpha / 2:g} is needed)"
         )
     return RoleVerdict(
         role, passed, reason, int(truths), len(blocks), float(present) / per, float(candidate) / per, difference,
