@@ -114,11 +114,10 @@ def _judge_role(role: str, segments: Sequence[Segment], settings: GateSettings) 
         p_value = _p_value(excess, settings)
         interval = _interval(blocks, settings)
         passed = p_value <= settings.alpha / 2
-        what = f"errors per happening {present / per:.3f} -> {candidate / per:.3f}"
+        shown = "shown not worse by" if passed else "not shown to be within"
         reason = (
-            f"{what}: shown not worse by {settings.margin:g} (p = {p_value:.4f})"
-            if passed
-            else f"{what}: not shown to be within {settings.margin:g} (p = {p_value:.4f}; {settings.alpha / 2:g} is needed)"
+            f"errors per happening {present / per:.3f} -> {candidate / per:.3f}: {shown} {settings.margin:g} "
+            f"(p = {p_value:.4f}, at most {settings.alpha / 2:g} passes)"
         )
     return RoleVerdict(
         role, passed, reason, int(truths), len(blocks), float(present) / per, float(candidate) / per, difference,
