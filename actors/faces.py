@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.models.files import ModelPackage
-from actors.models.onnx_session import open_session
+from actors.models.onnx_session import device_of, open_session
 from hoaban.detections import Floats
 from hoaban.models.backend import ModelError
 from hoaban.models.decode import suppress
@@ -27,7 +27,8 @@ class FaceDetector:
         if package.path is None:
             raise ModelError(f"model {package.card.name!r}: its file {package.card.file!r} is missing")
         self._min_score = min_score
-        self._session = open_session(package.card, package.path, threads, device)
+        self._session, self.note = open_session(package.card, package.path, threads, device)
+        self.device = device_of(self._session)
         self._input = self._session.get_inputs()[0].name
         self._outputs = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
         missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}

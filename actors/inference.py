@@ -12,8 +12,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,36 +25,17 @@ from numpy.typing import NDArray
 
 from actors import wire
 from actors.mailbox import MailboxReader, Shape
-from actors.models import ModelError, find_model, load_model
+from actors.models import ModelError
+from actors.shelf import LoadedModel, ModelShelf
 from hoaban.models.backend import Detector
+from hoaban.pool_health import Pulse
 from hoaban.scheduling import FrameScheduler
 
 log = structlog.get_logger(__name__)
 
-GPU_BATCH = 16
-REFUSED_FOR_S = 20.0
+SUSPECT_AFTER_S = 5.0
+"""a model that has not come back from a batch for so long gets no further thread: they are for the other models"""
 NO_ROWS = np.zeros((0, 6), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    generation: int
-    detector: Detector
-
-    def welcome(self) -> dict[str, Any]:
-        detector = self.detector
-        return {
-            "generation": self.generation,
-            "model": detector.ref.as_dict(),
-            "labels": list(detector.labels),
-            "width": detector.input_width,
-            "height": detector.input_height,
-            "template": detector.template.as_dict() if detector.template else None,
-        }
-
-    @property
-    def shape(self) -> Shape:
-        return Shape(self.detector.input_height, self.detector.input_width)
 
 
 class _Client(Protocol):
@@ -70,7 +51,7 @@ class _LocalClient:
     camera: str = ""
     mailbox: MailboxReader | None = None
     hello: dict[str, Any] = field(default_factory=dict)
-    loaded: _Loaded | None = None
+    loaded: LoadedModel | None = None
 
     def take(self, into: NDArray[np.uint8]) -> int | None:
         return None if self.mailbox is None else self.mailbox.copy_newest(into)
@@ -101,69 +82,65 @@ class _RemoteClient:
             self.answered.set_result(result)
 
 
+@dataclass(slots=True)
+class _Job:
+    """A batch that a thread is at."""
+
+    model: str
+    cameras: list[str]
+    since_s: float
+
+
 class InferenceService:
     """Models, their worker threads and the cameras they serve.
 
-    threads: how many frames are worked on at once, each by one thread of the model's back end, so that the
-    service never runs more threads than it was given. most: cameras in one batch (1 where the model gains nothing).
+    threads: how many batches are worked on at once, each by one thread of the model's back end, so that on a processor
+    the service never runs more threads than it was given. On a GPU, which runs one at a time, a second thread gathers
+    the next batch and answers the last. most: cameras in one batch; by default what is best on the model's device.
+    barred: models that may not be loaded yet -> for how many seconds.
     """
 
-    def __init__(self, name: str, session: str, models: Sequence[str], *, threads: int, device: str = "auto") -> None:
+    def __init__(
+        self,
+        name: str,
+        session: str,
+        models: Sequence[str],
+        *,
+        threads: int,
+        device: str = "auto",
+        most: int | None = None,
+        barred: Mapping[str, float] | None = None,
+    ) -> None:
         cv2.setNumThreads(1)
         self.name = name
-        self._device = device
-        self._most = 1 if device == "cpu" else GPU_BATCH
-        self._models: dict[str, _Loaded] = {}
-        self._loading = threading.Lock()
-        self._generation = 0
-        self._refused: dict[str, tuple[float, str]] = {}
+        self.shelf = ModelShelf(device, most, barred)
         for model in models:
             with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
-                self.load(model)
+                self.shelf.load(model)
         self._scheduler = FrameScheduler()
         self._clients: dict[str, _Client] = {}
         self._ready = threading.Condition()
+        self._jobs: dict[int, _Job] = {}
+        self._moved_s = time.monotonic()
         self._served: dict[str, int] = {}
         self._busy_s: deque[float] = deque(maxlen=256)
         self._failures = 0
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._selector = selectors.DefaultSelector()
         self._listener = wire.listen(wire.address(session, name))
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._threads = [threading.Thread(target=self._listen, name="listen", daemon=True)]
-        self._threads += [threading.Thread(target=self._work, name=f"work-{i}", daemon=True) for i in range(threads)]
+        self._threads += [
+            threading.Thread(target=self._work, args=(i,), name=f"work-{i}", daemon=True) for i in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
     def load(self, name: str) -> dict[str, Any]:
-        """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError.
-
-        One that could not be loaded is tried again after REFUSED_FOR_S only: its cameras ask every few seconds, and
-        the others' processor time is not theirs.
-        """
-        with self._loading:
-            if name in self._models:
-                return self._models[name].welcome()
-            until_s, refusal = self._refused.get(name, (0.0, ""))
-            if refusal and time.monotonic() < until_s:
-                raise ModelError(refusal)
-            try:
-                detector = load_model(find_model(name), threads=1, device=self._device)
-                detector.warm_up()
-            except Exception as error:  # a back end may raise anything on a broken file
-                if not isinstance(error, ModelError):
-                    log.exception("model not loaded", model=name)
-                    error = ModelError(f"model {name!r} could not be loaded: {error}; correct its file or its card")
-                log.error("model refused", model=name, error=str(error), inference=self.name)
-                self._refused[name] = (time.monotonic() + REFUSED_FOR_S, str(error))
-                raise error from None
-            self._generation += 1
-            self._models[name] = _Loaded(self._generation, detector)
-            log.info("model loaded", model=name, digest=detector.ref.digest[:12], inference=self.name)
-            return self._models[name].welcome()
+        """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError."""
+        return self.shelf.load(name).welcome()
 
     def stats(self) -> dict[str, Any]:
-        """What it has done: frames served per camera, seconds a batch, failures, the loaded models."""
+        """What it has done: frames served per camera, seconds a batch, failures, the models and how they run."""
         with self._ready:
             busy = sorted(self._busy_s)
             return {
@@ -172,14 +149,25 @@ class InferenceService:
                 "served": dict(self._served),
                 "batch_p50_s": busy[len(busy) // 2] if busy else None,
                 "failures": self._failures,
-                "models": {name: loaded.detector.ref.as_dict() for name, loaded in self._models.items()},
+                "models": {name: loaded.stats() for name, loaded in self.shelf},
             }
+
+    def pulse(self) -> Pulse:
+        """What it does now; whoever supervises it judges by that whether it hangs."""
+        now = time.monotonic()
+        with self._ready:
+            longest = min(self._jobs.values(), key=lambda job: job.since_s, default=None)
+            return Pulse(
+                running=(longest.model, now - longest.since_s) if longest else None,
+                loading=self.shelf.loading(),
+                stalled_s=min(now - self._moved_s, self._scheduler.waited_s(now)),
+            )
 
     def submit(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> "Future[wire.Result]":
         """A frame of a camera on another node; the newest replaces one that still waits (which fails as replaced)."""
         answered: Future[wire.Result] = Future()
         camera = str(hello["camera"])
-        loaded = self._models[str(hello["model"])]
+        loaded = self.shelf[str(hello["model"])]
         if pixels.shape != (loaded.shape.height, loaded.shape.width, 3):
             answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
             return answered
@@ -188,7 +176,7 @@ class InferenceService:
             if camera not in self._scheduler or not isinstance(old, _RemoteClient) or old.hello != hello:
                 self._seat(hello)
             self._clients[camera] = _RemoteClient(hello, seq, pixels, answered)
-            self._scheduler.offer(camera)
+            self._scheduler.offer(camera, time.monotonic())
             self._ready.notify()
         if isinstance(old, _RemoteClient):
             old.answered.cancel()
@@ -234,7 +222,7 @@ class InferenceService:
         if wire.is_offer(data):
             with self._ready:
                 if self._clients.get(client.camera) is client:
-                    self._scheduler.offer(client.camera)
+                    self._scheduler.offer(client.camera, time.monotonic())
                     self._ready.notify()
             return
         message = wire.parse_json(data)
@@ -249,13 +237,14 @@ class InferenceService:
         else:
             client.hello, client.camera = message, str(message["camera"])
             # Loading may take seconds; the other cameras' offers are heard meanwhile.
-            self._loader.submit(self._welcome, client)
+            self.shelf.request(str(message.get("model"))).add_done_callback(lambda model: self._welcome(client, model))
 
-    def _welcome(self, client: _LocalClient) -> None:
-        name = str(client.hello.get("model"))
+    def _welcome(self, client: _LocalClient, model: "Future[LoadedModel]") -> None:
         try:
-            answer = self.load(name)
-            client.loaded = self._models[name]
+            if suspect := self._suspect(str(client.hello.get("model"))):
+                raise ModelError(suspect)
+            client.loaded = model.result()
+            answer = client.loaded.welcome()
         except ModelError as error:
             answer = {"error": str(error)}
         with contextlib.suppress(OSError):
@@ -274,28 +263,42 @@ class InferenceService:
 
     # --- the model's side
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         buffers: dict[Shape, NDArray[np.uint8]] = {}
         while True:
             with self._ready:
-                while not (batch := self._scheduler.pick(time.monotonic(), self._most)):
+                while not (batch := self._scheduler.pick(time.monotonic(), self._room)):
                     self._ready.wait()
                 clients = [(camera, self._clients[camera]) for camera in batch]
-                loaded = self._models[str(self._scheduler.group(batch[0]))]
-            shape = loaded.shape
-            if shape not in buffers:
-                buffers[shape] = np.empty((self._most, shape.height, shape.width, 3), np.uint8)
+                model = str(self._scheduler.group(batch[0]))
+                loaded = self.shelf[model]
+                self._jobs[number] = _Job(model, batch, time.monotonic())
+                self._moved_s = time.monotonic()
+            shape, most = loaded.shape, max(loaded.detector.most, len(batch))
+            if shape not in buffers or len(buffers[shape]) < most:
+                buffers[shape] = np.empty((most, shape.height, shape.width, 3), np.uint8)
             try:
                 self._serve(clients, loaded, buffers[shape])
             except Exception:  # whatever happens to one batch, the worker serves the next
                 log.exception("batch lost", cameras=batch)
             finally:
                 with self._ready:
+                    del self._jobs[number]
+                    self._moved_s = time.monotonic()
                     for camera in batch:
                         self._scheduler.done(camera)
                     self._ready.notify()
 
-    def _serve(self, clients: list[tuple[str, _Client]], loaded: _Loaded, inputs: NDArray[np.uint8]) -> None:
+    def _room(self, model: Hashable) -> int:
+        return 0 if self._suspect(str(model)) else self.shelf[str(model)].detector.most
+
+    def _suspect(self, model: str) -> str:
+        """Why a model gets no further frames now, in words, or ""."""
+        began = [job.since_s for job in list(self._jobs.values()) if job.model == model]
+        for_s = time.monotonic() - min(began) if began else 0.0
+        return f"model {model!r} has not come back from one batch for {for_s:.0f} s" if for_s > SUSPECT_AFTER_S else ""
+
+    def _serve(self, clients: list[tuple[str, _Client]], loaded: LoadedModel, inputs: NDArray[np.uint8]) -> None:
         taken_s = time.time()
         takers: list[tuple[str, _Client, int]] = []
         for camera, client in clients:
@@ -330,19 +333,33 @@ def _infer(detector: Detector, inputs: NDArray[np.uint8]) -> list[NDArray[np.flo
 
 @ray.remote
 class InferenceActor:
-    """An inference service with a name in the cluster."""
+    """An inference service with a name in the cluster. It answers from its start on, while its models are loaded."""
 
-    def __init__(self, name: str, session: str, models: Sequence[str], threads: int, device: str) -> None:
-        self._service = InferenceService(name, session, models, threads=threads, device=device)
+    def __init__(
+        self,
+        name: str,
+        session: str,
+        models: Sequence[str],
+        threads: int,
+        device: str,
+        barred: Mapping[str, float] | None = None,
+    ) -> None:
+        self._service = InferenceService(name, session, [], threads=threads, device=device, barred=barred)
+        for model in models:
+            self._service.shelf.request(model)
+
+    async def ping(self) -> Pulse:
+        """Alive, and at what."""
+        return self._service.pulse()
 
     async def where(self) -> dict[str, Any]:
-        """The node it runs on, for cameras to find the nearest."""
+        """The node it runs on, and what it has done."""
         return {"node": ray.get_runtime_context().get_node_id(), **self._service.stats()}
 
     async def welcome(self, hello: dict[str, Any]) -> dict[str, Any]:
         """What a camera of another node must know of its model, or {"error"}."""
         try:
-            return await asyncio.to_thread(self._service.load, str(hello["model"]))
+            return (await asyncio.wrap_future(self._service.shelf.request(str(hello["model"])))).welcome()
         except ModelError as error:
             return {"error": str(error)}
 

@@ -1,17 +1,21 @@
 """Where inference actors stand in a cluster, and which of them a camera turns to first."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+GPU_THREADS = 2
+"""one gathers the next batch and answers the last while the other's batch is on the GPU"""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine of the cluster as Ray reports it."""
+    """A machine of the cluster as Ray reports it. sites: those it offers, by their resource site_NAME."""
 
     id: str
     cpus: int
     gpus: int
+    sites: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,27 @@ def inference_places(nodes: Sequence[Node]) -> list[Place]:
 
     Nodes without processors (a head that only governs) get none. Names are stable while the node lives.
     """
-    on_gpus = [Place(f"inference:{node.id[:8]}:{index}", node.id, 1, 1) for node in nodes for index in range(node.gpus)]
+    on_gpus = [
+        Place(f"inference:{node.id[:8]}:{index}", node.id, 1, GPU_THREADS)
+        for node in nodes
+        for index in range(node.gpus)
+    ]
     if on_gpus:
         return on_gpus
     return [Place(f"inference:{node.id[:8]}:0", node.id, 0, node.cpus) for node in nodes if node.cpus > 0]
+
+
+def without_a_place(sites: Mapping[str, str | None], nodes: Sequence[Node]) -> dict[str, str]:
+    """Cameras that no node of the cluster may run, each with the reason in words.
+
+    sites: camera -> the site it is bound to, None for one that may run anywhere.
+    """
+    offered = frozenset[str]().union(*(node.sites for node in nodes))
+    return {
+        camera: f"no node offers the site {site}; start a Ray node there with the resource site_{site}"
+        for camera, site in sites.items()
+        if site is not None and site not in offered
+    }
 
 
 def peers_in_order(camera: str, names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ there is too little for all (stride scheduling: Waldspurger, Weihl, MIT/LCS/TM-5
 rate goes before every camera that is not.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 
@@ -17,8 +17,12 @@ class _Seat:
     guaranteed_period_s: float
     served_s: float
     turn_s: float
-    waiting: bool = False
+    waiting_since_s: float | None = None
     in_flight: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.waiting_since_s is not None and not self.in_flight
 
 
 class FrameScheduler:
@@ -57,27 +61,33 @@ class FrameScheduler:
         """Forget a camera; one that is not seated is no error."""
         self._seats.pop(camera, None)
 
-    def offer(self, camera: str) -> None:
+    def offer(self, camera: str, now: float) -> None:
         """The camera has a frame waiting; a frame that waited already is the same one, renewed."""
-        if (seat := self._seats.get(camera)) is not None:
-            seat.waiting = True
+        if (seat := self._seats.get(camera)) is not None and seat.waiting_since_s is None:
+            seat.waiting_since_s = now
 
-    def pick(self, now: float, most: int) -> list[str]:
-        """Up to `most` cameras of one group to serve now, the longest due first; empty when none waits.
+    def waited_s(self, now: float) -> float:
+        """How long the frame that waits longest has waited; 0 when none could be served."""
+        since = [seat.waiting_since_s for seat in self._seats.values() if not seat.in_flight]
+        return max((now - since_s for since_s in since if since_s is not None), default=0.0)
 
-        A picked camera is in flight until `done`.
+    def pick(self, now: float, most: Callable[[Hashable], int]) -> list[str]:
+        """Cameras of one group to serve now, the longest due first; empty when none waits.
+
+        most: how many of a group may be served together; a group with 0 is passed over. A picked camera is in flight
+        until `done`.
         """
-        ready = [
-            (self._rank(seat, now), name) for name, seat in self._seats.items() if seat.waiting and not seat.in_flight
-        ]
-        if not ready:
+        ready = sorted((self._rank(seat, now), name) for name, seat in self._seats.items() if seat.ready)
+        room = 0
+        for _, first in ready:
+            if (room := most(group := self._seats[first].group)) > 0:
+                break
+        if room <= 0:
             return []
-        ready.sort()
-        group = self._seats[ready[0][1]].group
-        batch = [name for _, name in ready if self._seats[name].group == group][:most]
+        batch = [name for _, name in ready if self._seats[name].group == group][:room]
         for name in batch:
             seat = self._seats[name]
-            seat.waiting, seat.in_flight, seat.served_s = False, True, now
+            seat.waiting_since_s, seat.in_flight, seat.served_s = None, True, now
             turn_s = self._turn_of(seat)
             self._turn_s, seat.turn_s = max(self._turn_s, turn_s), turn_s + seat.period_s
         return batch

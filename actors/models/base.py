@@ -10,12 +10,25 @@ from hoaban.models.backend import ModelError
 from hoaban.models.card import ModelCard
 from hoaban.models.decode import fastestdet_rows, suppress, yolox_rows
 
+GPU_BATCH = 16
+
+
+def batch_for(device: str, most: int | None) -> int:
+    """Pictures of one batch: as asked, or by default many on a GPU, and one on a processor, where more gain nothing.
+
+    docs/inference.md has the figures.
+    """
+    return most or (1 if device == "cpu" else GPU_BATCH)
+
 
 class CardDetector(ABC):
     """The part of a detector that its card tells."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
+        self.device = "cpu"
+        self.most = 1
+        self.notes: tuple[str, ...] = ()
 
     @property
     def ref(self) -> ModelRef:
@@ -42,9 +55,10 @@ class CardDetector(ABC):
         """See hoaban.models.backend.Detector."""
 
     def warm_up(self) -> None:
-        """One empty picture through the model; a shape that does not fit its card shows here. Raises ModelError."""
+        """Empty pictures through the model; a shape that does not fit its card shows here. Raises ModelError."""
         try:
-            rows = self.infer(np.full((1, self.input_height, self.input_width, 3), 114, np.uint8))
+            for count in {1, self.most}:
+                rows = self.infer(np.full((count, self.input_height, self.input_width, 3), 114, np.uint8))
         except ModelError:
             raise
         except Exception as error:  # each back end raises its own kinds; the card's owner needs one message
@@ -52,7 +66,7 @@ class CardDetector(ABC):
                 f"model {self.card.name!r} does not run as its card says: {str(error).strip().splitlines()[0]}; "
                 "correct input, decoder or labels in the card"
             ) from error
-        if len(rows) != 1 or rows[0].ndim != 2 or rows[0].shape[1] != 6:
+        if len(rows) != count or rows[0].ndim != 2 or rows[0].shape[1] != 6:
             raise ModelError(f"model {self.card.name!r} gives no (n, 6) rows; correct the decoder in its card")
 
     def rows(self, output: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,6 +35,8 @@ class FaceModel:
             raise ModelError(f"model {card.name!r}: its card has no faces; correct it")
         self.card, self._gate, self._embedder = card, card.faces.gate, embedder
         self._finder = FaceDetector(finder, min_score=card.min_score, threads=threads, device=device)
+        self.device, self.most = self._finder.device, 1  # faces are looked for picture by picture
+        self.notes = (self._finder.note,) if self._finder.note else ()
         parts = {
             "detector": finder.ref.digest,
             "embedder": embedder.ref.digest,

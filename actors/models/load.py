@@ -9,17 +9,20 @@ if TYPE_CHECKING:
     from actors.models.face_model import FaceModel
 
 
-def load_model(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> Detector:
+def load_model(package: ModelPackage, *, threads: int = 1, device: str = "auto", most: int | None = None) -> Detector:
     """Load what the frame path can run: a detector, or a face model. Raises ModelError."""
     if package.card.task == "faces":
         return load_face_model(package, threads=threads, device=device)
-    return load_detector(package, threads=threads, device=device)
+    return load_detector(package, threads=threads, device=device, most=most)
 
 
-def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> Detector:
+def load_detector(
+    package: ModelPackage, *, threads: int = 1, device: str = "auto", most: int | None = None
+) -> Detector:
     """Load a package with its back end. threads: of the back end, for one frame. device: auto, cpu or cuda.
 
-    Raises ModelError. Back ends are imported here, when asked for: torch alone costs a process 200 MB.
+    most: pictures of one batch, where the back end can take several; by default what is best on the device. Raises
+    ModelError. Back ends are imported here, when asked for: torch alone costs a process 200 MB.
     """
     card, path = package.card, package.path
     if card.task != "detect":
@@ -37,10 +40,10 @@ def load_detector(package: ModelPackage, *, threads: int = 1, device: str = "aut
     if card.backend == "onnx":
         from actors.models.onnx_backend import OnnxDetector
 
-        return OnnxDetector(card, path, threads, device)
+        return OnnxDetector(card, path, threads, device, most)
     from actors.models.torch_backend import TorchDetector
 
-    return TorchDetector(card, path, threads, device)
+    return TorchDetector(card, path, threads, device, most)
 
 
 def load_face_model(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> "FaceModel":

@@ -20,7 +20,7 @@ class OnnxEmbedder:
         if card.embed is None or card.input.width != card.input.height:
             raise ModelError(f"model {card.name!r}: a square input and embed are needed; correct the card")
         self.card, self._spec = card, card.embed
-        self._session = open_session(card, path, threads, device)
+        self._session, _ = open_session(card, path, threads, device)
         self._input, self._one_by_one = picture_input(card, self._session)
         outputs = [output.shape for output in self._session.get_outputs()]
         if len(outputs) != 1 or len(outputs[0]) != 2 or outputs[0][1] not in (self._spec.dimension, None):

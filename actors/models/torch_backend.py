@@ -4,23 +4,31 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 
-from actors.models.base import CardDetector
+from actors.models.base import CardDetector, batch_for
 from hoaban.models.backend import ModelError
 from hoaban.models.card import ModelCard
+
+log = structlog.get_logger(__name__)
 
 
 class TorchDetector(CardDetector):
     """A detector whose module maps (n, 3, height, width) float32 to one output a picture, as its decoder expects."""
 
-    def __init__(self, card: ModelCard, path: Path, threads: int, device: str) -> None:
+    def __init__(self, card: ModelCard, path: Path, threads: int, device: str, most: int | None = None) -> None:
         super().__init__(card)
         if device == "cuda" and not torch.cuda.is_available():
             raise ModelError(f"model {card.name!r}: CUDA was asked for, but torch sees no GPU; install torch with CUDA")
         self._device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-        if self._device.type == "cpu":
+        self.device = self._device.type
+        self.most = batch_for(self.device, most)
+        if self.device == "cpu":
+            if device == "auto":
+                self.notes = ("runs on the processor: torch sees no GPU; on a node with one, install torch with CUDA",)
+                log.warning("no CUDA: the processor is used", model=card.name)
             torch.set_num_threads(threads)
         if not zipfile.is_zipfile(path):
             raise ModelError(f"model {card.name!r}: {path} is no TorchScript or torch.export archive; export it again")

@@ -28,6 +28,21 @@ class Detector(Protocol):
         """What made the templates that its rows carry; None for a model whose rows carry none."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it runs: cpu or cuda."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """Pictures of one batch that are worth while; more are taken too."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever runs it should know: that it does not run as it could, and why."""
+        ...
+
     def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Rows for each picture of a batch.
 

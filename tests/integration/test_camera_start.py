@@ -71,7 +71,7 @@ def test_a_model_slower_than_many_frames_is_still_listened_to(
         time.sleep(0.6)  # 18 frames of this stream
         return [np.zeros((0, 6), np.float32)] * len(batch)
 
-    service._models[yolox].detector.infer = slow  # type: ignore[method-assign]
+    service.shelf[yolox].detector.infer = slow  # type: ignore[method-assign]
     camera = make_camera(str(video(tmp_path / "v.mp4", 90, rate=30)), analysis_fps=30, motion_gate=False, model=yolox)
     runtime = CameraRuntime(camera, peers=[Peer("slow", "here", session)], node="here", publisher=Kept(), board=None)
     runtime.start()

@@ -69,9 +69,9 @@ def test_scheduler_shares_in_proportion_to_what_was_asked() -> None:
     now = 0.0
     for _ in range(3000):  # one server of 10 frames a second for 35 asked: 3.5 times too few
         for name in rates:
-            scheduler.offer(name)
+            scheduler.offer(name, now)
         now += 0.1
-        for name in scheduler.pick(now, 1):
+        for name in scheduler.pick(now, lambda _: 1):
             served[name] += 1
             scheduler.done(name)
     assert sum(served.values()) == 3000
@@ -84,13 +84,13 @@ def test_scheduler_guarantees_one_in_flight_and_groups() -> None:
     scheduler.join("fast", rate=30, now=0.0, group="m")
     scheduler.join("other", rate=0.1, now=0.0, group="n")
     for name in ("slow", "fast", "other"):
-        scheduler.offer(name)
-    assert scheduler.pick(1.01, 8) == ["slow", "fast"]
-    scheduler.offer("slow")
-    assert scheduler.pick(1.02, 8) == ["other"]
-    assert scheduler.pick(1.03, 8) == []
+        scheduler.offer(name, 0.0)
+    assert scheduler.pick(1.01, lambda _: 8) == ["slow", "fast"]
+    scheduler.offer("slow", 1.01)
+    assert scheduler.pick(1.02, lambda _: 8) == ["other"]
+    assert scheduler.pick(1.03, lambda _: 8) == []
     scheduler.done("slow")
-    assert scheduler.pick(1.04, 8) == ["slow"]
+    assert scheduler.pick(1.04, lambda _: 8) == ["slow"]
 
 
 def test_jain_index_of_known_shares() -> None:
@@ -111,7 +111,7 @@ def test_reconcile_takes_only_the_steps_that_are_due() -> None:
     run = Observed(Phase.RUNNING, 0.0, "d1", answered_s=100.0)
     observed = {"keep": run, "edit": run, "gone": run, "hung": Observed(Phase.RUNNING, 0.0, "d1", answered_s=10.0)}
     steps = plan_steps({"keep": "d1", "edit": "d2", "hung": "d1", "new": "d1"}, observed, now_s=101.0)
-    assert [(s.action, s.camera) for s in steps] == [
+    assert [(s.action, s.name) for s in steps] == [
         (Action.STOP, "gone"),
         (Action.KILL, "hung"),
         (Action.CONFIGURE, "edit"),

@@ -59,7 +59,7 @@ def picture(brightness: int) -> np.ndarray:
 
 
 def test_frames_of_many_cameras_share_a_batch_and_each_gets_its_own_answer(told: str) -> None:
-    service = InferenceService("batches", os.urandom(4).hex(), [told], threads=1, device="auto")
+    service = InferenceService("batches", os.urandom(4).hex(), [told], threads=1, device="cpu", most=16)
     brightness = {f"cam-{i}": 20 + 10 * i for i in range(9)}
     waiting = {
         camera: service.submit({"camera": camera, "model": told, "rate": 5}, 7, picture(value))
@@ -76,7 +76,7 @@ def test_frames_of_many_cameras_share_a_batch_and_each_gets_its_own_answer(told:
 
 
 def test_a_picture_that_the_model_fails_on_costs_no_other_camera_its_answer(told: str) -> None:
-    service = InferenceService("black", os.urandom(4).hex(), [told], threads=1, device="auto")
+    service = InferenceService("black", os.urandom(4).hex(), [told], threads=1, device="cpu", most=16)
     values = {f"cam-{i}": 0 if i == 4 else 100 for i in range(9)}
     answers = {c: service.submit({"camera": c, "model": told, "rate": 5}, 1, picture(v)) for c, v in values.items()}
     failed = {camera: answer.result(timeout=60).failed for camera, answer in answers.items()}
@@ -119,7 +119,7 @@ def test_a_model_that_cannot_be_loaded_costs_its_own_cameras_alone_and_is_tried_
 
     for patience_s, mended in ((600.0, False), (-1.0, True)):
         write(b"no model")
-        monkeypatch.setattr("actors.inference.REFUSED_FOR_S", patience_s)
+        monkeypatch.setattr("actors.shelf.REFUSED_FOR_S", patience_s)
         service = InferenceService("refuses", os.urandom(4).hex(), ["broken", told], threads=1, device="cpu")
         assert service.submit({"camera": "a", "model": told, "rate": 5}, 1, picture(50)).result(timeout=60).seq == 1
         with pytest.raises(ModelError, match="no TorchScript"):
