@@ -4,7 +4,6 @@ What to do is decided in hoaban/reconcile.py and hoaban/placement.py; here it is
 detached, so a supervisor that died finds them again by name and goes on.
 """
 
-import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -13,24 +12,20 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayActorError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import NAMESPACE
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
-from actors.camera import CameraActor
+from actors.camera_crew import CameraCrew
 from actors.fleet_file import load_fleet
-from actors.inference import InferenceActor
 from actors.link import Peer
+from actors.pool import PoolCrew
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
 from hoaban.fleet_text import FleetErrors, redact
 from hoaban.frames import FrameMeta
-from hoaban.placement import Node, Place, inference_places, peers_in_order
-from hoaban.reconcile import Action, Observed, Phase, Step, after_answer, after_death, plan_steps
-from hoaban.status import CameraStatus, SourceState
+from hoaban.placement import Node, inference_places, without_a_place
+from hoaban.reconcile import Step
 from hoaban.stream_health import Change, SilenceWatch
 
 log = structlog.get_logger(__name__)
@@ -38,8 +33,8 @@ log = structlog.get_logger(__name__)
 TICK_S = 1.0
 NODES_EVERY_S = 5.0
 SILENCE_EVERY_S = 5.0
-CAMERA_CPUS = 0.01
-"""what a camera asks of Ray's scheduler; how many fit a node is the capacity plan's business, not a guess here"""
+SITE = "site_"
+"""a node offers a site by a Ray resource of this name and the site's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +58,35 @@ class Supervisor:
         self._fleet: Fleet | None = None
         self._stamp: tuple[tuple[int, int], ...] = ()
         self._errors: list[str] = []
-        self._cameras: dict[str, Any] = {}
-        self._observed: dict[str, Observed] = {}
         self._configs: dict[str, Camera] = {}
-        self._desired: dict[str, str] = {}
-        self._asked: dict[Any, str] = {}
-        self._ending: dict[Any, str] = {}
-        self._pool: dict[str, Any] = {}
-        self._peers: list[Peer] = []
+        self._nodes: list[Node] = []
         self._nodes_checked_s = self._silence_checked_s = float("-inf")
         self._silence: SilenceWatch | None = None
         self._reported: dict[str, float] = {}
         spool = Path(settings.data_dir) / "spool" / ".supervisor"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spool)
-        self._adopt()
+        self._pool = PoolCrew(settings.session)
+        self._cameras = CameraCrew(self._board, settings.redis_url, settings.data_dir, settings.evidence_url)
 
     def tick(self) -> list[Step]:
         """Look, and take the steps that are due; returns them."""
         self._read_fleet()
-        self._tend_pool()
-        self._hear()
-        self._hear_endings()
+        self._look_at_nodes()
+        self._pool.hear()
+        self._cameras.hear()
         self._watch_silence()
-        if self._fleet is None or not self._peers:
-            return []
-        steps = plan_steps(self._desired, self._observed, time.monotonic())
-        for step in steps:
-            log.info("step", action=step.action.value, camera=step.camera, why=step.why)
-            self._take(step)
-        self._ask()
-        return steps
+        places = inference_places(self._nodes)
+        if self._fleet is None:
+            return self._pool.keep(places, [])
+        models = sorted({camera.model for camera in self._fleet.cameras if camera.model})
+        steps = self._pool.keep(places, models)
+        if not places:
+            return steps
+        self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])
+        held = without_a_place({name: camera.site for name, camera in self._configs.items()}, self._nodes)
+        self._cameras.show_held(held)
+        desired = {name: camera.digest() for name, camera in self._configs.items()}
+        return steps + self._cameras.tick(desired, held)
 
     # --- the fleet file
 
@@ -113,7 +107,7 @@ class Supervisor:
             self._refuse([str(error) for error in errors.errors])
             return
         self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
-        self._desired = {name: camera.digest() for name, camera in self._configs.items()}
+        self._cameras.configs = self._configs
         log.info("fleet read", cameras=len(self._fleet.cameras))
         self._show_fleet()
 
@@ -141,105 +135,14 @@ class Supervisor:
             log.warning("fleet not shown", exc_info=True)
             self._stamp = ()  # read and show again at the next tick
 
-    # --- inference actors
-
-    def _tend_pool(self) -> None:
+    def _look_at_nodes(self) -> None:
         now = time.monotonic()
         if now - self._nodes_checked_s < NODES_EVERY_S:
             return
         self._nodes_checked_s = now
-        nodes = [
-            Node(node["NodeID"], int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
-        places = {place.name: place for place in inference_places(nodes)}
-        for name in set(self._pool) - set(places):
-            with contextlib.suppress(Exception):
-                ray.kill(self._pool.pop(name))
-        for name, place in places.items():
-            if name not in self._pool:
-                self._pool[name] = self._start_inference(place)
-        peers = [Peer(place.name, place.node, self._settings.session) for place in places.values()]
-        if peers != self._peers:
-            self._peers = peers
-            for camera, actor in self._cameras.items():
-                actor.set_peers.remote(self._peers_of(camera))
+        self._nodes = [_node(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
-    def _start_inference(self, place: Place) -> Any:
-        models = sorted({camera.model for camera in self._fleet.cameras if camera.model}) if self._fleet else []
-        device = "auto" if place.gpus else "cpu"  # auto: without a GPU build of the back end, the processor
-        log.info("inference actor starts", name=place.name, threads=place.threads, device=device)
-        return InferenceActor.options(
-            name=place.name,
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            max_restarts=-1,
-            num_cpus=0,
-            num_gpus=place.gpus,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-        ).remote(place.name, self._settings.session, models, place.threads, device)
-
-    def _peers_of(self, camera: str) -> list[Peer]:
-        by_name = {peer.name: peer for peer in self._peers}
-        return [by_name[name] for name in peers_in_order(camera, list(by_name))]
-
-    # --- cameras
-
-    def _adopt(self) -> None:
-        """Find the cameras that an earlier supervisor started."""
-        for entry in ray.util.list_named_actors(all_namespaces=True):
-            if entry["namespace"] == NAMESPACE and entry["name"].startswith("camera:"):
-                camera = entry["name"].removeprefix("camera:")
-                with contextlib.suppress(ValueError):
-                    self._cameras[camera] = ray.get_actor(entry["name"], namespace=NAMESPACE)
-                    self._observed[camera] = Observed(Phase.STARTING, time.monotonic())
-
-    def _ask(self) -> None:
-        waiting = set(self._asked.values())
-        for camera, actor in self._cameras.items():
-            if camera not in waiting and self._observed[camera].phase is not Phase.ENDING:
-                self._asked[actor.ping.remote()] = camera
-
-    def _hear(self) -> None:
-        if not self._asked:
-            return
-        ready, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-        now = time.monotonic()
-        for reference in ready:
-            camera = self._asked.pop(reference)
-            seen = self._observed.get(camera)
-            if seen is None or seen.phase is Phase.ENDING:
-                continue
-            try:
-                self._observed[camera] = after_answer(seen, ray.get(reference), now)
-            except RayActorError as error:
-                self._bury(camera, after_death(seen, now), str(error).splitlines()[0])
-
-    def _hear_endings(self) -> None:
-        """Cameras that stopped are ended for good and forgotten; their names are free again."""
-        ready, _ = ray.wait(list(self._ending), num_returns=len(self._ending), timeout=0) if self._ending else ([], [])
-        for reference in ready:
-            self._forget(self._ending.pop(reference))
-
-    def _forget(self, camera: str) -> None:
-        self._observed.pop(camera, None)
-        self._ending = {ref: name for ref, name in self._ending.items() if name != camera}
-        if (actor := self._cameras.pop(camera, None)) is not None:
-            with contextlib.suppress(Exception):
-                ray.kill(actor)
-        with contextlib.suppress(Exception):
-            self._board.drop_status(camera)
-
-    def _bury(self, camera: str, record: Observed, why: str) -> None:
-        self._cameras.pop(camera, None)
-        self._observed[camera] = record
-        log.error("camera actor died", camera=camera, deaths=record.deaths, why=why)
-        error = f"the camera's process ended {record.deaths} time(s) in a row; it is started again"
-        status = CameraStatus(camera, SourceState.FAILED, time.time(), time.time(), error=error)
-        with contextlib.suppress(Exception):
-            self._board.put_status(camera, status.as_dict(), 120.0)
+    # --- cameras that nobody hears of
 
     def _watch_silence(self) -> None:
         """Tell of cameras whose process, or whose whole node, reports nothing: nobody else is left to tell."""
@@ -270,60 +173,15 @@ class Supervisor:
             log.info("silence", camera=name, phase=change.phase, since_s=change.since_s)
         self._publisher.publish(events)
 
-    def _take(self, step: Step) -> None:
-        camera, now = step.camera, time.monotonic()
-        match step.action:
-            case Action.START:
-                deaths = self._observed[camera].deaths if camera in self._observed else 0
-                try:
-                    self._cameras[camera] = self._start_camera(self._configs[camera])
-                except ValueError:  # Ray still holds the name of one that was just killed; the next tick tries again
-                    return
-                self._observed[camera] = Observed(Phase.STARTING, now, deaths=deaths)
-            case Action.CONFIGURE:
-                self._asked[self._cameras[camera].configure.remote(self._configs[camera])] = camera
-            case Action.KILL:
-                with contextlib.suppress(Exception):
-                    ray.kill(self._cameras[camera])
-                self._bury(camera, after_death(self._observed[camera], now), step.why)
-            case Action.STOP:
-                self._asked = {ref: name for ref, name in self._asked.items() if name != camera}
-                if (actor := self._cameras.get(camera)) is None:
-                    self._forget(camera)
-                else:
-                    self._observed[camera] = Observed(Phase.ENDING, now)
-                    self._ending[actor.stop.remote()] = camera
-            case Action.END:
-                self._forget(camera)
-
-    def _start_camera(self, camera: Camera) -> Any:
-        resources = {f"site_{camera.site}": 0.001} if camera.site else {}
-        return CameraActor.options(
-            name=f"camera:{camera.id}",
-            namespace=NAMESPACE,
-            lifetime="detached",
-            num_cpus=CAMERA_CPUS,
-            resources=resources,
-            scheduling_strategy="SPREAD",
-            max_concurrency=4,
-        ).remote(
-            camera,
-            self._peers_of(camera.id),
-            self._settings.redis_url,
-            str(Path(self._settings.data_dir) / "spool"),
-            "live",
-            self._settings.data_dir,
-            self._settings.evidence_url or str(Path(self._settings.data_dir) / "evidence"),
-        )
-
     def shutdown(self) -> None:
         """End every camera and inference actor, the counters saved."""
-        stopping = [actor.stop.remote() for actor in self._cameras.values()]
-        ray.wait(stopping, num_returns=len(stopping), timeout=8) if stopping else None
-        for actor in [*self._cameras.values(), *self._pool.values()]:
-            with contextlib.suppress(Exception):
-                ray.kill(actor)
-        self._cameras, self._pool = {}, {}
+        self._cameras.end_all(8)
+        self._pool.end_all(0)
+
+
+def _node(node_id: str, resources: dict[str, float]) -> Node:
+    sites = frozenset(name.removeprefix(SITE) for name in resources if name.startswith(SITE))
+    return Node(node_id, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), sites)
 
 
 @ray.remote

@@ -1,0 +1,95 @@
+"""The camera actors of a fleet."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actors import NAMESPACE
+from actors.board import Board
+from actors.camera import CameraActor
+from actors.crew import Crew
+from actors.link import Peer
+from hoaban.fleet import Camera
+from hoaban.placement import peers_in_order
+from hoaban.status import CameraStatus, SourceState
+
+CAMERA_CPUS = 0.01
+"""what a camera asks of Ray's scheduler; how many fit a node is the capacity plan's business, not a guess here"""
+MOST_STARTING = 8
+SHOWN_S = 120.0
+"""how long a status that the supervisor gives in a camera's stead is shown"""
+SHOWN_AGAIN_S = 30.0
+
+
+class CameraCrew(Crew):
+    """One actor a camera. What becomes of one that has no process is told in its stead, on the board."""
+
+    def __init__(self, board: Board, redis_url: str, data_dir: str, evidence_url: str) -> None:
+        self.configs: Mapping[str, Camera] = {}
+        self._board, self._redis_url, self._data_dir = board, redis_url, data_dir
+        self._evidence_url = evidence_url or str(Path(data_dir) / "evidence")
+        self._peers: dict[str, Peer] = {}
+        self._shown: dict[str, tuple[str, float]] = {}
+        super().__init__("camera", MOST_STARTING)
+
+    def set_peers(self, peers: list[Peer]) -> None:
+        """The inference actors that cameras turn to."""
+        by_name = {peer.name: peer for peer in peers}
+        if by_name != self._peers:
+            self._peers = by_name
+            for name, actor in self.actors.items():
+                actor.set_peers.remote(self._peers_of(name))
+
+    def start(self, name: str) -> Any:
+        camera = self.configs[name]
+        return CameraActor.options(
+            name=self.ray_name(name),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            num_cpus=CAMERA_CPUS,
+            resources={f"site_{camera.site}": 0.001} if camera.site else {},
+            scheduling_strategy="SPREAD",
+            max_concurrency=4,
+        ).remote(
+            camera,
+            self._peers_of(name),
+            self._redis_url,
+            str(Path(self._data_dir) / "spool"),
+            "live",
+            self._data_dir,
+            self._evidence_url,
+        )
+
+    def configure(self, name: str) -> Any:
+        return self.actors[name].configure.remote(self.configs[name])
+
+    def stop(self, name: str) -> Any:
+        return self.actors[name].stop.remote()
+
+    def died(self, name: str, deaths: int, why: str) -> None:
+        self._show(name, f"the camera's process ended {deaths} time(s) in a row ({why}); it is started again")
+
+    def gone(self, name: str) -> None:
+        with contextlib.suppress(Exception):
+            self._board.drop_status(name)
+
+    def show_held(self, held: Mapping[str, str]) -> None:
+        """Tell of cameras that cannot be started, each with the reason."""
+        now = time.monotonic()
+        for name, why in held.items():
+            shown, at_s = self._shown.get(name, ("", 0.0))
+            if name not in self.actors and (why != shown or now - at_s > SHOWN_AGAIN_S):
+                self._shown[name] = (why, now)
+                self._show(name, why)
+        self._shown = {name: shown for name, shown in self._shown.items() if name in held}
+
+    def _show(self, name: str, error: str) -> None:
+        now = time.time()
+        status = CameraStatus(name, SourceState.FAILED, now, now, error=error)
+        with contextlib.suppress(Exception):
+            self._board.put_status(name, status.as_dict(), SHOWN_S)
+
+    def _peers_of(self, name: str) -> list[Peer]:
+        return [self._peers[peer] for peer in peers_in_order(name, list(self._peers))]

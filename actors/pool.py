@@ -1,0 +1,65 @@
+"""The inference actors of a cluster, kept as hoaban/placement.py wants them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors import NAMESPACE
+from actors.crew import Crew
+from actors.inference import InferenceActor
+from hoaban.placement import Place
+from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
+from hoaban.reconcile import Step
+
+log = structlog.get_logger(__name__)
+
+KIND = "inference"
+MOST_STARTING = 64
+"""one a GPU or node; none waits for another"""
+
+
+class PoolCrew(Crew):
+    """One inference actor a place. A model that hung in one is kept away from the next in that place for a while."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        self._models: list[str] = []
+        self._places: dict[str, Place] = {}
+        self._hangs: dict[str, Hang] = {}
+        self._quarantine: dict[str, Quarantine] = {}
+        super().__init__(KIND, MOST_STARTING)
+
+    def keep(self, places: Sequence[Place], models: Sequence[str]) -> list[Step]:
+        """One step towards actors in these places; models: what a new one loads at once."""
+        self._places = {place.name.removeprefix(f"{KIND}:"): place for place in places}
+        self._models = list(models)
+        return self.tick(dict.fromkeys(self._places, ""))
+
+    def start(self, name: str) -> Any:
+        place = self._places[name]
+        device = "auto" if place.gpus else "cpu"  # auto: without a GPU build of the back end, the processor
+        barred = self._quarantine.setdefault(name, Quarantine()).barred(time.monotonic())
+        log.info("inference actor starts", name=place.name, threads=place.threads, device=device, barred=barred)
+        return InferenceActor.options(
+            name=self.ray_name(name),
+            namespace=NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            num_gpus=place.gpus,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
+        ).remote(place.name, self._session, self._models, place.threads, device, barred)
+
+    def read(self, name: str, answer: Pulse) -> tuple[str, str]:
+        self._hangs.pop(name, None)
+        if (hang := hang_of(answer)) is None:
+            return "", ""
+        self._hangs[name] = hang
+        return "", hang.why
+
+    def killed(self, name: str) -> None:
+        hang = self._hangs.pop(name, None)
+        if hang is not None and hang.model is not None:
+            self._quarantine.setdefault(name, Quarantine()).hung(hang.model, time.monotonic())

@@ -1,0 +1,275 @@
+"""Inference actors that hang, die or do not answer, and actors in general: real Ray, real processes."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    GetTimeoutError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+
+from actors import NAMESPACE
+from actors.board import Board
+from actors.crew import Crew, death_of
+from actors.embedded_redis import EmbeddedRedis
+from actors.link import ModelLink, Peer
+from actors.local_ray import start_local
+from actors.pool import PoolCrew
+from actors.supervisor import Supervisor, SystemSettings
+from hoaban import pool_health, reconcile
+from hoaban.placement import Node, inference_places
+from hoaban.reconcile import Action, Step
+from tests.misbehaving import video
+from tests.torch_models import Bright, Hangs, write_model
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, "bright", Bright())
+    write_model(folder, "hangs", Hangs())
+    before = os.environ.get("HOABAN_MODEL_PATH")
+    os.environ["HOABAN_MODEL_PATH"] = str(folder)  # Ray's workers inherit it
+    start_local(2)
+    yield folder
+    ray.shutdown()
+    os.environ.pop("HOABAN_MODEL_PATH")
+    if before is not None:
+        os.environ["HOABAN_MODEL_PATH"] = before
+
+
+class Watched:
+    """A camera's link to a model of the pool, and what came back."""
+
+    def __init__(self, model: str, peer: Peer) -> None:
+        self.model, self.seq, self.answered = model, 0, 0
+        self.link = ModelLink({"camera": model, "model": model, "rate": 5.0}, [peer], peer.node, self._take)
+        self.link.start()
+
+    def _take(self, result: object, _: object) -> None:
+        self.answered += 1
+
+    def offer(self, brightness: int) -> bool:
+        self.seq += 1
+        return self.link.offer(self.seq, lambda into, _: into.fill(brightness))
+
+    def answers(self, brightness: int, ticks: Callable[[], object], limit_s: float = 60) -> None:
+        """Offer pictures until one more is answered."""
+        before, ends = self.answered, time.monotonic() + limit_s
+        while self.answered == before:
+            assert time.monotonic() < ends, self.link.error
+            self.offer(brightness)
+            ticks()
+            time.sleep(0.05)
+
+
+class Pool:
+    """A pool of one on this machine, kept by a crew, as the supervisor does it."""
+
+    def __init__(self, models: list[str]) -> None:
+        node = ray.get_runtime_context().get_node_id()
+        self.places, self.models = inference_places([Node(node, 2, 0)]), models
+        session = secrets.token_hex(4)
+        self.crew = PoolCrew(session)
+        self.peer = Peer(self.places[0].name, node, session)
+        self.steps: list[Step] = []
+
+    def tick(self) -> list[Step]:
+        self.crew.hear()
+        steps = self.crew.keep(self.places, self.models)
+        self.steps += steps
+        return steps
+
+    def until(self, action: Action, limit_s: float = 60) -> Step:
+        ends = time.monotonic() + limit_s
+        while True:
+            if found := [step for step in self.tick() if step.action is action]:
+                return found[0]
+            assert time.monotonic() < ends, self.steps
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def pool(models: Path) -> Iterator[Pool]:
+    running = Pool(["bright", "hangs"])
+    yield running
+    running.crew.end_all(0)
+
+
+def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_cameras_go_on(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_health, "BATCH_LIMIT_S", 2.0)
+    monkeypatch.setattr(pool_health, "BARRED_FIRST_S", 3.0)
+    good, bad = Watched("bright", pool.peer), Watched("hangs", pool.peer)
+    good.answers(40, pool.tick)
+    bad.answers(40, pool.tick)
+    answered = bad.answered
+    while not bad.offer(255):
+        time.sleep(0.05)
+    good.answers(50, pool.tick)  # the other thread serves
+    killed = pool.until(Action.KILL)
+    assert "'hangs' has not come back from one batch" in killed.why
+    pool.until(Action.START)
+    good.answers(60, pool.tick)
+    assert [step.action for step in pool.steps] == [Action.START, Action.KILL, Action.START]
+    ends = time.monotonic() + 10
+    while not (bad.link.error and "hung" in bad.link.error):
+        assert time.monotonic() < ends, bad.link.error
+        time.sleep(0.05)
+    assert bad.answered == answered
+    bad.answers(40, pool.tick)  # it is given another chance
+    good.link.stop()
+    bad.link.stop()
+    assert [step.action for step in pool.steps] == [Action.START, Action.KILL, Action.START]
+
+
+def test_an_inference_process_that_answers_no_more_is_ended_and_its_cameras_link_to_the_next(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "HUNG_AFTER_S", 6.0)
+    good = Watched("bright", pool.peer)
+    good.answers(40, pool.tick)
+    (process,) = [p for p in psutil.process_iter(["cmdline"]) if "InferenceActor" in " ".join(p.info["cmdline"] or [])]
+    process.send_signal(signal.SIGSTOP)
+    assert "no answer" in pool.until(Action.KILL).why
+    pool.until(Action.START)
+    good.answers(40, pool.tick)
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    good.link.stop()
+
+
+@ray.remote
+class Probe:
+    def __init__(self) -> None:
+        self.faulty = False
+
+    def ping(self) -> str:
+        if self.faulty:
+            raise ValueError("a fault in the answering")
+        return "digest"
+
+    def be_faulty(self) -> None:
+        self.faulty = True
+
+    def die(self) -> None:
+        os._exit(1)
+
+
+class ProbeCrew(Crew):
+    def __init__(self) -> None:
+        self.deaths: list[str] = []
+        super().__init__(f"probe-{secrets.token_hex(4)}", 8)
+
+    def start(self, name: str) -> object:
+        return Probe.options(name=self.ray_name(name), namespace=NAMESPACE, lifetime="detached", num_cpus=0).remote()
+
+    def died(self, name: str, deaths: int, why: str) -> None:
+        self.deaths.append(why)
+
+    def tick_until(self, what: Callable[[list[Step]], bool], limit_s: float = 30) -> None:
+        steps: list[Step] = []
+        ends = time.monotonic() + limit_s
+        while not what(steps):
+            assert time.monotonic() < ends, steps
+            self.hear()
+            steps += self.tick({"a": "digest"})
+            time.sleep(0.02)
+
+
+def test_what_an_actors_silence_and_death_lead_to(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = ProbeCrew()
+
+    def running() -> bool:
+        return crew._observed["a"].phase is reconcile.Phase.RUNNING
+
+    crew.tick_until(lambda steps: bool(steps))
+    crew.tick_until(lambda _: running())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconcile, "HUNG_AFTER_S", 1.0)
+        crew.actors["a"].be_faulty.remote()
+        crew.tick_until(lambda steps: [step.action for step in steps] == [Action.KILL])
+    assert crew.deaths == ["no answer for 1 s"]
+    crew.tick_until(lambda steps: [step.action for step in steps] == [Action.START])
+    crew.tick_until(lambda _: running())  # what the killed one was still asked does not count against it
+    assert len(crew.deaths) == 1
+    crew.actors["a"].die.remote()
+    crew.tick_until(lambda steps: [step.action for step in steps] == [Action.START])
+    crew.tick_until(lambda _: running())
+    assert len(crew.deaths) == 2
+    successor = ProbeCrew.__new__(ProbeCrew)
+    successor.deaths = []
+    Crew.__init__(successor, crew.kind, 8)
+    assert list(successor.actors) == ["a"]
+    successor.hear()
+    assert successor.tick({"a": "digest"}) == []
+    assert [step.action for step in successor.tick({})] == [Action.STOP]
+    assert successor.actors == {}
+
+
+def test_which_of_rays_errors_mean_that_an_actor_is_gone() -> None:
+    lost = (GetTimeoutError("slow"), TaskCancelledError(), ObjectLostError("00", "", ""), OSError("another kind"))
+    for error in (*lost, ActorUnavailableError("away for a moment", b"0" * 16)):
+        assert death_of(error) is None
+    for error in (ActorDiedError(), NodeDiedError("node"), WorkerCrashedError(), OutOfMemoryError("too much")):
+        assert death_of(error)
+    assert "ran out of memory" in death_of(OutOfMemoryError("Task was killed due to the node running low on memory"))
+
+
+FLEET = """\
+version: 1
+province: {{name: T}}
+districts: [{{id: d, name: D}}]
+agencies: [{{id: o, name: O}}]
+models: {{detect: bright}}
+cameras:
+{far}
+  - {{id: near, name: N, role: shared, district: d, owner: o, source: {source}}}
+"""
+FAR = "  - {{id: far-{}, name: F, role: shared, district: d, owner: o, source: {}, site: nowhere}}"
+
+
+def test_a_site_that_no_node_offers_is_told_of_its_cameras_alone_and_the_others_start(
+    models: Path, tmp_path: Path
+) -> None:
+    source = video(tmp_path / "v.mp4", 30)
+    far = "\n".join(FAR.format(i, source) for i in range(reconcile.plan_steps.__defaults__[0] + 1))
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(FLEET.format(far=far, source=source))
+    valkey = EmbeddedRedis(tmp_path / "valkey")
+    url = valkey.start()
+    supervisor = Supervisor(SystemSettings(secrets.token_hex(4), url, str(tmp_path), (str(fleet),)))
+    board, steps = Board(url), []
+    try:
+        ends = time.monotonic() + 60
+        while (statuses := board.statuses()).get("near", {}).get("frames_analysed", 0) < 1:
+            assert time.monotonic() < ends, statuses
+            steps += supervisor.tick()
+            time.sleep(0.1)
+    finally:
+        supervisor.shutdown()
+        valkey.stop()
+    started = [step.name for step in steps if step.action is Action.START]
+    assert started.count("near") == 1
+    assert not [name for name in started if name.startswith("far")]
+    away = [status for name, status in statuses.items() if name.startswith("far")]
+    assert len(away) > 8
+    assert {status["error"] for status in away} == {
+        "no node offers the site nowhere; start a Ray node there with the resource site_nowhere"
+    }
+    assert {status["state"] for status in away} == {"failed"}

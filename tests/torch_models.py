@@ -1,0 +1,50 @@
+"""Model packages that tests write: TorchScript modules that do as the test wants."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+SIZE = 64
+
+
+def write_model(folder: Path, name: str, module: Any, size: int = SIZE, version: str = "1") -> str:
+    """Write a package `name` into a folder of HOABAN_MODEL_PATH; its name."""
+    package = folder / name
+    package.mkdir(parents=True, exist_ok=True)
+    torch.jit.script(module).save(str(package / "m.pt"))
+    card = {
+        "name": name,
+        "version": version,
+        "task": "detect",
+        "backend": "torch",
+        "file": "m.pt",
+        "sha256": hashlib.sha256((package / "m.pt").read_bytes()).hexdigest(),
+        "labels": ["thing"],
+        "input": {"width": size, "height": size},
+        "licence": "test",
+        "origin": "test",
+    }
+    (package / "card.yaml").write_text(yaml.safe_dump(card))
+    return name
+
+
+class Bright(torch.nn.Module):
+    """One row a picture: x1 tells how bright it is."""
+
+    def forward(self, x):
+        bright = x.mean(dim=(1, 2, 3))
+        one = torch.ones(x.shape[0])
+        return torch.stack([bright, 0 * one, bright + 20, 20 * one, one, 0 * one], dim=1)[:, None]
+
+
+class Hangs(torch.nn.Module):
+    """A white picture never comes back from it; the interpreter's lock is not held meanwhile."""
+
+    def forward(self, x):
+        while bool(x.max() >= 255):
+            x = x * 1.0
+        one = torch.ones(x.shape[0])
+        return torch.stack([0 * one, 0 * one, 20 * one, 20 * one, one, 0 * one], dim=1)[:, None]
