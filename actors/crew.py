@@ -52,8 +52,9 @@ def death_of(error: Exception) -> str | None:
         return "its node ran out of memory and Ray ended it; give the node more, or less to do"
     if isinstance(error, NodeDiedError | LocalRayletDiedError):
         return "its node is gone"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # Of an actor that failed to start, the first line tells its address and the last one what it raised.
+    return lines[-1] if "creation task" in lines[0] else lines[0]
 
 
 class Crew:

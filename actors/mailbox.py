@@ -1,9 +1,14 @@
 """A mailbox of one in memory that two processes of a node share: the newest model input, never a queue.
 
 The camera creates it (a memfd: no file to leave behind) and writes; an inference process that was handed the
-descriptor reads. Two slots and a version per slot (a seqlock) let both work without a lock that a killed process
-could keep. The writer fills the slot that is not the newest; a reader that was overtaken twice in one copy notices
-by the version and reads again.
+descriptor reads. Two slots let both work without a lock that a killed process could keep: the writer fills the one
+that is not the newest. Beside each slot stands a checksum of its pixels under its frame's number, and a reader takes
+what it copied only when the checksum of its copy is that one; one that was overtaken reads again.
+
+A seqlock, a version that is odd while the slot is written, would say the same for less on x86, where stores become
+visible in the order they were made. On ARM and others they do not: the even version may be seen before the last pixels.
+Python has no memory barrier to prevent that. A checksum over what was really read needs none, in whatever order the
+parts arrive. It costs less than the copy itself (docs/inference.md).
 """
 
 import mmap
@@ -11,11 +16,13 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 HEADER_BYTES = 64
-_LATEST, _VERSION, _SEQ = 0, 1, 3  # uint64 words; version and seq hold one word a slot
+_LATEST, _SEQ, _SUM = 0, 1, 3  # uint64 words; seq and sum hold one word a slot
 _NEVER = 2**64 - 1
+TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +63,8 @@ class MailboxWriter:
 
     def begin(self) -> NDArray[np.uint8]:
         """The (height, width, 3) array to fill; what it holds is old. A begin that was not committed is taken back."""
-        header = self._mapping.header
         if not self._writing:
-            self._slot = 1 - int(header[_LATEST])
-            header[_VERSION + self._slot] += np.uint64(1)  # odd: being written
+            self._slot = 1 - int(self._mapping.header[_LATEST])
             self._writing = True
         return self._mapping.slots[self._slot]
 
@@ -69,7 +74,7 @@ class MailboxWriter:
             raise RuntimeError("commit without begin")
         header = self._mapping.header
         header[_SEQ + self._slot] = seq
-        header[_VERSION + self._slot] += np.uint64(1)  # even: whole
+        header[_SUM + self._slot] = _checksum(self._mapping.slots[self._slot], seq)
         header[_LATEST] = self._slot
         self._writing = False
 
@@ -90,15 +95,19 @@ class MailboxReader:
     def copy_newest(self, into: NDArray[np.uint8]) -> int | None:
         """Copy the newest input into a (height, width, 3) array; its frame number, or None when there is none.
 
-        None as well when the writer died in the middle of its first frame, or overtook four copies in a row.
+        None as well when the writer overtook TRIES copies in a row.
         """
         header, slots = self._mapping.header, self._mapping.slots
-        for _ in range(4):
-            slot = int(header[_LATEST])
-            version, seq = int(header[_VERSION + slot]), int(header[_SEQ + slot])
-            if version % 2 or seq == _NEVER:
+        for _ in range(TRIES):
+            slot = int(header[_LATEST]) & 1
+            seq, checksum = int(header[_SEQ + slot]), int(header[_SUM + slot])
+            if seq == _NEVER:
                 continue
             np.copyto(into, slots[slot])
-            if int(header[_VERSION + slot]) == version:
+            if _checksum(into, seq) == checksum:
                 return seq
         return None
+
+
+def _checksum(pixels: NDArray[np.uint8], seq: int) -> int:
+    return xxhash.xxh3_64_intdigest(pixels.data, seed=seq)

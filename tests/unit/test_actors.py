@@ -1,7 +1,6 @@
 """Actors' parts without Ray: mailbox, wire, pictures, files, pre-roll, models, blur, spool, store."""
 
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from actors import wire
 from actors.blur import FaceBlur, mosaic
 from actors.bus import EventBus, SpoolingPublisher
 from actors.camera import Analysed
-from actors.mailbox import MailboxReader, MailboxWriter, Shape
 from actors.models import ModelError, find_model, load_detector
 from actors.models.files import ModelPackage
 from actors.preroll import PacketRing
@@ -60,23 +58,6 @@ def some_events(n: int) -> list[Event]:
         )
         for i in range(n)
     ]
-
-
-def test_mailbox_gives_the_newest_whole_frame_only() -> None:
-    shape = Shape(4, 6)
-    writer = MailboxWriter(shape)
-    reader = MailboxReader(os.dup(writer.fd), shape)
-    into = np.zeros((4, 6, 3), np.uint8)
-    assert reader.copy_newest(into) is None
-    for seq in (7, 8):
-        writer.begin()[:] = seq
-        writer.commit(seq)
-    assert reader.copy_newest(into) == 8
-    writer.begin()[:2] = 99  # a writer killed here leaves the frame before it whole
-    assert reader.copy_newest(into) == 8
-    assert (into == 8).all()
-    with pytest.raises(ValueError, match="too small"):
-        MailboxReader(os.dup(writer.fd), Shape(400, 600))
 
 
 def test_wire_results_survive_the_way_and_rubbish_does_not() -> None:
