@@ -124,7 +124,7 @@ class InferenceService:
         self._moved_s = time.monotonic()
         self._served: dict[str, int] = {}
         self._busy_s: deque[float] = deque(maxlen=256)
-        self._failures = 0
+        self._batches = self._failures = 0
         self._selector = selectors.DefaultSelector()
         self._listener = wire.listen(wire.address(session, name))
         self._selector.register(self._listener, selectors.EVENT_READ, None)
@@ -140,13 +140,14 @@ class InferenceService:
         return self.shelf.load(name).welcome()
 
     def stats(self) -> dict[str, Any]:
-        """What it has done: frames served per camera, seconds a batch, failures, the models and how they run."""
+        """What it has done: frames served per camera, batches, seconds of one, failures; the models and how they run."""
         with self._ready:
             busy = sorted(self._busy_s)
             return {
                 "name": self.name,
                 "cameras": len(self._scheduler),
                 "served": dict(self._served),
+                "batches": self._batches,
                 "batch_p50_s": busy[len(busy) // 2] if busy else None,
                 "failures": self._failures,
                 "models": {name: loaded.stats() for name, loaded in self.shelf},
@@ -315,6 +316,7 @@ class InferenceService:
             client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, found, rows is None))
         with self._ready:
             self._busy_s.append(time.perf_counter() - started)
+            self._batches += 1
             self._failures += sum(rows is None for rows in answers)
             for camera, _, _ in takers:
                 self._served[camera] = self._served.get(camera, 0) + 1
