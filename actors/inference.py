@@ -140,7 +140,7 @@ class InferenceService:
         return self.shelf.load(name).welcome()
 
     def stats(self) -> dict[str, Any]:
-        """What it has done: frames served per camera, batches, seconds of one, failures; the models and how they run."""
+        """What it has done: frames served per camera, batches, seconds of one, failures; models and how they run."""
         with self._ready:
             busy = sorted(self._busy_s)
             return {

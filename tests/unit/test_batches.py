@@ -104,6 +104,48 @@ def test_cameras_share_a_batch_of_a_pinned_model_and_each_gets_what_it_would_alo
     assert [path.name for path in tmp_path.iterdir()] == [package.path.name]
 
 
+class Turn:
+    """A lock that tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.waited_for = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            self.waited_for.set()
+            self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+class Slow:
+    """A session that counts who runs it at once, and waits for `go`."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self.session, self.go, self.running, self.at_once = session, threading.Event(), 0, []
+
+    def run(self, *given: object) -> object:
+        self.running += 1
+        self.at_once.append(self.running)
+        self.go.wait(60)
+        self.running -= 1
+        return self.session.run(*given)
+
+
+def test_while_a_gpu_runs_one_batch_the_next_is_gathered_and_waits_its_turn(yolox: str) -> None:
+    service = InferenceService("turns", os.urandom(4).hex(), [yolox], threads=2, device="cpu")
+    detector = service.shelf[yolox].detector
+    turn, slow = Turn(), Slow(detector._session)
+    detector._turn, detector._session = turn, slow  # as on a GPU
+    pixels = np.full((416, 416, 3), 114, np.uint8)
+    answers = [service.submit({"camera": name, "model": yolox, "rate": 5}, 1, pixels) for name in ("a", "b")]
+    assert turn.waited_for.wait(20)
+    slow.go.set()
+    assert not any(answer.result(timeout=60).failed for answer in answers)
+    assert slow.at_once == [1, 1]
+
+
 def write(path: Path, nodes: list[onnx.NodeProto], shape: list[int], **constants: np.ndarray) -> ModelPackage:
     """A detector with the input x (1, 3, 8, 8) and these nodes, of which the last gives y of a shape."""
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
