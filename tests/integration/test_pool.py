@@ -142,12 +142,13 @@ def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_camer
 def test_an_inference_process_that_answers_no_more_is_ended_and_its_cameras_link_to_the_next(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile, "HUNG_AFTER_S", 6.0)
     good = Watched("bright", pool.peer)
     good.answers(40, pool.tick)
     (process,) = [p for p in psutil.process_iter(["cmdline"]) if "InferenceActor" in " ".join(p.info["cmdline"] or [])]
     process.send_signal(signal.SIGSTOP)
-    assert "no answer" in pool.until(Action.KILL).why
+    with monkeypatch.context() as patch:
+        patch.setattr(reconcile, "HUNG_AFTER_S", 1.0)
+        assert "no answer" in pool.until(Action.KILL).why
     pool.until(Action.START)
     good.answers(40, pool.tick)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
@@ -200,7 +201,7 @@ def test_what_an_actors_silence_and_death_lead_to(models: Path, monkeypatch: pyt
 
     crew.tick_until(lambda steps: bool(steps))
     crew.tick_until(lambda _: running())
-    with pytest.MonkeyPatch.context() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(reconcile, "HUNG_AFTER_S", 1.0)
         crew.actors["a"].be_faulty.remote()
         crew.tick_until(lambda steps: [step.action for step in steps] == [Action.KILL])
