@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from actors import wire
 from actors.mailbox import MailboxReader, Shape
 from actors.models import ModelError
+from actors.models.files import ModelPackage, open_package
 from actors.shelf import LoadedModel, ModelShelf
 from hoaban.models.backend import Detector
 from hoaban.pool_health import Pulse
@@ -38,10 +39,17 @@ SUSPECT_AFTER_S = 5.0
 NO_ROWS = np.zeros((0, 6), np.float32)
 
 
+class _Source(Protocol):
+    """Where a worker finds a camera's frame."""
+
+    def copy_newest(self, into: NDArray[np.uint8]) -> int | None: ...
+
+
 class _Client(Protocol):
     """A camera as a worker sees it."""
 
-    def take(self, into: NDArray[np.uint8]) -> int | None: ...
+    @property
+    def source(self) -> _Source | None: ...
     def answer(self, result: wire.Result) -> None: ...
 
 
@@ -49,12 +57,24 @@ class _Client(Protocol):
 class _LocalClient:
     connection: socket.socket
     camera: str = ""
-    mailbox: MailboxReader | None = None
     hello: dict[str, Any] = field(default_factory=dict)
-    loaded: LoadedModel | None = None
+    told: LoadedModel | None = None
+    """the model that it was told of last"""
+    awaited: dict[int, LoadedModel] = field(default_factory=dict)
+    """by generation: what it was told of and has attached no mailbox for yet"""
+    next: tuple[MailboxReader, LoadedModel] | None = None
+    """what it attached; its next frame is in there"""
+    source: MailboxReader | None = None
 
-    def take(self, into: NDArray[np.uint8]) -> int | None:
-        return None if self.mailbox is None else self.mailbox.copy_newest(into)
+    def tell(self, loaded: LoadedModel) -> None:
+        """Send a welcome; one that does not fit into a full buffer is sent with the next frame."""
+        before = self.told
+        # First, because the answer may be heard on another thread before this one goes on.
+        self.told = self.awaited[loaded.generation] = loaded
+        try:
+            wire.send_json(self.connection, loaded.welcome(), wait=False)
+        except OSError:
+            self.told = before
 
     def answer(self, result: wire.Result) -> None:
         try:
@@ -69,11 +89,16 @@ class _LocalClient:
 @dataclass(slots=True)
 class _RemoteClient:
     hello: dict[str, Any]
+    loaded: LoadedModel
     seq: int
     pixels: NDArray[np.uint8]
     answered: "Future[wire.Result]"
 
-    def take(self, into: NDArray[np.uint8]) -> int | None:
+    @property
+    def source(self) -> _Source:
+        return self
+
+    def copy_newest(self, into: NDArray[np.uint8]) -> int | None:
         np.copyto(into, self.pixels)
         return self.seq
 
@@ -86,7 +111,7 @@ class _RemoteClient:
 class _Job:
     """A batch that a thread is at."""
 
-    model: str
+    loaded: LoadedModel
     cameras: list[str]
     since_s: float
 
@@ -123,6 +148,8 @@ class InferenceService:
         self._jobs: dict[int, _Job] = {}
         self._moved_s = time.monotonic()
         self._served: dict[str, int] = {}
+        self._welcomed: dict[str, int] = {}
+        """camera of another node -> generation of the model that it was told of"""
         self._busy_s: deque[float] = deque(maxlen=256)
         self._batches = self._failures = 0
         self._selector = selectors.DefaultSelector()
@@ -139,6 +166,15 @@ class InferenceService:
         """Load and warm up a model, or find it loaded; what a camera must know of it. Raises ModelError."""
         return self.shelf.load(name).welcome()
 
+    def swap(self, name: str, package: ModelPackage, budget_s: float | None = None) -> int:
+        """Put a package in the place of the model `name` between two batches; its generation. Raises ModelError.
+
+        The new one is loaded and warmed up beside the old one. A camera of this node is told on its connection when it
+        offers a frame, and has that frame and all until it has attached a mailbox of the new shape answered by the old
+        model; one of another node has to link again. See ModelShelf.swap for what happens when the new one fails.
+        """
+        return self.shelf.swap(name, package, budget_s).generation
+
     def stats(self) -> dict[str, Any]:
         """What it has done: frames served per camera, batches, seconds of one, failures; models and how they run."""
         with self._ready:
@@ -151,6 +187,7 @@ class InferenceService:
                 "batch_p50_s": busy[len(busy) // 2] if busy else None,
                 "failures": self._failures,
                 "models": {name: loaded.stats() for name, loaded in self.shelf},
+                "swaps": self.shelf.swaps(),
             }
 
     def pulse(self) -> Pulse:
@@ -159,7 +196,7 @@ class InferenceService:
         with self._ready:
             longest = min(self._jobs.values(), key=lambda job: job.since_s, default=None)
             return Pulse(
-                running=(longest.model, now - longest.since_s) if longest else None,
+                running=(longest.loaded.label, now - longest.since_s) if longest else None,
                 loading=self.shelf.loading(),
                 stalled_s=min(now - self._moved_s, self._scheduler.waited_s(now)),
             )
@@ -167,16 +204,18 @@ class InferenceService:
     def submit(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> "Future[wire.Result]":
         """A frame of a camera on another node; the newest replaces one that still waits (which fails as replaced)."""
         answered: Future[wire.Result] = Future()
-        camera = str(hello["camera"])
-        loaded = self.shelf[str(hello["model"])]
+        camera, loaded = str(hello["camera"]), self.shelf[str(hello["model"])]
+        if self._welcomed.get(camera, loaded.generation) != loaded.generation:
+            answered.set_exception(ModelError(f"model {loaded.name!r} is another one now; ask for it again"))
+            return answered
         if pixels.shape != (loaded.shape.height, loaded.shape.width, 3):
             answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
             return answered
         with self._ready:
             old = self._clients.get(camera)
-            if camera not in self._scheduler or not isinstance(old, _RemoteClient) or old.hello != hello:
-                self._seat(hello)
-            self._clients[camera] = _RemoteClient(hello, seq, pixels, answered)
+            if not isinstance(old, _RemoteClient) or old.hello != hello or old.loaded is not loaded:
+                self._seat(hello, loaded)
+            self._clients[camera] = _RemoteClient(hello, loaded, seq, pixels, answered)
             self._scheduler.offer(camera, time.monotonic())
             self._ready.notify()
         if isinstance(old, _RemoteClient):
@@ -185,13 +224,18 @@ class InferenceService:
 
     # --- the cameras' side
 
-    def _seat(self, hello: dict[str, Any]) -> None:
+    def welcome_remote(self, hello: dict[str, Any], loaded: LoadedModel) -> dict[str, Any]:
+        """What a camera of another node must know; a frame for any other model is refused until it asks again."""
+        self._welcomed[str(hello["camera"])] = loaded.generation
+        return loaded.welcome()
+
+    def _seat(self, hello: dict[str, Any], loaded: LoadedModel) -> None:
         self._scheduler.join(
             str(hello["camera"]),
             rate=float(hello["rate"]),
             guaranteed_rate=float(hello.get("guaranteed_rate", 0)),
             now=time.monotonic(),
-            group=str(hello["model"]),
+            group=loaded,
         )
 
     def _listen(self) -> None:
@@ -221,35 +265,55 @@ class InferenceService:
     def _hear(self, client: _LocalClient) -> None:
         data, fd = wire.receive(client.connection)
         if wire.is_offer(data):
-            with self._ready:
-                if self._clients.get(client.camera) is client:
-                    self._scheduler.offer(client.camera, time.monotonic())
-                    self._ready.notify()
-            return
-        message = wire.parse_json(data)
-        if fd is not None:
-            shape = Shape(int(message["height"]), int(message["width"]))
-            client.mailbox = MailboxReader(fd, shape)
-            if client.loaded is None or shape != client.loaded.shape:
-                raise wire.WireError(f"a mailbox of {shape} does not fit the model")
-            with self._ready:
-                self._clients[client.camera] = client
-                self._seat(client.hello)
+            self._offered(client)
+        elif fd is not None:
+            self._attached(client, wire.parse_json(data), fd)
         else:
-            client.hello, client.camera = message, str(message["camera"])
+            client.hello = wire.parse_json(data)
+            client.camera = str(client.hello["camera"])
             # Loading may take seconds; the other cameras' offers are heard meanwhile.
-            self.shelf.request(str(message.get("model"))).add_done_callback(lambda model: self._welcome(client, model))
+            model = self.shelf.request(str(client.hello.get("model")))
+            model.add_done_callback(lambda model: self._welcome(client, model))
+
+    def _offered(self, client: _LocalClient) -> None:
+        with self._ready:
+            if client.next is not None:
+                first = client.source is None
+                client.source, loaded = client.next
+                client.next = None
+                if first or self._clients.get(client.camera) is not client:
+                    self._seat(client.hello, loaded)
+                    self._clients[client.camera] = client
+                else:
+                    self._scheduler.regroup(client.camera, loaded)
+            if self._clients.get(client.camera) is not client:
+                return
+            self._scheduler.offer(client.camera, time.monotonic())
+            self._ready.notify()
+        if client.told is not None and (newest := self.shelf[client.told.name]) is not client.told:
+            client.tell(newest)
+
+    def _attached(self, client: _LocalClient, message: dict[str, Any], fd: int) -> None:
+        shape = Shape(int(message["height"]), int(message["width"]))
+        mailbox = MailboxReader(fd, shape)
+        generation = int(message.get("generation", client.told.generation if client.told else 0))
+        loaded = client.awaited.get(generation)
+        if loaded is None or shape != loaded.shape:
+            raise wire.WireError(f"a mailbox of {shape} does not fit the model")
+        # What it was told of before is outdated; what it was told of since, it will attach as well.
+        client.awaited = {number: it for number, it in client.awaited.items() if it is client.told and it is not loaded}
+        client.next = (mailbox, loaded)
 
     def _welcome(self, client: _LocalClient, model: "Future[LoadedModel]") -> None:
         try:
-            if suspect := self._suspect(str(client.hello.get("model"))):
+            loaded = model.result()
+            if suspect := self._suspect(loaded):
                 raise ModelError(suspect)
-            client.loaded = model.result()
-            answer = client.loaded.welcome()
         except ModelError as error:
-            answer = {"error": str(error)}
-        with contextlib.suppress(OSError):
-            wire.send_json(client.connection, answer)
+            with contextlib.suppress(OSError):
+                wire.send_json(client.connection, {"error": str(error)})
+        else:
+            client.tell(loaded)
 
     def _part(self, client: _LocalClient, why: Exception) -> None:
         if not isinstance(why, ConnectionResetError):
@@ -270,16 +334,16 @@ class InferenceService:
             with self._ready:
                 while not (batch := self._scheduler.pick(time.monotonic(), self._room)):
                     self._ready.wait()
-                clients = [(camera, self._clients[camera]) for camera in batch]
-                model = str(self._scheduler.group(batch[0]))
-                loaded = self.shelf[model]
-                self._jobs[number] = _Job(model, batch, time.monotonic())
+                # A camera's mailbox may be another one from now on; the frame that was picked is in this one.
+                takers = [(camera, self._clients[camera], self._clients[camera].source) for camera in batch]
+                loaded = self._scheduler.group(batch[0])
                 self._moved_s = time.monotonic()
+                self._jobs[number] = _Job(loaded, batch, self._moved_s)
             shape, most = loaded.shape, max(loaded.detector.most, len(batch))
             if shape not in buffers or len(buffers[shape]) < most:
                 buffers[shape] = np.empty((most, shape.height, shape.width, 3), np.uint8)
             try:
-                self._serve(clients, loaded, buffers[shape])
+                self._serve(takers, loaded, buffers[shape])
             except Exception:  # whatever happens to one batch, the worker serves the next
                 log.exception("batch lost", cameras=batch)
             finally:
@@ -290,42 +354,48 @@ class InferenceService:
                         self._scheduler.done(camera)
                     self._ready.notify()
 
-    def _room(self, model: Hashable) -> int:
-        return 0 if self._suspect(str(model)) else self.shelf[str(model)].detector.most
+    def _room(self, loaded: LoadedModel) -> int:
+        return 0 if self._suspect(loaded) else loaded.detector.most
 
-    def _suspect(self, model: str) -> str:
+    def _suspect(self, loaded: LoadedModel) -> str:
         """Why a model gets no further frames now, in words, or ""."""
-        began = [job.since_s for job in list(self._jobs.values()) if job.model == model]
+        began = [job.since_s for job in list(self._jobs.values()) if job.loaded is loaded]
         for_s = time.monotonic() - min(began) if began else 0.0
-        return f"model {model!r} has not come back from one batch for {for_s:.0f} s" if for_s > SUSPECT_AFTER_S else ""
+        if for_s <= SUSPECT_AFTER_S:
+            return ""
+        return f"model {loaded.label!r} has not come back from one batch for {for_s:.0f} s"
 
-    def _serve(self, clients: list[tuple[str, _Client]], loaded: LoadedModel, inputs: NDArray[np.uint8]) -> None:
+    def _serve(
+        self, takers: list[tuple[str, _Client, _Source | None]], loaded: LoadedModel, inputs: NDArray[np.uint8]
+    ) -> None:
         taken_s = time.time()
-        takers: list[tuple[str, _Client, int]] = []
-        for camera, client in clients:
-            seq = client.take(inputs[len(takers)])
+        taken: list[tuple[str, _Client, int]] = []
+        for camera, client, source in takers:
+            seq = source.copy_newest(inputs[len(taken)]) if source else None
             if seq is not None:
-                takers.append((camera, client, seq))
-        if not takers:
+                taken.append((camera, client, seq))
+        if not taken:
             return
         started = time.perf_counter()
-        answers = _infer(loaded.detector, inputs[: len(takers)])
-        done_s = time.time()
-        for (_, client, seq), rows in zip(takers, answers, strict=True):
+        answers = _infer(loaded.detector, inputs[: len(taken)])
+        took_s, done_s = time.perf_counter() - started, time.time()
+        for (_, client, seq), rows in zip(taken, answers, strict=True):
             found = NO_ROWS if rows is None else rows
             client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, found, rows is None))
+        failed = sum(rows is None for rows in answers)
+        self.shelf.judge(loaded, len(taken), failed, took_s)
         with self._ready:
-            self._busy_s.append(time.perf_counter() - started)
+            self._busy_s.append(took_s)
             self._batches += 1
-            self._failures += sum(rows is None for rows in answers)
-            for camera, _, _ in takers:
+            self._failures += failed
+            for camera, _, _ in taken:
                 self._served[camera] = self._served.get(camera, 0) + 1
 
 
 def _infer(detector: Detector, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32] | None]:
     """Rows of each picture; None where the model failed. One picture that it fails on costs no other its rows."""
     try:
-        return list(detector.infer(inputs))
+        return [rows if np.isfinite(rows).all() else None for rows in detector.infer(inputs)]
     except Exception:  # a model may raise anything; its cameras hear 'failed' and go on
         if len(inputs) > 1:
             return [_infer(detector, inputs[i : i + 1])[0] for i in range(len(inputs))]
@@ -361,9 +431,18 @@ class InferenceActor:
     async def welcome(self, hello: dict[str, Any]) -> dict[str, Any]:
         """What a camera of another node must know of its model, or {"error"}."""
         try:
-            return (await asyncio.wrap_future(self._service.shelf.request(str(hello["model"])))).welcome()
+            loaded = await asyncio.wrap_future(self._service.shelf.request(str(hello["model"])))
+            return self._service.welcome_remote(hello, loaded)
         except ModelError as error:
             return {"error": str(error)}
+
+    async def swap(self, name: str, what: str, budget_s: float | None = None) -> int:
+        """Put another model, NAME, NAME@VERSION or the folder of its card, in the place of the model `name`.
+
+        Its generation; `where` tells how it does. Raises ModelError, and then nothing has changed. An actor that starts
+        anew loads what the fleet file names.
+        """
+        return await asyncio.to_thread(lambda: self._service.swap(name, open_package(what), budget_s))
 
     async def infer(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> bytes | None:
         """One frame of a camera on another node; the packed result, or None when a newer frame took its place."""

@@ -85,12 +85,17 @@ class MailboxWriter:
 
 
 class MailboxReader:
-    """The model's end. It keeps its own mapping: closing or killing the writer does not take it away."""
+    """The model's end, which takes the descriptor over.
+
+    It keeps its own mapping: closing or killing the writer does not take it away.
+    """
 
     def __init__(self, fd: int, shape: Shape) -> None:
         self.shape = shape
-        self._mapping = _Mapping(fd, shape)
-        os.close(fd)
+        try:
+            self._mapping = _Mapping(fd, shape)
+        finally:
+            os.close(fd)
 
     def copy_newest(self, into: NDArray[np.uint8]) -> int | None:
         """Copy the newest input into a (height, width, 3) array; its frame number, or None when there is none.

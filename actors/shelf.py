@@ -2,16 +2,19 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
 from actors.mailbox import Shape
 from actors.models import ModelError, find_model, load_model
+from actors.models.files import ModelPackage
 from hoaban.models.backend import Detector
+from hoaban.probation import Probation, Verdict, budget_after
 
 log = structlog.get_logger(__name__)
 
@@ -20,12 +23,24 @@ REFUSED_FOR_S = 20.0
 processor time is not theirs"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
-    """A model that is warm. generation: which of all that were loaded here, so that answers tell them apart."""
+    """A model that is warm.
 
+    name: what cameras ask for it by. generation: which of all that were loaded here, so that answers tell them apart.
+    swapped: it took the place of another of its name. times_s: what its latest pictures took.
+    """
+
+    name: str
     generation: int
     detector: Detector
+    swapped: bool = False
+    times_s: deque[float] = field(default_factory=lambda: deque(maxlen=256))
+
+    @property
+    def label(self) -> str:
+        """Its name to people; a hang of a swapped model must not be held against the one that its name stands for."""
+        return f"{self.name} (generation {self.generation})" if self.swapped else self.name
 
     def welcome(self) -> dict[str, Any]:
         """What a camera must know of it."""
@@ -54,6 +69,24 @@ class LoadedModel:
         return Shape(self.detector.input_height, self.detector.input_width)
 
 
+@dataclass(slots=True)
+class _Swap:
+    """A model that took another's place; both are let go when it is decided which of them stays."""
+
+    old: LoadedModel | None
+    new: LoadedModel | None
+    probation: Probation
+    report: dict[str, Any]
+
+    def stats(self) -> dict[str, Any]:
+        probation = self.probation
+        return self.report | {
+            "state": probation.verdict.value,
+            "why": probation.why,
+            "pictures": probation.pictures,
+        }
+
+
 class ModelShelf:
     """Models by name. Each load has a thread of its own: one that hangs holds up nobody but who wants that model.
 
@@ -67,6 +100,7 @@ class ModelShelf:
         self._asked: dict[str, Future[LoadedModel]] = {}
         self._refused_until: dict[str, float] = {}
         self._began: dict[str, float] = {}
+        self._swaps: dict[str, _Swap] = {}
         self._generation = 0
         for name, for_s in (barred or {}).items():
             why = f"model {name!r} hung and was ended with its process; it is tried again in {for_s:.0f} s or less"
@@ -100,29 +134,99 @@ class ModelShelf:
         began = [(at_s, name) for name, at_s in dict(self._began).items()]
         return (min(began)[1], time.monotonic() - min(began)[0]) if began else None
 
+    def swap(self, name: str, package: ModelPackage, budget_s: float | None = None) -> LoadedModel:
+        """Put a package in the place of the model `name`: loaded beside it, warmed up, then switched to.
+
+        The old one stays at hand until the new one has proved itself (hoaban/probation.py) on the frames that `judge`
+        hears of. budget_s: seconds a picture may take. Raises ModelError, and then nothing has changed.
+        """
+        began = f"{name} (to be swapped in)"
+        with self._lock:
+            old, running = self._loaded.get(name), self._swaps.get(name)
+            if old is None:
+                raise ModelError(f"model {name!r} is not loaded here; only a loaded one can be swapped")
+            if began in self._began or (running is not None and running.probation.verdict is Verdict.OPEN):
+                raise ModelError(f"model {name!r}: another swap goes on; wait until it is decided")
+            self._began[began] = time.monotonic()
+        try:
+            detector = self._ready(package)
+            if (detector.template is None) != (old.detector.template is None):
+                raise ModelError(f"model {detector.ref.name!r} has another task than {old.detector.ref.name!r}")
+            with self._lock:
+                new = self._put(name, detector, swapped=True)
+                probation = Probation(budget_s or budget_after(list(old.times_s)))
+                report = {"from": old.detector.ref.as_dict(), "to": detector.ref.as_dict()}
+                self._swaps[name] = _Swap(old, new, probation, report | {"generation": new.generation})
+        finally:
+            self._began.pop(began, None)
+        log.warning("model swapped", model=name, **report)
+        return new
+
+    def judge(self, loaded: LoadedModel, pictures: int, failed: int, took_s: float) -> None:
+        """Hear of a batch; a swapped model that failed on it too often, or takes too long, is taken back."""
+        loaded.times_s.append(took_s / pictures)
+        swap = self._swaps.get(loaded.name)
+        if swap is None or swap.new is not loaded:
+            return
+        with self._lock:
+            if swap.probation.verdict is not Verdict.OPEN:
+                return
+            verdict = swap.probation.saw(pictures, failed, took_s)
+            if verdict is Verdict.OPEN:
+                return
+            if verdict is Verdict.FAILED and swap.old is not None:
+                self._loaded[loaded.name], self._asked[loaded.name] = swap.old, _done(swap.old)
+            swap.old = swap.new = None
+        log.warning("swap decided", model=loaded.name, verdict=verdict.value, why=swap.probation.why)
+
+    def swaps(self) -> dict[str, dict[str, Any]]:
+        """The last swap of each name: from what to what, and how it went."""
+        return {name: swap.stats() for name, swap in dict(self._swaps).items()}
+
     def _load(self, name: str, answer: "Future[LoadedModel]") -> None:
         try:
-            detector = load_model(find_model(name), threads=1, device=self._device, most=self._most)
-            detector.warm_up()
-        except Exception as error:  # a back end may raise anything on a broken file
-            if not isinstance(error, ModelError):
-                log.exception("model not loaded", model=name)
-                error = ModelError(f"model {name!r} could not be loaded: {error}; correct its file or its card")
+            detector = self._ready(find_model(name))
+        except ModelError as error:
             log.error("model refused", model=name, error=str(error))
             self._refuse(name, answer, error, REFUSED_FOR_S)
             return
         with self._lock:
-            self._generation += 1
-            loaded = self._loaded[name] = LoadedModel(self._generation, detector)
+            loaded = self._put(name, detector)
             self._began.pop(name, None)
         log.info("model loaded", model=name, digest=detector.ref.digest[:12], device=detector.device)
         answer.set_result(loaded)
+
+    def _ready(self, package: ModelPackage) -> Detector:
+        try:
+            detector = load_model(package, threads=1, device=self._device, most=self._most)
+            detector.warm_up()
+        except ModelError:
+            raise
+        except Exception as error:  # a back end may raise anything on a broken file
+            log.exception("model not loaded", model=package.card.name)
+            name = package.card.name
+            raise ModelError(f"model {name!r} could not be loaded: {error}; correct its file or its card") from error
+        return detector
+
+    def _put(self, name: str, detector: Detector, swapped: bool = False) -> LoadedModel:
+        """Called with the lock held."""
+        self._generation += 1
+        loaded = self._loaded[name] = LoadedModel(name, self._generation, detector, swapped)
+        if swapped:
+            self._asked[name] = _done(loaded)
+        return loaded
 
     def _refuse(self, name: str, answer: "Future[LoadedModel]", error: ModelError, for_s: float) -> None:
         with self._lock:
             self._refused_until[name] = time.monotonic() + for_s
             self._began.pop(name, None)
         answer.set_exception(error)
+
+
+def _done(loaded: LoadedModel) -> "Future[LoadedModel]":
+    future = _begun()
+    future.set_result(loaded)
+    return future
 
 
 def _begun() -> "Future[LoadedModel]":

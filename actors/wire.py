@@ -7,9 +7,12 @@ Pixels never pass here: they lie in the mailbox (see mailbox.py).
     camera                          inference
     hello {camera, model, rate} ->
                                 <-  welcome {generation, model, labels, width, height} | {error}
-    attach {height, width} + fd ->
+    attach {height, width, generation} + fd ->
     offer (seq)                 ->
                                 <-  result (generation, seq, times, rows and how long a row is)
+
+When the model is swapped, the welcome comes again. The camera attaches a mailbox for it; frames that it offered before
+are answered by the model before, as their generation tells.
 """
 
 import json
@@ -86,10 +89,11 @@ def check_peer(connection: socket.socket) -> None:
         raise WireError(f"refused a connection of user {uid}")
 
 
-def send_json(connection: socket.socket, message: dict[str, Any], fd: int | None = None) -> None:
+def send_json(connection: socket.socket, message: dict[str, Any], fd: int | None = None, *, wait: bool = True) -> None:
+    """wait: for room in a full buffer, rather than raise BlockingIOError."""
     data = json.dumps(message).encode()
     if fd is None:
-        connection.sendall(data)
+        connection.sendall(data, 0 if wait else socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     else:
         socket.send_fds(connection, [data], [fd])
 

@@ -8,6 +8,7 @@ rate goes before every camera that is not.
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -53,9 +54,13 @@ class FrameScheduler:
         guaranteed_period_s = 1 / guaranteed_rate if guaranteed_rate else float("inf")
         self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, served_s=now, turn_s=self._turn_s)
 
-    def group(self, camera: str) -> Hashable:
+    def group(self, camera: str) -> Any:
         """The group a camera was seated with. Raises KeyError."""
         return self._seats[camera].group
+
+    def regroup(self, camera: str, group: Hashable) -> None:
+        """Another group for a camera that keeps its seat. Raises KeyError."""
+        self._seats[camera].group = group
 
     def leave(self, camera: str) -> None:
         """Forget a camera; one that is not seated is no error."""
@@ -71,7 +76,7 @@ class FrameScheduler:
         since = [seat.waiting_since_s for seat in self._seats.values() if not seat.in_flight]
         return max((now - since_s for since_s in since if since_s is not None), default=0.0)
 
-    def pick(self, now: float, most: Callable[[Hashable], int]) -> list[str]:
+    def pick(self, now: float, most: Callable[[Any], int]) -> list[str]:
         """Cameras of one group to serve now, the longest due first; empty when none waits.
 
         most: how many of a group may be served together; a group with 0 is passed over. A picked camera is in flight

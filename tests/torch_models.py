@@ -48,3 +48,31 @@ class Hangs(torch.nn.Module):
             x = x * 1.0
         one = torch.ones(x.shape[0])
         return torch.stack([0 * one, 0 * one, 20 * one, 20 * one, one, 0 * one], dim=1)[:, None]
+
+
+class Fails(torch.nn.Module):
+    """Right on the grey of a warm-up, at a loss on anything else."""
+
+    def forward(self, x):
+        if float((x - 114).abs().max()) > 0:
+            raise RuntimeError("at a loss")
+        one = torch.ones(x.shape[0])
+        return torch.stack([0 * one, 0 * one, 20 * one, 20 * one, one, 0 * one], dim=1)[:, None]
+
+
+class NotNumbers(torch.nn.Module):
+    """Numbers on the grey of a warm-up, none on anything else."""
+
+    def forward(self, x):
+        one = torch.ones(x.shape[0])
+        if float((x - 114).abs().max()) > 0:
+            one = one / 0 - one / 0
+        return torch.stack([0 * one, 0 * one, 20 * one, 20 * one, one, 0 * one], dim=1)[:, None]
+
+
+class Lost(torch.nn.Module):
+    """Never a number."""
+
+    def forward(self, x):
+        one = torch.ones(x.shape[0]) / 0
+        return torch.stack([one, one, one, one, one - one, one], dim=1)[:, None]

@@ -70,8 +70,13 @@ class CardDetector(ABC):
             raise ModelError(f"model {self.card.name!r} gives no (n, 6) rows; correct the decoder in its card")
 
     def rows(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Rows of one picture's output, by the card's decoder."""
+        """Rows of one picture's output, by the card's decoder. Raises ModelError for numbers that are none.
+
+        Without that, a model gone wrong would see an empty street: whatever a threshold is compared with, NaN is below.
+        """
         card = self.card
+        if not np.isfinite(output).all():
+            raise ModelError(f"model {card.name!r} gives numbers that are not finite")
         if card.decoder == "rows":
             if output.ndim != 2 or output.shape[1] != 6:
                 raise ValueError(f"output {output.shape} is not (n, 6)")

@@ -66,11 +66,33 @@ def find_model(name: str) -> ModelPackage:
         raise ModelError(
             f"model {name!r}: {package.card.file} was not found in {folders}; {cure}, or set HOABAN_MODEL_PATH"
         )
-    stat = package.path.stat()
-    digest = _digest(package.path, stat.st_mtime_ns, stat.st_size)
+    return _checked(package)
+
+
+def open_package(what: str) -> ModelPackage:
+    """The package in a folder with a card, or that of a model, NAME or NAME@VERSION. Raises ModelError."""
+    folder = Path(what).expanduser()
+    if not (folder / CARD_FILE).is_file():
+        return find_model(what)
+    card = read_card(folder / CARD_FILE)
+    if card.file is None:
+        return ModelPackage(card, None)
+    path = folder / card.file
+    if not path.is_file():
+        raise ModelError(f"model {card.name!r}: {path} is missing; put it beside its card")
+    return _checked(ModelPackage(card, path))
+
+
+def _checked(package: ModelPackage) -> ModelPackage:
+    """The same, when its file is the one of its card. Raises ModelError."""
+    name, path = package.card.name, package.path
+    if path is None:
+        return package
+    stat = path.stat()
+    digest = _digest(path, stat.st_mtime_ns, stat.st_size)
     if digest != package.card.sha256:
         raise ModelError(
-            f"model {name!r}: {package.path} has sha256 {digest[:12]}…, its card says {package.card.sha256[:12]}…; "
+            f"model {name!r}: {path} has sha256 {digest[:12]}…, its card says {package.card.sha256[:12]}…; "
             "the file is damaged or another version: fetch it again or correct the card"
         )
     return package

@@ -27,6 +27,7 @@ from actors.crew import Crew, death_of
 from actors.embedded_redis import EmbeddedRedis
 from actors.link import ModelLink, Peer
 from actors.local_ray import start_local
+from actors.models import ModelError
 from actors.pool import PoolCrew
 from actors.supervisor import Supervisor, SystemSettings
 from hoaban import pool_health, reconcile
@@ -137,6 +138,29 @@ def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_camer
     good.link.stop()
     bad.link.stop()
     assert [step.action for step in pool.steps] == [Action.START, Action.KILL, Action.START]
+
+
+def test_a_swapped_model_that_hangs_gives_its_place_back_to_the_fleets_own(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pool_health, "BATCH_LIMIT_S", 2.0)
+    write_model(tmp_path, "hangs", Hangs(), version="2")
+    good = Watched("bright", pool.peer)
+    good.answers(40, pool.tick)
+    (actor,) = pool.crew.actors.values()
+    assert ray.get(actor.swap.remote("bright", str(tmp_path / "hangs"), 60.0)) > 1
+    good.answers(40, pool.tick)
+    assert ray.get(actor.where.remote())["models"]["bright"]["version"] == "2"
+    while not pool.tick():
+        good.offer(255)
+        time.sleep(0.05)
+    assert "bright (generation" in pool.steps[-1].why
+    pool.until(Action.START)
+    good.answers(40, pool.tick)
+    assert ray.get(next(iter(pool.crew.actors.values())).where.remote())["models"]["bright"]["version"] == "1"
+    good.link.stop()
+    with pytest.raises(ModelError, match="not known"):
+        ray.get(next(iter(pool.crew.actors.values())).swap.remote("bright", "nothing"))
 
 
 def test_an_inference_process_that_answers_no_more_is_ended_and_its_cameras_link_to_the_next(
