@@ -6,16 +6,15 @@ answers. `InferenceActor` gives it a name and a place in the cluster, and a door
 
 import asyncio
 import contextlib
-import errno
+import os
 import selectors
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ import structlog
 from numpy.typing import NDArray
 
 from actors import wire
+from actors.clients import Client, LocalClient, RemoteClient, Source
 from actors.mailbox import MailboxReader, Shape
 from actors.models import ModelError
 from actors.models.files import ModelPackage, open_package
@@ -37,74 +37,6 @@ log = structlog.get_logger(__name__)
 SUSPECT_AFTER_S = 5.0
 """a model that has not come back from a batch for so long gets no further thread: they are for the other models"""
 NO_ROWS = np.zeros((0, 6), np.float32)
-
-
-class _Source(Protocol):
-    """Where a worker finds a camera's frame."""
-
-    def copy_newest(self, into: NDArray[np.uint8]) -> int | None: ...
-
-
-class _Client(Protocol):
-    """A camera as a worker sees it."""
-
-    @property
-    def source(self) -> _Source | None: ...
-    def answer(self, result: wire.Result) -> None: ...
-
-
-@dataclass(slots=True)
-class _LocalClient:
-    connection: socket.socket
-    camera: str = ""
-    hello: dict[str, Any] = field(default_factory=dict)
-    told: LoadedModel | None = None
-    """the model that it was told of last"""
-    awaited: dict[int, LoadedModel] = field(default_factory=dict)
-    """by generation: what it was told of and has attached no mailbox for yet"""
-    next: tuple[MailboxReader, LoadedModel] | None = None
-    """what it attached; its next frame is in there"""
-    source: MailboxReader | None = None
-
-    def tell(self, loaded: LoadedModel) -> None:
-        """Send a welcome; one that does not fit into a full buffer is sent with the next frame."""
-        before = self.told
-        # First, because the answer may be heard on another thread before this one goes on.
-        self.told = self.awaited[loaded.generation] = loaded
-        try:
-            wire.send_json(self.connection, loaded.welcome(), wait=False)
-        except OSError:
-            self.told = before
-
-    def answer(self, result: wire.Result) -> None:
-        try:
-            self.connection.send(wire.pack_result(result), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-        except OSError as error:
-            # A full buffer is a camera that does not read: it gives this frame up by its own clock.
-            # Anything else ends the connection, which the listening thread sees and cleans up.
-            if error.errno not in (errno.EAGAIN, errno.EPIPE, errno.ECONNRESET, errno.EBADF):
-                log.warning("result not sent", camera=self.camera, error=str(error))
-
-
-@dataclass(slots=True)
-class _RemoteClient:
-    hello: dict[str, Any]
-    loaded: LoadedModel
-    seq: int
-    pixels: NDArray[np.uint8]
-    answered: "Future[wire.Result]"
-
-    @property
-    def source(self) -> _Source:
-        return self
-
-    def copy_newest(self, into: NDArray[np.uint8]) -> int | None:
-        np.copyto(into, self.pixels)
-        return self.seq
-
-    def answer(self, result: wire.Result) -> None:
-        with contextlib.suppress(InvalidStateError):  # the camera gave it up
-            self.answered.set_result(result)
 
 
 @dataclass(slots=True)
@@ -143,7 +75,7 @@ class InferenceService:
             with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
                 self.shelf.load(model)
         self._scheduler = FrameScheduler()
-        self._clients: dict[str, _Client] = {}
+        self._clients: dict[str, Client] = {}
         self._ready = threading.Condition()
         self._jobs: dict[int, _Job] = {}
         self._moved_s = time.monotonic()
@@ -213,12 +145,12 @@ class InferenceService:
             return answered
         with self._ready:
             old = self._clients.get(camera)
-            if not isinstance(old, _RemoteClient) or old.hello != hello or old.loaded is not loaded:
+            if not isinstance(old, RemoteClient) or old.hello != hello or old.loaded is not loaded:
                 self._seat(hello, loaded)
-            self._clients[camera] = _RemoteClient(hello, loaded, seq, pixels, answered)
+            self._clients[camera] = RemoteClient(hello, loaded, seq, pixels, answered)
             self._scheduler.offer(camera, time.monotonic())
             self._ready.notify()
-        if isinstance(old, _RemoteClient):
+        if isinstance(old, RemoteClient):
             old.answered.cancel()
         return answered
 
@@ -260,9 +192,9 @@ class InferenceService:
             log.warning("connection refused", error=str(error))
             connection.close()
             return
-        self._selector.register(connection, selectors.EVENT_READ, _LocalClient(connection))
+        self._selector.register(connection, selectors.EVENT_READ, LocalClient(connection))
 
-    def _hear(self, client: _LocalClient) -> None:
+    def _hear(self, client: LocalClient) -> None:
         data, fd = wire.receive(client.connection)
         if wire.is_offer(data):
             self._offered(client)
@@ -275,7 +207,7 @@ class InferenceService:
             model = self.shelf.request(str(client.hello.get("model")))
             model.add_done_callback(lambda model: self._welcome(client, model))
 
-    def _offered(self, client: _LocalClient) -> None:
+    def _offered(self, client: LocalClient) -> None:
         with self._ready:
             if client.next is not None:
                 first = client.source is None
@@ -293,7 +225,7 @@ class InferenceService:
         if client.told is not None and (newest := self.shelf[client.told.name]) is not client.told:
             client.tell(newest)
 
-    def _attached(self, client: _LocalClient, message: dict[str, Any], fd: int) -> None:
+    def _attached(self, client: LocalClient, message: dict[str, Any], fd: int) -> None:
         shape = Shape(int(message["height"]), int(message["width"]))
         mailbox = MailboxReader(fd, shape)
         generation = int(message.get("generation", client.told.generation if client.told else 0))
@@ -304,7 +236,7 @@ class InferenceService:
         client.awaited = {number: it for number, it in client.awaited.items() if it is client.told and it is not loaded}
         client.next = (mailbox, loaded)
 
-    def _welcome(self, client: _LocalClient, model: "Future[LoadedModel]") -> None:
+    def _welcome(self, client: LocalClient, model: "Future[LoadedModel]") -> None:
         try:
             loaded = model.result()
             if suspect := self._suspect(loaded):
@@ -315,7 +247,7 @@ class InferenceService:
         else:
             client.tell(loaded)
 
-    def _part(self, client: _LocalClient, why: Exception) -> None:
+    def _part(self, client: LocalClient, why: Exception) -> None:
         if not isinstance(why, ConnectionResetError):
             log.warning("camera dropped", camera=client.camera, error=str(why))
         with contextlib.suppress(KeyError, ValueError):
@@ -366,10 +298,10 @@ class InferenceService:
         return f"model {loaded.label!r} has not come back from one batch for {for_s:.0f} s"
 
     def _serve(
-        self, takers: list[tuple[str, _Client, _Source | None]], loaded: LoadedModel, inputs: NDArray[np.uint8]
+        self, takers: list[tuple[str, Client, Source | None]], loaded: LoadedModel, inputs: NDArray[np.uint8]
     ) -> None:
         taken_s = time.time()
-        taken: list[tuple[str, _Client, int]] = []
+        taken: list[tuple[str, Client, int]] = []
         for camera, client, source in takers:
             seq = source.copy_newest(inputs[len(taken)]) if source else None
             if seq is not None:
@@ -425,8 +357,8 @@ class InferenceActor:
         return self._service.pulse()
 
     async def where(self) -> dict[str, Any]:
-        """The node it runs on, and what it has done."""
-        return {"node": ray.get_runtime_context().get_node_id(), **self._service.stats()}
+        """The node and the process it runs in, and what it has done."""
+        return {"node": ray.get_runtime_context().get_node_id(), "pid": os.getpid(), **self._service.stats()}
 
     async def welcome(self, hello: dict[str, Any]) -> dict[str, Any]:
         """What a camera of another node must know of its model, or {"error"}."""

@@ -116,7 +116,6 @@ def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_camer
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_health, "BATCH_LIMIT_S", 2.0)
-    monkeypatch.setattr(pool_health, "BARRED_FIRST_S", 3.0)
     good, bad = Watched("bright", pool.peer), Watched("hangs", pool.peer)
     good.answers(40, pool.tick)
     bad.answers(40, pool.tick)
@@ -134,10 +133,8 @@ def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_camer
         assert time.monotonic() < ends, bad.link.error
         time.sleep(0.05)
     assert bad.answered == answered
-    bad.answers(40, pool.tick)  # it is given another chance
     good.link.stop()
     bad.link.stop()
-    assert [step.action for step in pool.steps] == [Action.START, Action.KILL, Action.START]
 
 
 def test_a_swapped_model_that_hangs_gives_its_place_back_to_the_fleets_own(
@@ -168,7 +165,8 @@ def test_an_inference_process_that_answers_no_more_is_ended_and_its_cameras_link
 ) -> None:
     good = Watched("bright", pool.peer)
     good.answers(40, pool.tick)
-    (process,) = [p for p in psutil.process_iter(["cmdline"]) if "InferenceActor" in " ".join(p.info["cmdline"] or [])]
+    (actor,) = pool.crew.actors.values()
+    process = psutil.Process(ray.get(actor.where.remote())["pid"])
     process.send_signal(signal.SIGSTOP)
     with monkeypatch.context() as patch:
         patch.setattr(reconcile, "HUNG_AFTER_S", 1.0)

@@ -2,18 +2,21 @@
 
 import hashlib
 import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from actors.inference import InferenceService
 from actors.models.files import list_models
 from hoaban.models.backend import ModelError
-
-torch = pytest.importorskip("torch")
-SIZE = 64
+from hoaban.pool_health import Pulse
+from tests.torch_models import SIZE, write_model
 
 
 class Told(torch.nn.Module):
@@ -33,22 +36,7 @@ class Told(torch.nn.Module):
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    folder = tmp_path / "models" / "told"
-    folder.mkdir(parents=True)
-    torch.jit.script(Told()).save(str(folder / "m.pt"))
-    card = {
-        "name": "told",
-        "version": "1",
-        "task": "detect",
-        "backend": "torch",
-        "file": "m.pt",
-        "sha256": hashlib.sha256((folder / "m.pt").read_bytes()).hexdigest(),
-        "labels": ["thing"],
-        "input": {"width": SIZE, "height": SIZE},
-        "licence": "test",
-        "origin": "test",
-    }
-    (folder / "card.yaml").write_text(yaml.safe_dump(card))
+    write_model(tmp_path / "models", "told", Told())
     monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path / "models"))
     assert any(package.card.name == "told" for package in list_models())
     return "told"
@@ -56,6 +44,13 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def picture(brightness: int) -> np.ndarray:
     return np.full((SIZE, SIZE, 3), brightness, np.uint8)
+
+
+def until(what: Callable[[], bool], limit_s: float = 20) -> None:
+    ends = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
 
 
 def test_frames_of_many_cameras_share_a_batch_and_each_gets_its_own_answer(told: str) -> None:
@@ -130,3 +125,33 @@ def test_a_model_that_cannot_be_loaded_costs_its_own_cameras_alone_and_is_tried_
         else:  # its cameras ask every few seconds; that must not load it each time
             with pytest.raises(ModelError, match="no TorchScript"):
                 service.load("broken")
+
+
+def test_a_model_that_hung_is_refused_in_words_until_its_time_is_over(told: str) -> None:
+    session = os.urandom(4).hex()
+    barred = InferenceService("barred", session, [told], threads=1, device="cpu", barred={told: 600.0})
+    with pytest.raises(ModelError, match="hung and was ended with its process"):
+        barred.load(told)
+    over = InferenceService("over", session, [told], threads=1, device="cpu", barred={told: 0.0})
+    assert over.load(told)["model"]["name"] == told
+
+
+def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_further_thread(
+    told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = InferenceService("pulse", os.urandom(4).hex(), [told], threads=2, device="cpu")
+    assert service.pulse() == Pulse()
+    monkeypatch.setattr("actors.inference.SUSPECT_AFTER_S", 0.0)
+    detector, go = service.shelf[told].detector, threading.Event()
+    detector.infer = lambda batch: go.wait(60) and [np.zeros((0, 6), np.float32)] * len(batch)
+    first = service.submit({"camera": "a", "model": told, "rate": 5}, 1, picture(50))
+    until(lambda: service.pulse().running is not None)
+    second = service.submit({"camera": "b", "model": told, "rate": 5}, 1, picture(50))
+    until(lambda: service.pulse().stalled_s > 0.05)
+    pulse = service.pulse()
+    assert pulse.running is not None
+    assert (pulse.running[0], pulse.running[1] >= pulse.stalled_s, len(service._jobs)) == (told, True, 1)
+    go.set()
+    assert not first.result(timeout=60).failed
+    assert not second.result(timeout=60).failed
+    until(lambda: service.pulse() == Pulse())
