@@ -311,17 +311,17 @@ class InferenceService:
         started = time.perf_counter()
         answers = _infer(loaded.detector, inputs[: len(taken)])
         took_s, done_s = time.perf_counter() - started, time.time()
-        for (_, client, seq), rows in zip(taken, answers, strict=True):
-            found = NO_ROWS if rows is None else rows
-            client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, found, rows is None))
         failed = sum(rows is None for rows in answers)
-        self.shelf.judge(loaded, len(taken), failed, took_s)
         with self._ready:
             self._busy_s.append(took_s)
             self._batches += 1
             self._failures += failed
             for camera, _, _ in taken:
                 self._served[camera] = self._served.get(camera, 0) + 1
+        for (_, client, seq), rows in zip(taken, answers, strict=True):
+            found = NO_ROWS if rows is None else rows
+            client.answer(wire.Result(loaded.generation, seq, taken_s, done_s, found, rows is None))
+        self.shelf.judge(loaded, len(taken), failed, took_s)
 
 
 def _infer(detector: Detector, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32] | None]:
