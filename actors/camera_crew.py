@@ -12,7 +12,7 @@ from actors.camera import CameraActor
 from actors.crew import Crew
 from actors.link import Peer
 from hoaban.fleet import Camera
-from hoaban.placement import peers_in_order
+from hoaban.placement import SITE, peers_in_order
 from hoaban.status import CameraStatus, SourceState
 
 CAMERA_CPUS = 0.01
@@ -49,7 +49,7 @@ class CameraCrew(Crew):
             namespace=NAMESPACE,
             lifetime="detached",
             num_cpus=CAMERA_CPUS,
-            resources={f"site_{camera.site}": 0.001} if camera.site else {},
+            resources={f"{SITE}{camera.site}": 0.001} if camera.site else {},
             scheduling_strategy="SPREAD",
             max_concurrency=4,
         ).remote(

@@ -157,7 +157,12 @@ class InferenceService:
     # --- the cameras' side
 
     def welcome_remote(self, hello: dict[str, Any], loaded: LoadedModel) -> dict[str, Any]:
-        """What a camera of another node must know; a frame for any other model is refused until it asks again."""
+        """What a camera of another node must know; a frame for any other model is refused until it asks again.
+
+        Raises ModelError.
+        """
+        if suspect := self._suspect(loaded):
+            raise ModelError(suspect)
         self._welcomed[str(hello["camera"])] = loaded.generation
         return loaded.welcome()
 
@@ -213,10 +218,10 @@ class InferenceService:
                 first = client.source is None
                 client.source, loaded = client.next
                 client.next = None
-                if first or self._clients.get(client.camera) is not client:
+                if first:
                     self._seat(client.hello, loaded)
                     self._clients[client.camera] = client
-                else:
+                elif self._clients.get(client.camera) is client:
                     self._scheduler.regroup(client.camera, loaded)
             if self._clients.get(client.camera) is not client:
                 return
@@ -271,7 +276,7 @@ class InferenceService:
                 loaded = self._scheduler.group(batch[0])
                 self._moved_s = time.monotonic()
                 self._jobs[number] = _Job(loaded, batch, self._moved_s)
-            shape, most = loaded.shape, max(loaded.detector.most, len(batch))
+            shape, most = loaded.shape, loaded.detector.most
             if shape not in buffers or len(buffers[shape]) < most:
                 buffers[shape] = np.empty((most, shape.height, shape.width, 3), np.uint8)
             try:

@@ -24,7 +24,7 @@ from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
 from hoaban.fleet_text import FleetErrors, redact
 from hoaban.frames import FrameMeta
-from hoaban.placement import Node, inference_places, without_a_place
+from hoaban.placement import SITE, Node, inference_places, without_a_place
 from hoaban.reconcile import Step
 from hoaban.stream_health import Change, SilenceWatch
 
@@ -33,8 +33,6 @@ log = structlog.get_logger(__name__)
 TICK_S = 1.0
 NODES_EVERY_S = 5.0
 SILENCE_EVERY_S = 5.0
-SITE = "site_"
-"""a node offers a site by a Ray resource of this name and the site's"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,7 @@ class Supervisor:
         self._stamp: tuple[tuple[int, int], ...] = ()
         self._errors: list[str] = []
         self._configs: dict[str, Camera] = {}
+        self._desired: dict[str, str] = {}
         self._nodes: list[Node] = []
         self._nodes_checked_s = self._silence_checked_s = float("-inf")
         self._silence: SilenceWatch | None = None
@@ -85,8 +84,7 @@ class Supervisor:
         self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])
         held = without_a_place({name: camera.site for name, camera in self._configs.items()}, self._nodes)
         self._cameras.show_held(held)
-        desired = {name: camera.digest() for name, camera in self._configs.items()}
-        return steps + self._cameras.tick(desired, held)
+        return steps + self._cameras.tick(self._desired, held)
 
     # --- the fleet file
 
@@ -107,6 +105,7 @@ class Supervisor:
             self._refuse([str(error) for error in errors.errors])
             return
         self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
+        self._desired = {name: camera.digest() for name, camera in self._configs.items()}
         self._cameras.configs = self._configs
         log.info("fleet read", cameras=len(self._fleet.cameras))
         self._show_fleet()

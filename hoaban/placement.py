@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+SITE = "site_"
+"""a node offers a site by a Ray resource of this name and the site's"""
 GPU_THREADS = 2
 """one gathers the next batch and answers the last while the other's batch is on the GPU"""
 
@@ -50,7 +52,7 @@ def without_a_place(sites: Mapping[str, str | None], nodes: Sequence[Node]) -> d
     """
     offered = frozenset[str]().union(*(node.sites for node in nodes))
     return {
-        camera: f"no node offers the site {site}; start a Ray node there with the resource site_{site}"
+        camera: f"no node offers the site {site}; start a Ray node there with the resource {SITE}{site}"
         for camera, site in sites.items()
         if site is not None and site not in offered
     }
