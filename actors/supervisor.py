@@ -246,7 +246,6 @@ class Supervisor:
         if self._fleet is None or time.monotonic() - self._silence_checked_s < SILENCE_EVERY_S:
             return
         self._silence_checked_s = time.monotonic()
-        self._publisher.drain()
         try:
             if self._silence is None:
                 self._silence = SilenceWatch(self._board.get_json("silent"))

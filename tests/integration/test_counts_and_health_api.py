@@ -48,10 +48,9 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
+def api(tmp_path: Path, store_url: str) -> Iterator[Api]:
     valkey = EmbeddedRedis(tmp_path / "valkey")
     redis_url = valkey.start()
-    store_url = f"sqlite:///{tmp_path / 'a.db'}"
     store, board = EventStore.open(store_url), Board(redis_url)
     cameras = [
         {"id": c, "name": c, "role": "shared", "district": d, "owner": "ward", "source": "a.mp4"}

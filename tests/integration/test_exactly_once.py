@@ -15,7 +15,7 @@ from actors.bus import DEAD_LETTERS, STREAM, EventBus, SpoolingPublisher, connec
 from actors.embedded_redis import EmbeddedRedis
 from actors.store import EventStore
 from actors.writer import StoreWriter
-from tests.unit.test_actors import some_events
+from tests.events import some_events
 
 pytestmark = pytest.mark.integration
 
