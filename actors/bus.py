@@ -74,7 +74,7 @@ class EventBus:
         """Names the server's process: another one may have forgotten the last seconds. "" where it does not tell."""
         try:
             return str(self._redis.info("server").get("run_id", ""))
-        except redis.NoPermissionError:
+        except redis.exceptions.NoPermissionError:
             return ""
 
     def join(self) -> None:
