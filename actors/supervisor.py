@@ -23,6 +23,7 @@ from actors.camera import CameraActor
 from actors.fleet_file import load_fleet
 from actors.inference import InferenceActor
 from actors.link import Peer
+from actors.sweeper import SpoolSweeper
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
@@ -74,8 +75,9 @@ class Supervisor:
         self._nodes_checked_s = self._silence_checked_s = float("-inf")
         self._silence: SilenceWatch | None = None
         self._reported: dict[str, float] = {}
-        spool = Path(settings.data_dir) / "spool" / ".supervisor"
-        self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spool)
+        spools = Path(settings.data_dir) / "spool"
+        self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
+        self._sweeper = SpoolSweeper(spools, settings.redis_url)
         self._adopt()
 
     def tick(self) -> list[Step]:
@@ -153,6 +155,7 @@ class Supervisor:
             for node in ray.nodes()
             if node["Alive"]
         ]
+        self._sweeper.tick([node.id for node in nodes])
         places = {place.name: place for place in inference_places(nodes)}
         for name in set(self._pool) - set(places):
             with contextlib.suppress(Exception):
@@ -225,6 +228,7 @@ class Supervisor:
 
     def _forget(self, camera: str) -> None:
         self._observed.pop(camera, None)
+        self._sweeper.due()
         self._ending = {ref: name for ref, name in self._ending.items() if name != camera}
         if (actor := self._cameras.pop(camera, None)) is not None:
             with contextlib.suppress(Exception):
@@ -235,6 +239,7 @@ class Supervisor:
     def _bury(self, camera: str, record: Observed, why: str) -> None:
         self._cameras.pop(camera, None)
         self._observed[camera] = record
+        self._sweeper.due()
         log.error("camera actor died", camera=camera, deaths=record.deaths, why=why)
         error = f"the camera's process ended {record.deaths} time(s) in a row; it is started again"
         status = CameraStatus(camera, SourceState.FAILED, time.time(), time.time(), error=error)

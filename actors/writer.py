@@ -39,8 +39,10 @@ class StoreWriter:
         """
         try:
             return self._run_once(block_ms)
-        except redis.RedisError:
-            self._joined = False  # a server that lost its data knows the group no more
+        except Exception:
+            # What was read and not stored is ours still, and comes before all that is new; a server that lost its data
+            # knows the group no more.
+            self._joined = self._resumed = False
             raise
 
     def _run_once(self, block_ms: int) -> int:

@@ -1,6 +1,7 @@
 """An event as a row: what every database takes alike, or ValueError."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ def event_row(event: Event) -> dict[str, Any]:
     data = event.data
     event.to_json()  # a number that JSON does not have is refused here
     model = data.get("model") or {}
+    if not isinstance(model, Mapping):
+        raise ValueError(f"model: {model!r:.80} is no object")
     turn, health = event.type == "hoaban.turning_count", event.type == "hoaban.camera_health"
     if not event.id or event.id != _text("id", event.id):
         raise ValueError(f"id: {event.id[:80]!r} is no name of at most {events.c.id.type.length} characters")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import ray
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 from actors import bus as bus_module
 from actors.bus import STREAM, EventBus, SpoolingPublisher, connect, sweep
 from actors.embedded_redis import EmbeddedRedis
+from actors.local_ray import start_local
 from actors.store import EventStore
+from actors.sweeper import SpoolSweeper
 from actors.writer import StoreWriter
 from hoaban.events import Event
 from tests.events import some_events
@@ -143,6 +146,27 @@ def test_the_spools_of_cameras_that_are_gone_are_sent_and_those_of_others_left(
     assert list((spools / "removed").iterdir()) == []
     assert living.spooled == 5
     living.close(0)
+
+
+def test_the_supervisor_has_them_sent_on_every_node_and_again_while_redis_is_away(
+    valkey: EmbeddedRedis, tmp_path: Path
+) -> None:
+    spools = tmp_path / "spool"
+    valkey.kill()
+    gone = SpoolingPublisher(EventBus(valkey.url), spools / "renamed")
+    gone.publish(some_events(7))
+    gone.close(0)
+    start_local(1)
+    try:
+        sweeper = SpoolSweeper(spools, valkey.url, idle_s=0, soon_s=0.5)
+        nodes = [node["NodeID"] for node in ray.nodes()]
+        until(lambda: sweeper.tick(nodes) or sweeper._running)  # the first of them finds no Redis
+        until(lambda: sweeper.tick(nodes) or not sweeper._running)
+        valkey.start(valkey.port)
+        until(lambda: sweeper.tick(nodes) or not list((spools / "renamed").iterdir()))
+    finally:
+        ray.shutdown()
+    assert in_stream(valkey.url) == [event.id for event in some_events(7)]
 
 
 @given(st.lists(st.text(), min_size=1, max_size=8))

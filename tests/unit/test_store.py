@@ -82,7 +82,7 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3)
 )
 DATA = st.dictionaries(
-    st.sampled_from(["rule", "class", "line", "lane", "track", "score", "config", "retention_days", "note"]), VALUES
+    st.sampled_from(["rule", "class", "line", "track", "score", "model", "retention_days", "note"]), VALUES
 )
 
 
