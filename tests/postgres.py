@@ -52,6 +52,7 @@ class Postgres:
         """Start and wait until it answers. One that was killed may need a moment, until its children are gone."""
         command = [self._binaries / "postgres", "-D", self._data, "-k", self._folder]
         command += ["-c", "listen_addresses=", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
+        command += ["-c", "fsync=off"]  # the tests kill processes, not the machine
         ends = time.monotonic() + 60
         while True:
             if self._process is None or self._process.poll() is not None:
