@@ -145,12 +145,16 @@ class EventFeed:
             log.warning("the database was restored from a backup: events begin again", before=self._newest, now=newest)
             self._begin_at(newest)
             self._restored += 1
+            self._wake()
         for stored in found:
             self._keep(_told(stored))
-        if found or not self._kept:  # after a restore nothing is kept, and all are to hear of it
-            self._grown.set()
-            self._grown = asyncio.Event()
+        if found:
+            self._wake()
         return len(found) == BATCH
+
+    def _wake(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     def _begin_at(self, seq: int) -> None:
         self._kept.clear()
