@@ -328,6 +328,7 @@ class Supervisor:
             with contextlib.suppress(Exception):
                 ray.kill(actor)
         self._cameras, self._pool = {}, {}
+        self._publisher.close()
 
 
 @ray.remote

@@ -33,7 +33,7 @@ MOST_DAYS = 366
 
 
 def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI:
-    """The application. Raises SQLAlchemyError when the store cannot be opened."""
+    """The application. Raises StoreError when the database cannot be used."""
     app = FastAPI(
         title="Hoa Ban",
         version=__version__,

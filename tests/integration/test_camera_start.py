@@ -60,6 +60,13 @@ def test_a_camera_starts_while_redis_is_away_and_goes_on_counting_from_its_check
     valkey.stop()
 
 
+def test_a_disk_that_takes_no_events_is_the_first_thing_a_camera_tells(make_camera: Callable[..., Camera]) -> None:
+    publisher = Kept()
+    publisher.error = "3 events wait in memory only"
+    runtime = CameraRuntime(make_camera(), peers=[], node="here", publisher=publisher, board=None)
+    assert runtime.status().error == publisher.error
+
+
 def test_a_model_slower_than_many_frames_is_still_listened_to(
     tmp_path: Path, make_camera: Callable[..., Camera], yolox: str
 ) -> None:

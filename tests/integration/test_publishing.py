@@ -94,6 +94,21 @@ def test_what_redis_forgets_with_its_death_is_sent_again(valkey: EmbeddedRedis, 
     publisher.close()
 
 
+def test_what_a_full_redis_refuses_waits_until_there_is_room(
+    valkey: EmbeddedRedis, tmp_path: Path, quick: None
+) -> None:
+    client = connect(valkey.url)
+    client.config_set("maxmemory", "1kb")
+    publisher = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    publisher.publish(some_events(20))
+    until(lambda: publisher._away)
+    assert publisher.spooled == 20
+    client.config_set("maxmemory", "64mb")
+    assert publisher.flush(60)
+    assert in_stream(valkey.url) == [event.id for event in some_events(20)]
+    publisher.close()
+
+
 DOOMED = """
 import sys
 from pathlib import Path

@@ -101,7 +101,7 @@ def both(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory):
     st.tuples(st.text(min_size=1), st.text(), st.text(), DATA),
     st.datetimes(timezones=st.just(UTC), min_value=datetime(1971, 1, 1)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 def test_whatever_an_event_holds_both_databases_take_it_alike(
     both: list[EventStore], texts: tuple[str, str, str, dict[str, Any]], time_: datetime
 ) -> None:
