@@ -1,7 +1,9 @@
-"""Events on their way: Redis Streams, and a spool on disk for the time when Redis is away."""
+"""Events on their way: a journal on disk first, then Redis Streams."""
 
-import os
+import itertools
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,10 @@ import redis
 import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
 
+from actors.journal import Journal, Position, abandoned
 from hoaban.events import Event
 
 log = structlog.get_logger(__name__)
@@ -18,18 +23,26 @@ log = structlog.get_logger(__name__)
 STREAM = "hoaban:events"
 DEAD_LETTERS = "hoaban:events:dead"
 GROUP = "store"
-DRAIN_BATCH = 500
+CHUNK, CHUNK_BYTES = 500, 2**20
+"""how much is sent at once"""
+KEEP_S = 5.0
+"""a server with an append-only file has on disk what it took so long ago, or has ended"""
+LONGEST_PAUSE_S = 3.0
+MOST_EVENT_BYTES = 2**20
+IDLE_S, MOST_SWEPT = 60.0, 200
+MOST_IN_MEMORY, MOST_MEMORY_BYTES = 10_000, 2**24
 
 
-def connect(redis_url: str, timeout_s: float = 2.0) -> redis.Redis:
-    """A client whose every call ends within a bounded time, so that a dead server cannot hang a camera."""
+def connect(redis_url: str, timeout_s: float = 2.0, retries: int = 1) -> redis.Redis:
+    """A client whose every call ends within a bounded time. Text that is no UTF-8 is read with its faults replaced."""
     return redis.Redis.from_url(
         redis_url,
         socket_connect_timeout=1.0,
         socket_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), retries),
         health_check_interval=30,
         decode_responses=True,
+        encoding_errors="replace",
     )
 
 
@@ -45,13 +58,24 @@ class EventBus:
     """The event stream and its consumer group. Raises redis.RedisError when the server is away."""
 
     def __init__(self, redis_url: str, timeout_s: float = 2.0) -> None:
-        self._redis = connect(redis_url, timeout_s)
+        self._redis = connect(redis_url, timeout_s, retries=0)
 
     def publish(self, events: Sequence[Event]) -> None:
+        self.send([event.to_json().encode("utf-8", "replace") for event in events])
+
+    def send(self, bodies: Sequence[bytes]) -> None:
+        """Add events' texts to the stream, in order. Some may have been taken when it raises."""
         pipeline = self._redis.pipeline(transaction=False)
-        for event in events:
-            pipeline.xadd(STREAM, {"id": event.id, "body": event.to_json()})
+        for body in bodies:
+            pipeline.xadd(STREAM, {"body": body})
         pipeline.execute()
+
+    def run_id(self) -> str:
+        """Names the server's process: another one may have forgotten the last seconds. "" where it does not tell."""
+        try:
+            return str(self._redis.info("server").get("run_id", ""))
+        except redis.exceptions.NoPermissionError:
+            return ""
 
     def join(self) -> None:
         """Make the consumer group; one that is there stays as it is."""
@@ -102,74 +126,256 @@ def _deliveries(answer: object) -> list[Delivery]:
 
 
 class SpoolingPublisher:
-    """Publishes events and never loses one: what Redis does not take goes to a file, and from there in order later.
+    """Publishes a camera's events in order and loses none, whatever becomes of Redis and of this process.
 
-    `publish` does not raise for a missing server. A full disk does raise OSError: there is no place left to keep the
-    event, and the camera's log says so.
+    `publish` writes to a journal on disk and returns: it never waits for the network and never raises. A thread of its
+    own sends what the journal holds, in chunks, and while Redis is away tries again after growing pauses. An event
+    leaves the journal only when the server that took it has lived KEEP_S longer, by when it has the event on disk; one
+    that ended sooner gets it again. What is sent twice carries the same id and is stored once.
+
+    What waits is synced to disk at each attempt that fails, so a power cut while Redis is away costs at most the
+    events of the last seconds; the death of this process costs none. With the disk full, events wait in memory, at
+    most MOST_IN_MEMORY of them, and `error` says so.
     """
 
     def __init__(self, bus: EventBus, folder: Path) -> None:
-        self._bus = bus
-        self._path = folder / "events.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
+        self._bus, self._folder = bus, folder
         self._lock = threading.Lock()
-        self._spooled = len(self._kept())
+        self._journals: list[Journal] = []
+        self._own: Journal | None = None
+        self._memory: deque[bytes] = deque()
+        self._memory_bytes = self._lost = 0
+        self._disk_fault: str | None = None
+        self._away = False
+        self._run: str | None = None
+        self._mark: tuple[float, list[tuple[Journal, Position]]] | None = None
+        self._work, self._stopping = threading.Event(), threading.Event()
+        try:
+            self._journals = list(abandoned(folder))
+        except OSError as error:
+            self._tell_disk(error)
+        self._thread = threading.Thread(target=self._send_forever, name="publish", daemon=True)
+        self._thread.start()
 
     @property
     def spooled(self) -> int:
-        """Events waiting on disk."""
-        return self._spooled
+        """Events that Redis has not taken yet."""
+        return sum(journal.unsent for journal in list(self._journals)) + len(self._memory)
+
+    @property
+    def error(self) -> str | None:
+        """What is wrong with the place where events wait, in words, with the cure."""
+        if self._disk_fault is None and not self._lost:
+            return None
+        lost = f"{self._lost} events LOST; " if self._lost else ""
+        return f"{lost}{len(self._memory)} events wait in memory only: {self._disk_fault or 'it was full'}; free space"
 
     def publish(self, events: Sequence[Event]) -> None:
-        if not events:
+        lines = [line for event in events if (line := self._encode(event)) is not None]
+        if not lines:
             return
         with self._lock:
-            if self._spooled == 0:
-                try:
-                    self._bus.publish(events)
-                    return
-                except redis.RedisError as error:
-                    log.warning("events spooled: Redis did not take them", count=len(events), error=str(error))
-            self._append(events)
+            if self._memory or not self._append(lines):
+                self._remember(lines)
+        self._work.set()
 
-    def drain(self) -> int:
-        """Send what waits on disk, if the server is back; how many were sent. Called once a second by the camera."""
+    def flush(self, limit_s: float) -> bool:
+        """Wait until Redis has taken everything; False when the limit came first."""
+        deadline = time.monotonic() + limit_s
+        while self.spooled and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return self.spooled == 0
+
+    def close(self, limit_s: float = 1.0) -> None:
+        """Let Redis take what waits, if it does so at once, and end; what is left is on disk for who comes after."""
+        if not self._away:
+            self.flush(limit_s)
+        self._stopping.set()
+        self._work.set()
+        self._thread.join(timeout=2 * limit_s)
         with self._lock:
-            if self._spooled == 0:
-                return 0
-            events = self._kept()
+            journals, self._journals, self._own = self._journals, [], None
+        for journal in journals:
+            journal.close(remove=journal.empty)
+
+    def _encode(self, event: Event) -> bytes | None:
+        line = event.to_json().encode("utf-8", "replace")
+        if len(line) <= MOST_EVENT_BYTES:
+            return line
+        self._lost += 1
+        log.error("event dropped: too long", event=event.id, type=event.type, bytes=len(line), most=MOST_EVENT_BYTES)
+        return None
+
+    def _append(self, lines: list[bytes]) -> bool:
+        try:
+            if self._own is None:
+                self._own = Journal.create(self._folder)
+                self._journals.append(self._own)
+            self._own.append(lines)
+        except OSError as error:
+            self._tell_disk(error)
+            return False
+        if self._disk_fault is not None:
+            log.info("events are kept on disk again", folder=str(self._folder))
+            self._disk_fault = None
+        return True
+
+    def _tell_disk(self, error: OSError) -> None:
+        if self._disk_fault is None:
+            log.error("the disk takes no events: they wait in memory", folder=str(self._folder), error=str(error))
+        self._disk_fault = str(error)
+
+    def _remember(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if len(self._memory) >= MOST_IN_MEMORY or self._memory_bytes + len(line) > MOST_MEMORY_BYTES:
+                if self._lost % 1000 == 0:
+                    log.error("EVENTS LOST: disk and memory are full", folder=str(self._folder), lost=self._lost + 1)
+                self._lost += 1
+                continue
+            self._memory.append(line)
+            self._memory_bytes += len(line)
+
+    # --- the sending thread
+
+    def _send_forever(self) -> None:
+        attempts = Retrying(
+            retry=retry_if_exception_type(redis.RedisError),
+            wait=wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_S),
+            sleep=sleep_using_event(self._stopping),
+            stop=stop_when_event_set(self._stopping),
+            before_sleep=lambda state: self._tell_away(state.outcome.exception() if state.outcome else None),
+        )
+        while not self._stopping.is_set():
+            self._work.clear()
             try:
-                for start in range(0, len(events), DRAIN_BATCH):
-                    self._bus.publish(events[start : start + DRAIN_BATCH])
-            except redis.RedisError:
-                return 0  # some may have been taken: they come again under the same id, and are stored once
-            self._path.unlink(missing_ok=True)
-            self._spooled = 0
-            log.info("spooled events sent", count=len(events))
-            return len(events)
+                attempts(self._send)
+            except RetryError:
+                return
+            except Exception:
+                log.exception("events not sent; trying again", folder=str(self._folder))
+                self._stopping.wait(1.0)
+                continue
+            self._work.wait(self._pause_s())
 
-    def _append(self, events: Sequence[Event]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            if file.tell() and not self._ends_whole():
-                file.write("\n")  # a crash tore the last line; it must not tear this one too
-            file.writelines(event.to_json() + "\n" for event in events)
-            file.flush()
-            os.fsync(file.fileno())
-        self._spooled += len(events)
+    def _pause_s(self) -> float | None:
+        """How long nothing needs to be done, if nothing is published."""
+        if self._memory:
+            return 1.0
+        return None if self._mark is None else max(0.01, self._mark[0] + KEEP_S - time.monotonic())
 
-    def _ends_whole(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+    def _tell_away(self, error: BaseException | None) -> None:
+        if not self._away:
+            log.warning("Redis takes no events: they wait on disk", folder=str(self._folder), error=str(error))
+        self._away = True
+        with self._lock:
+            self._save_memory()
+        for journal in list(self._journals):
+            journal.sync()
 
-    def _kept(self) -> list[Event]:
-        """The events of the spool's whole lines; a torn one was never acknowledged to anyone and is left out."""
-        if not self._path.exists():
-            return []
-        whole = []
-        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                whole.append(Event.from_json(line))
-            except ValueError:
-                log.warning("torn line in the spool left out", path=str(self._path))
-        return whole
+    def _send(self) -> None:
+        """Send all that waits. Raises redis.RedisError."""
+        more, calm = True, False
+        while (more or not calm) and not self._stopping.is_set():
+            with self._lock:
+                self._save_memory()
+            more = self._send_chunk()
+            calm = self._settle()
+
+    def _send_chunk(self) -> bool:
+        """Send the oldest lines; False when there are none."""
+        for journal in list(self._journals):
+            if (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
+                if self._same_run():
+                    self._bus.send(batch.lines)
+                    journal.sent(batch)
+                    self._took()
+                return True
+        with self._lock:
+            lines = list(itertools.islice(self._memory, CHUNK))
+        if lines:
+            self._bus.send(lines)
+            with self._lock:
+                for line in lines:
+                    self._memory.popleft()
+                    self._memory_bytes -= len(line)
+            self._took()
+        return bool(lines)
+
+    def _took(self) -> None:
+        if self._away:
+            log.info("Redis takes events again", folder=str(self._folder), waiting=self.spooled)
+            self._away = False
+
+    def _save_memory(self) -> None:
+        if self._memory and self._append(list(self._memory)):
+            self._memory.clear()
+            self._memory_bytes = 0
+
+    def _same_run(self) -> bool:
+        """Whether the server is the one that took what is not settled; if it is not, all of that is sent again."""
+        before, self._run = self._run, self._bus.run_id()
+        if before in (None, self._run):
+            return True
+        log.warning("Redis was restarted: events of the last seconds are sent again", folder=str(self._folder))
+        self._mark = None
+        for journal in list(self._journals):
+            journal.rewind()
+        return False
+
+    def _settle(self) -> bool:
+        """Forget what the server has had for long enough; False when instead all that has to be sent again."""
+        if self._mark is not None and time.monotonic() - self._mark[0] >= KEEP_S:
+            if not self._same_run():
+                return False
+            for journal, position in self._mark[1]:
+                journal.settle(position)
+                if journal.empty and journal is not self._own:
+                    self._journals.remove(journal)
+                    journal.close(remove=True)
+            self._mark = None
+        if self._mark is None:
+            sent = [(journal, journal.position()) for journal in list(self._journals)]
+            if any(path is not None for _, (path, _) in sent):
+                self._mark = (time.monotonic(), sent)
+        return True
+
+
+def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
+    """Send what dead processes left in the spools of a data folder: of cameras that were removed, renamed or moved.
+
+    A journal younger than idle_s is left to its camera, which may be about to start again. How many events are left,
+    since Redis is away or more were found than MOST_SWEPT journals: call again.
+    """
+    found: list[Journal] = []
+    settled = False
+    try:
+        for folder in sorted(spools.iterdir() if spools.is_dir() else ()):
+            if folder.is_dir() and len(found) < MOST_SWEPT and _idle(folder, idle_s):
+                found += abandoned(folder)
+        run = bus.run_id() if found else ""
+        for journal in found:
+            while (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
+                bus.send(batch.lines)
+                journal.sent(batch)
+        if found:
+            time.sleep(KEEP_S)
+            settled = bus.run_id() == run
+    except redis.RedisError as error:
+        log.warning("spools not swept: Redis is away", error=str(error))
+    left = 0
+    for journal in found:
+        if settled:
+            journal.settle(journal.position())
+            log.info("spool of a process that is gone sent", folder=str(journal.folder))
+        else:
+            journal.rewind()
+        left += journal.unsent
+        journal.close(remove=journal.empty)
+    return left
+
+
+def _idle(folder: Path, idle_s: float) -> bool:
+    try:
+        return all(time.time() - path.stat().st_mtime >= idle_s for path in folder.glob("*/*.jsonl"))
+    except FileNotFoundError:  # settled just now, by a process that lives
+        return False

@@ -74,12 +74,14 @@ STREAM_STAYS = {
 
 
 class Publisher(Protocol):
-    """Where events go; it never raises and never loses one."""
+    """Where events go; it neither waits nor raises, and loses none."""
 
     @property
     def spooled(self) -> int: ...
+    @property
+    def error(self) -> str | None: ...
     def publish(self, events: list[Event]) -> None: ...
-    def drain(self) -> int: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ class CameraRuntime:
         if self._evidence is not None:
             self._evidence.stop()
         self._save_if_possible()
+        self._publisher.close()
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
@@ -417,7 +420,7 @@ class CameraRuntime:
             reported_s=now,
             last_frame_s=source.last_frame_s,
             last_analysed_s=None if analysed is None else analysed.picture.meta.captured_s,
-            error=source.error or (f"model: {model_error}" if model_error else self._fault),
+            error=self._publisher.error or source.error or (f"model: {model_error}" if model_error else self._fault),
             width=source.width,
             height=source.height,
             codec=source.codec,
@@ -454,7 +457,6 @@ class CameraRuntime:
     def _report_forever(self) -> None:
         while not self._stopping.wait(REPORT_EVERY_S):
             try:
-                self._publisher.drain()
                 self._hear_signals()
                 status = self.status()
                 self._tell_health(status)

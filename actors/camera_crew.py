@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,16 @@ SHOWN_AGAIN_S = 30.0
 
 
 class CameraCrew(Crew):
-    """One actor a camera. What becomes of one that has no process is told in its stead, on the board."""
+    """One actor a camera. What becomes of one that has no process is told in its stead, on the board.
 
-    def __init__(self, board: Board, redis_url: str, data_dir: str, evidence_url: str) -> None:
+    left: called when a process ended, since it may have left events in its spool.
+    """
+
+    def __init__(
+        self, board: Board, redis_url: str, data_dir: str, evidence_url: str, *, left: Callable[[], None]
+    ) -> None:
         self.configs: Mapping[str, Camera] = {}
+        self._left = left
         self._board, self._redis_url, self._data_dir = board, redis_url, data_dir
         self._evidence_url = evidence_url or str(Path(data_dir) / "evidence")
         self._peers: dict[str, Peer] = {}
@@ -69,9 +75,11 @@ class CameraCrew(Crew):
         return self.actors[name].stop.remote()
 
     def died(self, name: str, deaths: int, why: str) -> None:
+        self._left()
         self._show(name, f"the camera's process ended {deaths} time(s) in a row ({why}); it is started again")
 
     def gone(self, name: str) -> None:
+        self._left()
         with contextlib.suppress(Exception):
             self._board.drop_status(name)
 

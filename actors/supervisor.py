@@ -19,6 +19,7 @@ from actors.camera_crew import CameraCrew
 from actors.fleet_file import load_fleet
 from actors.link import Peer
 from actors.pool import PoolCrew
+from actors.sweeper import SpoolSweeper
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
@@ -62,10 +63,13 @@ class Supervisor:
         self._nodes_checked_s = self._silence_checked_s = float("-inf")
         self._silence: SilenceWatch | None = None
         self._reported: dict[str, float] = {}
-        spool = Path(settings.data_dir) / "spool" / ".supervisor"
-        self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spool)
+        spools = Path(settings.data_dir) / "spool"
+        self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
+        self._sweeper = SpoolSweeper(spools, settings.redis_url)
         self._pool = PoolCrew(settings.session)
-        self._cameras = CameraCrew(self._board, settings.redis_url, settings.data_dir, settings.evidence_url)
+        self._cameras = CameraCrew(
+            self._board, settings.redis_url, settings.data_dir, settings.evidence_url, left=self._sweeper.due
+        )
 
     def tick(self) -> list[Step]:
         """Look, and take the steps that are due; returns them."""
@@ -140,6 +144,7 @@ class Supervisor:
             return
         self._nodes_checked_s = now
         self._nodes = [_node(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+        self._sweeper.tick([node.id for node in self._nodes])
 
     # --- cameras that nobody hears of
 
@@ -148,7 +153,6 @@ class Supervisor:
         if self._fleet is None or time.monotonic() - self._silence_checked_s < SILENCE_EVERY_S:
             return
         self._silence_checked_s = time.monotonic()
-        self._publisher.drain()
         try:
             if self._silence is None:
                 self._silence = SilenceWatch(self._board.get_json("silent"))
@@ -176,6 +180,7 @@ class Supervisor:
         """End every camera and inference actor, the counters saved."""
         self._cameras.end_all(8)
         self._pool.end_all(0)
+        self._publisher.close()
 
 
 def _node(node_id: str, resources: dict[str, float]) -> Node:

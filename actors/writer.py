@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 CLAIM_IDLE_MS, CLAIM_EVERY_S = 30_000, 10.0
 PURGE_EVERY_S = 3600.0
+FAULTS_OF_EVENTS = (ValueError, TypeError, RecursionError, sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError)
+"""whatever else goes wrong is the database's fault: its events wait"""
 
 
 class StoreWriter:
@@ -35,6 +37,15 @@ class StoreWriter:
 
         Raises redis.RedisError or SQLAlchemyError when a server is away: nothing is lost, call again.
         """
+        try:
+            return self._run_once(block_ms)
+        except Exception:
+            # What was read and not stored is ours still, and comes before all that is new; a server that lost its data
+            # knows the group no more.
+            self._joined = self._resumed = False
+            raise
+
+    def _run_once(self, block_ms: int) -> int:
         if not self._joined:
             self._bus.join()
             self._joined = True
@@ -62,9 +73,7 @@ class StoreWriter:
                 self._bury(delivery, error)
         try:
             self._store.write([event for _, event in batch])
-        except sqlalchemy.exc.OperationalError:
-            raise
-        except Exception:  # one event of the batch cannot be stored, whatever is wrong with it
+        except FAULTS_OF_EVENTS:
             self._store_singly(batch)
 
     def _store_singly(self, batch: list[tuple[Delivery, Event]]) -> None:
@@ -72,9 +81,7 @@ class StoreWriter:
         for delivery, event in batch:
             try:
                 self._store.write([event])
-            except sqlalchemy.exc.OperationalError:
-                raise
-            except Exception as error:
+            except FAULTS_OF_EVENTS as error:
                 self._bury(delivery, error)
 
     def _bury(self, delivery: Delivery, why: Exception) -> None:

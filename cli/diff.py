@@ -36,15 +36,19 @@ def diff(
 def _read(path: Path) -> list[Event]:
     events = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8", newline="\n") as file:  # U+2028 and its like end no line of JSON
+            for number, line in enumerate(file, 1):
+                events.append(_event(path, number, line))
     except (OSError, UnicodeDecodeError) as error:
         refuse(f"{path}:1: cannot be read: {error}; name a file that `hoaban replay` wrote")
-    for number, line in enumerate(lines, 1):
-        try:
-            events.append(Event.from_json(line))
-        except ValueError as error:
-            refuse(f"{path}:{number}: {error}; name a file that `hoaban replay` wrote")
     return events
+
+
+def _event(path: Path, number: int, line: str) -> Event:
+    try:
+        return Event.from_json(line)
+    except ValueError as error:
+        refuse(f"{path}:{number}: {error}; name a file that `hoaban replay` wrote")
 
 
 def _line(event: Event) -> str:

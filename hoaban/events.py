@@ -116,7 +116,7 @@ class Event:
     @classmethod
     def from_json(cls, line: str) -> "Event":
         try:
-            document = json.loads(line)
+            document = json.loads(line, parse_constant=_no_number)
         except RecursionError:
             raise ValueError("not an event: nested too deep") from None
         if not isinstance(document, dict):
@@ -158,6 +158,10 @@ def bind(finding: Finding, frame: FrameMeta, role: str, provenance: Provenance) 
             **finding.extra,
         },
     )
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"not an event: {name} is no number of JSON")
 
 
 def event_id(camera: str, rule: str, track: int | None, captured_s: float, detail: str = "") -> str:

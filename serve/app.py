@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
@@ -17,20 +18,22 @@ from hoaban import __version__
 from hoaban.signals import AHEAD_S, Reading
 from serve import metrics, problems, schemas, watchlist
 from serve.auth import TICKET_LIVES_S, Admin, Tickets, Viewer, picture_viewer, viewer_or_ticket
+from serve.feed import EventFeed
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
 from serve.settings import ApiSettings
-from serve.streams import BOUNDARY, event_stream, mjpeg
+from serve.streams import BOUNDARY, event_stream, mjpeg, resume_at
 from serve.terms import SharedTerms
 from serve.tiles import Picture, RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
+MOST_DAYS = 366
 
 
 def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI:
-    """The application. Raises SQLAlchemyError when the store cannot be opened."""
+    """The application. Raises StoreError when the database cannot be used."""
     app = FastAPI(
         title="Hoa Ban",
         version=__version__,
@@ -39,6 +42,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
         redoc_url=None,
     )
     app.state.store = EventStore.open(settings.store_url)
+    app.state.feed = EventFeed(app.state.store)
     app.state.board = Board(settings.redis_url)
     app.state.terms = SharedTerms(app.state.board)
     app.state.tickets = Tickets(settings.ticket_secret)
@@ -232,13 +236,18 @@ def stream(
     last_event_id: Annotated[str | None, Header()] = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="begin after this number; default: now")] = None,
 ) -> EventSourceResponse:
-    """Events as they are stored (Server-Sent Events); resumes by Last-Event-ID without loss or repeat."""
+    """Events as they are stored (Server-Sent Events); resumes by Last-Event-ID without loss or repeat.
+
+    An event `reset` with {"newest": number} says that the database was restored from a backup: a number that was to be
+    resumed from is not known any more, new events follow.
+    """
     store: EventStore = request.app.state.store
     if last_event_id is not None:
         if not last_event_id.isdecimal() or len(last_event_id) > 16 or int(last_event_id) > MAX_SEQ:
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
-    return EventSourceResponse(event_stream(request, store, store.last_seq() if after is None else after), ping=10)
+    begin, restored = resume_at(store, after)
+    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored), ping=10)
 
 
 @router.get("/counts", tags=["counts"])
@@ -252,16 +261,27 @@ def counts(
 ) -> list[schemas.CountView]:
     """Line crossings by camera, line, direction, class and lane. The intervals' sum is the number of stored events.
 
-    Intervals are aligned to the province's clock: those of 86400 s begin at its midnight.
+    Intervals are aligned to the province's clock: those of 86400 s begin at its midnight. At most 366 days are counted,
+    the newest where since is left out; an answer of more than 50,000 rows is refused.
     """
+    span = _span(since, until)
     rows = request.app.state.store.counts(
-        since_s=since.timestamp() if since else None,
-        until_s=until.timestamp() if until else None,
+        since_s=span[0],
+        until_s=span[1],
         camera=camera,
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )
     return [schemas.CountView(**asdict(row)) for row in rows]
+
+
+def _span(since: datetime | None, until: datetime | None) -> tuple[float, float | None]:
+    """[since, until) in seconds since 1970; the MOST_DAYS before until where since is left out."""
+    ends_s = until.timestamp() if until else time.time()
+    begins_s = since.timestamp() if since else ends_s - MOST_DAYS * 86400
+    if ends_s - begins_s > MOST_DAYS * 86400:
+        raise HTTPException(422, f"since and until are more than {MOST_DAYS} days apart; ask for one part at a time")
+    return begins_s, None if until is None else ends_s
 
 
 @router.get("/counts/turns", tags=["counts"])
@@ -274,9 +294,10 @@ def turns(
     bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
 ) -> list[schemas.TurnView]:
     """Turning counts by camera, rule, both lines and class, in intervals as those of /counts."""
+    span = _span(since, until)
     rows = request.app.state.store.turns(
-        since_s=since.timestamp() if since else None,
-        until_s=until.timestamp() if until else None,
+        since_s=span[0],
+        until_s=span[1],
         camera=camera,
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),

@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from actors.store import TooManyRowsError
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,6 +45,10 @@ def install(app: FastAPI) -> None:
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
         return problem(422, "the request does not fit; see errors", errors=errors)
+
+    @app.exception_handler(TooManyRowsError)
+    async def _too_long(_: Request, error: TooManyRowsError) -> JSONResponse:
+        return problem(422, str(error))
 
     @app.exception_handler(redis.RedisError)
     @app.exception_handler(sqlalchemy.exc.OperationalError)

@@ -1,32 +1,49 @@
 """Answers that do not end: events by SSE, pictures as MJPEG."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Collection
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from sse_starlette import ServerSentEvent
 
 from actors.store import EventStore
+from serve.feed import EventFeed, everyone
 from serve.tiles import TileCache
 
 POLL_S = 0.5
-BATCH = 200
 BOUNDARY = "hoaban-frame"
 
 
-async def event_stream(request: Request, store: EventStore, after_seq: int) -> AsyncIterator[ServerSentEvent]:
-    """Events stored after a number, then each new one; the SSE id is the store's number, so a client resumes exactly.
+def resume_at(store: EventStore, after: int | None) -> tuple[int, bool]:
+    """Where a client begins that has seen events up to a number (None: it wants new ones), and whether to tell it so.
 
-    Reads committed rows only: what was streamed is stored.
+    A number that no event was ever given comes from before the database was restored from an older backup: the client
+    is told to begin again, at the newest event.
     """
-    while not await request.is_disconnected():
-        found = await run_in_threadpool(store.tail, after_seq, BATCH)
-        for stored in found:
-            after_seq = stored.seq
-            yield ServerSentEvent(id=str(stored.seq), event=stored.event.type, data=stored.event.to_json())
-        if len(found) < BATCH:
-            await asyncio.sleep(POLL_S)
+    newest = store.last_seq()
+    if after is None:
+        return newest, False
+    restored = after > max(newest, store.highest_given())
+    return (newest, True) if restored else (after, False)
+
+
+async def event_stream(
+    feed: EventFeed, after: int, restored: bool, cameras: Callable[[], Collection[str] | None] = everyone
+) -> AsyncIterator[bytes]:
+    """Events as Server-Sent Events; the id is the store's number, so a client resumes exactly.
+
+    An event `reset` says that numbers began again, the database having been restored: what the client holds of later
+    events is no more, new ones follow.
+    """
+    if restored:
+        yield _reset(after)
+    async for event in feed.follow(after, cameras):
+        yield _reset(feed.newest) if event is None else event.message
+
+
+def _reset(newest: int) -> bytes:
+    return ServerSentEvent(id=str(newest), event="reset", data=json.dumps({"newest": newest})).encode()
 
 
 async def mjpeg(request: Request, tiles: TileCache, camera: str, may_see: Callable[[], bool]) -> AsyncIterator[bytes]:

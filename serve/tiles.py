@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ray
 
 KEEP_S = 0.45
+MOST_KEPT = 1024
 FETCH_LIMIT_S = 5.0
 
 
@@ -67,19 +69,27 @@ async def _wait(reference: Any) -> Any:
     return await reference
 
 
+@dataclass(slots=True)
+class _Kept:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    fetched_s: float = float("-inf")
+    picture: Picture | None = None
+
+
 class TileCache:
-    """One fetch at a time for each camera, shared by all who wait for it."""
+    """One fetch at a time for each camera, shared by all who wait for it; of the MOST_KEPT cameras asked for last."""
 
     def __init__(self, source: TileSource) -> None:
         self.source = source
-        self._kept: dict[str, tuple[float, Picture | None]] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     async def get(self, camera: str) -> Picture | None:
-        async with self._locks.setdefault(camera, asyncio.Lock()):
-            fetched_s, picture = self._kept.get(camera, (float("-inf"), None))
-            if time.monotonic() - fetched_s < KEEP_S:
-                return picture
-            picture = await self.source.tile(camera)
-            self._kept[camera] = (time.monotonic(), picture)
-            return picture
+        kept = self._kept.setdefault(camera, _Kept())
+        self._kept.move_to_end(camera)
+        while len(self._kept) > MOST_KEPT:  # ids come from whoever asks, of cameras that do not exist too
+            self._kept.popitem(last=False)
+        async with kept.lock:
+            if time.monotonic() - kept.fetched_s >= KEEP_S:
+                kept.picture = await self.source.tile(camera)
+                kept.fetched_s = time.monotonic()
+            return kept.picture

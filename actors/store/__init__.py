@@ -1,5 +1,6 @@
 """SQL: what must last (DESIGN 5)."""
 
-from actors.store.store import CountRow, EventPage, EventStore, StoredEvent, TokenInfo
+from actors.store.engine import StoreError
+from actors.store.store import CountRow, EventPage, EventStore, StoredEvent, TokenInfo, TooManyRowsError
 
-__all__ = ["CountRow", "EventPage", "EventStore", "StoredEvent", "TokenInfo"]
+__all__ = ["CountRow", "EventPage", "EventStore", "StoreError", "StoredEvent", "TokenInfo", "TooManyRowsError"]

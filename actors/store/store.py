@@ -5,20 +5,22 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
+from actors.store.engine import open_engine
+from actors.store.rows import event_row
 from actors.store.tables import api_tokens, events
 from hoaban.events import Event
 from hoaban.uptime import FaultChange
 
 MOST_PAGE = 1000
+MOST_ROWS = 50_000
+"""of counts in one answer"""
+WRITE_LOCK = 0x486F6142616E01
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class TokenInfo:
     agency: str | None = None
 
 
+class TooManyRowsError(ValueError):
+    """The answer would be too long; the message says how to ask for less."""
+
+
 class EventStore:
     """SQL behind SQLAlchemy: SQLite for one machine, PostgreSQL for a province."""
 
@@ -84,30 +90,34 @@ class EventStore:
 
     @classmethod
     def open(cls, url: str) -> "EventStore":
-        """Connect and bring the tables up to date. Raises sqlalchemy.exc.SQLAlchemyError."""
-        engine = sa.create_engine(url, pool_pre_ping=True)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with engine.begin() as connection:
-            if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes that open a new file take turns
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        return cls(engine)
+        """Connect and bring the tables up to date. Raises StoreError, whose message is for the operator."""
+        return cls(open_engine(url))
+
+    @property
+    def _postgresql(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
 
     @property
     def engine(self) -> Engine:
         return self._engine
 
     def write(self, batch: Sequence[Event]) -> int:
-        """Store events in one transaction; how many were new. An event that is stored already stays as it is."""
+        """Store events in one transaction; how many were new. An event that is stored already stays as it is.
+
+        Raises ValueError for an event that no store takes, SQLAlchemyError when the database is away.
+        """
         if not batch:
             return 0
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        rows = [_row(event) for event in {event.id: event for event in batch}.values()]
+        dialect = postgresql if self._postgresql else sqlite
+        first: dict[str, Event] = {}
+        for event in batch:
+            first.setdefault(event.id, event)
+        rows = [event_row(event) for event in first.values()]
         with self._engine.begin() as connection:
+            if self._postgresql:
+                # Who follows `seq > last` must not see a number before all smaller ones. PostgreSQL numbers rows before
+                # their commit, so writers take turns from the first number to the commit; SQLite has no other way.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
             statement = dialect.insert(events).on_conflict_do_nothing(index_elements=["id"]).returning(events.c.seq)
             return len(connection.execute(statement, rows).all())
 
@@ -147,6 +157,8 @@ class EventStore:
         clock_s: float = 0.0,
     ) -> list[CountRow]:
         """Line crossings by camera, line, direction, class and lane, in intervals of bucket_s seconds or all together.
+
+        Raises TooManyRowsError for more than MOST_ROWS of them.
 
         clock_s: how far the clock that the intervals are aligned to is ahead of UTC.
         """
@@ -202,6 +214,16 @@ class EventStore:
         """The number of the newest event, 0 without any."""
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.max(events.c.seq))).scalar() or 0)
+
+    def highest_given(self) -> int:
+        """The highest number that any event was given, one that is purged by now too; 0 without any.
+
+        It may be ahead of what is committed. It goes back only when the database was restored from a backup.
+        """
+        known = "SELECT last_value FROM events_seq_seq WHERE is_called"
+        query = known if self._postgresql else "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+        with self._engine.connect() as connection:
+            return int(connection.exec_driver_sql(query).scalar() or 0)
 
     def total(self) -> int:
         with self._engine.connect() as connection:
@@ -259,10 +281,14 @@ class EventStore:
         bucket: sa.ColumnElement[Any] = sa.literal(None)
         if bucket_s:
             bucket = sa.func.floor((events.c.time_s + clock_s) / bucket_s) * bucket_s - clock_s
-        query = sa.select(*key, bucket.label("bucket"), sa.func.count()).where(*conditions)
+        query = sa.select(*key, bucket.label("bucket"), sa.func.count()).where(*conditions).limit(MOST_ROWS + 1)
         groups = [*key, sa.text("bucket")] if bucket_s else key
         with self._engine.connect() as connection:
             rows = connection.execute(query.group_by(*groups).order_by(*groups)).all()
+        if len(rows) > MOST_ROWS:
+            raise TooManyRowsError(
+                f"more than {MOST_ROWS} rows; name a camera, or ask for less time or longer intervals"
+            )
         width = len(key)
         return [(tuple(r[:width]), None if r[width] is None else float(r[width]), int(r[width + 1])) for r in rows]
 
@@ -286,46 +312,5 @@ def _conditions(
     return found
 
 
-def _row(event: Event) -> dict[str, object]:
-    data = event.data
-    model = data.get("model") or {}
-    turn, health = event.type == "hoaban.turning_count", event.type == "hoaban.camera_health"
-    return {
-        "id": event.id,
-        "type": event.type,
-        "camera": event.camera,
-        "role": data.get("role"),
-        "rule": data.get("rule"),
-        "label": data.get("class"),
-        "line": data.get("line"),
-        "zone": data.get("zone"),
-        "direction": data.get("direction"),
-        "lane": data.get("lane"),
-        "turn_from": data.get("from") if turn else None,
-        "turn_to": data.get("to") if turn else None,
-        "fault": data.get("fault") if health else None,
-        "phase": data.get("phase") if health else None,
-        "track": data.get("track"),
-        "time_s": event.time.timestamp(),
-        "score": data.get("score"),
-        "simulated": bool(data.get("simulated")),
-        "evidential": bool(data.get("evidential")),
-        "model": model.get("name"),
-        "model_digest": model.get("digest"),
-        "config": data.get("config"),
-        "retention_days": data.get("retention_days"),
-        "body": event.to_cloudevent(),
-    }
-
-
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _prepare_sqlite(connection: object, _: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    # FULL: an acknowledged event must survive a power cut, not only a crash; the writer commits in batches, so the
-    # cost is one sync a batch.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -24,11 +24,10 @@ pytestmark = pytest.mark.integration
 class Kept:
     """A publisher that keeps what it is given."""
 
-    spooled = 0
+    spooled, error = 0, None
 
     def publish(self, events: list) -> None: ...
-    def drain(self) -> int:
-        return 0
+    def close(self) -> None: ...
 
 
 def until(what: Callable[[], bool], limit_s: float = 60) -> None:
@@ -59,6 +58,13 @@ def test_a_camera_starts_while_redis_is_away_and_goes_on_counting_from_its_check
         runtime.stop()
     assert Board(url).load_checkpoint("cam") == saved
     valkey.stop()
+
+
+def test_a_disk_that_takes_no_events_is_the_first_thing_a_camera_tells(make_camera: Callable[..., Camera]) -> None:
+    publisher = Kept()
+    publisher.error = "3 events wait in memory only"
+    runtime = CameraRuntime(make_camera(), peers=[], node="here", publisher=publisher, board=None)
+    assert runtime.status().error == publisher.error
 
 
 def test_a_model_slower_than_many_frames_is_still_listened_to(

@@ -48,10 +48,9 @@ class Api:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
+def api(tmp_path: Path, store_url: str) -> Iterator[Api]:
     valkey = EmbeddedRedis(tmp_path / "valkey")
     redis_url = valkey.start()
-    store_url = f"sqlite:///{tmp_path / 'a.db'}"
     store, board = EventStore.open(store_url), Board(redis_url)
     cameras = [
         {"id": c, "name": c, "role": "shared", "district": d, "owner": "ward", "source": "a.mp4"}
@@ -107,6 +106,24 @@ def test_the_quarter_hours_add_up_to_the_events_and_begin_on_the_provinces_clock
     assert {(r["from"], r["to"], r["label"], r["bucket_s"]): r["n"] for r in turned} == truth
     days = {r["bucket_s"] for r in api.get("/counts", bucket=86400, **window).json()}
     assert days == {midnight.timestamp()}
+
+
+def test_what_would_be_too_much_is_refused_with_a_way_to_ask_for_less(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    events = [happened(Finding("line_count", "r", n, "car", None, "in", "forward"), now - 60 * n) for n in range(30)]
+    api.store.write(
+        [*events, happened(Finding("line_count", "r", 99, "car", None, "in", "forward"), now - 400 * 86400)]
+    )
+    (row,) = api.get("/counts").json()
+    assert row["n"] == 30  # of the last 366 days
+    for path in ("/counts", "/counts/turns"):
+        answer = api.get(path, since=datetime.fromtimestamp(now - 400 * 86400, UTC).isoformat())
+        assert (answer.status_code, "366 days apart" in answer.json()["detail"]) == (422, True)
+    monkeypatch.setattr("actors.store.store.MOST_ROWS", 20)
+    answer = api.get("/counts", bucket=1)
+    assert (answer.status_code, "longer intervals" in answer.json()["detail"]) == (422, True)
 
 
 def quarter(time_: datetime, midnight: datetime) -> float:

@@ -1,13 +1,17 @@
-"""Events survive the death of the writer and of Redis: none lost, none twice."""
+"""Events survive the death of the writer and of the database: none lost, none twice."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import redis
+import sqlalchemy.exc
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
@@ -15,7 +19,8 @@ from actors.bus import DEAD_LETTERS, STREAM, EventBus, SpoolingPublisher, connec
 from actors.embedded_redis import EmbeddedRedis
 from actors.store import EventStore
 from actors.writer import StoreWriter
-from tests.unit.test_actors import some_events
+from tests.events import some_events
+from tests.postgres import Postgres
 
 pytestmark = pytest.mark.integration
 
@@ -43,8 +48,8 @@ def drain(writer: StoreWriter) -> None:
         pass
 
 
-def test_a_writer_killed_between_commit_and_word_doubles_nothing(valkey: EmbeddedRedis, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.db'}"
+def test_a_writer_killed_between_commit_and_word_doubles_nothing(valkey: EmbeddedRedis, store_url: str) -> None:
+    url = store_url
     EventBus(valkey.url).publish(some_events(700))
     for _ in range(3):
         killed = subprocess.run([sys.executable, "-c", WRITER, valkey.url, url], check=False)
@@ -56,38 +61,125 @@ def test_a_writer_killed_between_commit_and_word_doubles_nothing(valkey: Embedde
     assert EventBus(valkey.url).waiting() == 0
 
 
-def test_events_published_while_redis_is_killed_all_arrive_once(valkey: EmbeddedRedis, tmp_path: Path) -> None:
-    publisher = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-    writer = StoreWriter(EventBus(valkey.url), store)
-    events = some_events(400)
-    publisher.publish(events[:100])
+HELD = """
+import sys
+from actors import writer as module
+from actors.bus import EventBus
+from actors.store import EventStore
+module.BATCH = 40
+writer = module.StoreWriter(EventBus(sys.argv[1]), EventStore.open(sys.argv[2]), consumer="doomed")
+print("ready", flush=True)
+while True:
+    writer.run_once(50)
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_writers_and_databases_killed_under_load_lose_and_double_nothing(
+    valkey: EmbeddedRedis, tmp_path: Path, postgres: Postgres, store_url: str, seed: int
+) -> None:
+    """Writers are processes of their own, killed at any moment; so is PostgreSQL's postmaster."""
+    rng, events = random.Random(seed), {camera: some_events(1200, camera) for camera in ("a", "b")}
+    url, redis_url = store_url, valkey.url
+
+    def publish(camera: str) -> None:
+        publisher = SpoolingPublisher(EventBus(redis_url), tmp_path / "spool" / camera)
+        for start in range(0, 1200, 4):
+            publisher.publish(events[camera][start : start + 4])
+            time.sleep(0.02)
+        publisher.close(30)
+
+    threads = [threading.Thread(target=publish, args=(camera,), daemon=True) for camera in events]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        writer = subprocess.Popen([sys.executable, "-c", HELD, redis_url, url], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        time.sleep(rng.uniform(0.05, 0.5))
+        if "postgresql" in url and rng.random() < 0.7:
+            postgres.kill()
+            time.sleep(rng.uniform(0, 0.2))  # the writer finds it gone, and ends of itself or is killed
+        writer.kill()
+        writer.wait()
+        postgres.start()
+    store = EventStore.open(url)
+    drain(StoreWriter(EventBus(redis_url), store, consumer="doomed"))
+    stored = [found.event for found in store.tail(0, 10_000)]
+    for camera, expected in events.items():
+        assert [event.id for event in stored if event.camera == camera] == [event.id for event in expected]
+    assert EventBus(redis_url).waiting() == 0
+    store.close()
+
+
+def test_a_writer_outlives_the_database_it_writes_to(valkey: EmbeddedRedis, postgres: Postgres) -> None:
+    bus, events = EventBus(valkey.url), some_events(60)
+    store = EventStore.open(postgres.create())
+    writer = StoreWriter(bus, store)
+    bus.publish(events[:30])
+    assert writer.run_once() == 30
+    postgres.kill()
+    bus.publish(events[30:])
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        writer.run_once()
+    postgres.start()
     drain(writer)
-    valkey.kill()
-    for event in events[100:300]:
-        publisher.publish([event])
-    assert publisher.spooled == 200
-    valkey.start(valkey.port)
-    publisher.publish(events[300:])
-    assert publisher.drain() == 300
-    drain(StoreWriter(EventBus(valkey.url), store))
-    assert store.total() == 400
+    assert [found.event.id for found in store.tail(0)] == [event.id for event in events]
 
 
-def test_what_can_never_be_stored_is_put_aside_and_holds_nothing_up(valkey: EmbeddedRedis, tmp_path: Path) -> None:
+def test_what_a_damaged_database_does_not_take_waits_and_is_not_put_aside(
+    valkey: EmbeddedRedis, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.db"
+    store = EventStore.open(f"sqlite:///{path}")
+    store.write(some_events(500))
+    store.close()
+    store = EventStore.open(f"sqlite:///{path}")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    bus = EventBus(valkey.url)
+    bus.publish(some_events(510)[500:])
+    with pytest.raises(sqlalchemy.exc.DatabaseError, match="malformed"):
+        StoreWriter(bus, store).run_once()
+    assert (bus.waiting(), connect(valkey.url).xlen(DEAD_LETTERS)) == (10, 0)
+
+
+def test_a_writer_goes_on_with_a_server_that_forgot_everything(valkey: EmbeddedRedis, store_url: str) -> None:
+    bus, store = EventBus(valkey.url), EventStore.open(store_url)
+    writer = StoreWriter(bus, store)
+    bus.publish(some_events(3))
+    drain(writer)
+    connect(valkey.url).flushall()
+    with pytest.raises(redis.ResponseError, match="NOGROUP"):
+        writer.run_once(50)
+    bus.publish(some_events(5))
+    drain(writer)
+    assert store.total() == 5
+
+
+def test_a_body_that_is_no_text_is_put_aside(valkey: EmbeddedRedis, store_url: str) -> None:
+    connect(valkey.url).xadd(STREAM, {"body": b"\xff\xfe"})
+    bus, store = EventBus(valkey.url), EventStore.open(store_url)
+    bus.publish(some_events(1))
+    drain(StoreWriter(bus, store))
+    assert (store.total(), bus.waiting(), connect(valkey.url).xlen(DEAD_LETTERS)) == (1, 0, 1)
+
+
+def test_what_can_never_be_stored_is_put_aside_and_holds_nothing_up(valkey: EmbeddedRedis, store_url: str) -> None:
     client = connect(valkey.url)
     bus = EventBus(valkey.url)
     bus.publish(some_events(2))
     client.xadd(STREAM, {"id": "x", "body": "not an event"})
     client.xadd(STREAM, {"id": "y"})
     bus.publish(some_events(4)[2:])
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+    store = EventStore.open(store_url)
     drain(StoreWriter(bus, store))
     assert (store.total(), bus.waiting(), client.xlen(DEAD_LETTERS)) == (4, 0, 2)
 
 
 def test_what_a_dead_writer_held_is_stored_under_load_too(
-    valkey: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    valkey: EmbeddedRedis, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.writer.CLAIM_IDLE_MS", 200)
     monkeypatch.setattr("actors.writer.CLAIM_EVERY_S", 0.1)
@@ -95,7 +187,7 @@ def test_what_a_dead_writer_held_is_stored_under_load_too(
     bus.join()
     bus.publish(events[:5])
     assert len(bus.read("dead", 5, 100)) == 5  # taken and never acknowledged
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+    store = EventStore.open(store_url)
     writer = StoreWriter(EventBus(valkey.url), store, consumer="alive")
     for event in events[5:]:  # there is always something new to read
         bus.publish([event])
@@ -106,7 +198,7 @@ def test_what_a_dead_writer_held_is_stored_under_load_too(
     assert store.write(events[:5]) == 0  # all five were there already
 
 
-def test_entries_that_are_no_event_at_all_hold_nothing_up(valkey: EmbeddedRedis, tmp_path: Path) -> None:
+def test_entries_that_are_no_event_at_all_hold_nothing_up(valkey: EmbeddedRedis, store_url: str) -> None:
     good = some_events(2)
     bus, client = EventBus(valkey.url), connect(valkey.url)
     bus.publish(good[:1])
@@ -117,7 +209,7 @@ def test_entries_that_are_no_event_at_all_hold_nothing_up(valkey: EmbeddedRedis,
     ):
         client.xadd(STREAM, {"id": "x", "body": body})
     bus.publish(good[1:])
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+    store = EventStore.open(store_url)
     drain(StoreWriter(bus, store))
     assert (store.total(), bus.waiting(), client.xlen(DEAD_LETTERS)) == (2, 0, 3)
 

@@ -27,7 +27,7 @@ FRAMES = 12
 class Kept:
     """A publisher that keeps the events."""
 
-    spooled = 0
+    spooled, error = 0, None
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -35,8 +35,7 @@ class Kept:
     def publish(self, events: list[Event]) -> None:
         self.events += events
 
-    def drain(self) -> int:
-        return 0
+    def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Actors' parts without Ray: mailbox, wire, pictures, files, pre-roll, models, blur, spool, store."""
+"""Actors' parts without Ray: mailbox, wire, pictures, files, pre-roll, models, blur."""
 
 import io
 import time
@@ -9,24 +9,18 @@ import av
 import cv2
 import numpy as np
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from actors import wire
 from actors.blur import FaceBlur, mosaic
-from actors.bus import EventBus, SpoolingPublisher
 from actors.camera import Analysed
 from actors.models import ModelError, find_model, load_detector
 from actors.models.files import ModelPackage
 from actors.preroll import PacketRing
 from actors.source import SourceError, SourceThread, open_frames
-from actors.store import EventStore
-from actors.store.tables import metadata
 from actors.tile import TileMaker
 from hoaban.detections import Tracks
-from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
-from hoaban.frames import FrameMeta, Letterbox
+from hoaban.frames import Letterbox
 from hoaban.models.card import InputSpec, ModelCard
 from hoaban.status import SourceState
 from hoaban.tiling import Part
@@ -45,19 +39,6 @@ def video(path: Path, frames: int = 30, size: tuple[int, int] = (64, 48), codec:
         for packet in stream.encode():
             out.mux(packet)
     return path
-
-
-def some_events(n: int) -> list[Event]:
-    provenance = Provenance(ModelRef("m", "1", "d"), "c", "0")
-    return [
-        bind(
-            Finding("line_count", "line_count:in", track=i, label="car", line="in", direction="forward"),
-            FrameMeta("cam", i, 1000.0 + i, 10, 10),
-            "shared",
-            provenance,
-        )
-        for i in range(n)
-    ]
 
 
 def test_wire_results_survive_the_way_and_rubbish_does_not() -> None:
@@ -241,41 +222,6 @@ def test_faces_are_hidden_and_without_a_face_detector_everything_is(
     assert len(np.unique(mosaic.reshape(-1, 3), axis=0)) <= 40 * 30
 
 
-def test_the_spool_keeps_events_and_survives_a_torn_line(tmp_path: Path) -> None:
-    nowhere = EventBus("redis://127.0.0.1:1/0")
-    publisher = SpoolingPublisher(nowhere, tmp_path)
-    publisher.publish(some_events(3))
-    with (tmp_path / "events.jsonl").open("a") as file:
-        file.write('{"torn')
-    successor = SpoolingPublisher(nowhere, tmp_path)
-    assert successor.spooled == 3
-    successor.publish(some_events(5)[3:])
-    assert successor.drain() == 0
-    assert SpoolingPublisher(nowhere, tmp_path).spooled == 5
-
-
-def test_the_store_takes_each_event_once_and_counts_it(tmp_path: Path) -> None:
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-    events = some_events(2000)
-    assert store.write(events) == 2000
-    assert store.write(events[:10] + some_events(2001)[-1:]) == 1
-    assert sum(row.n for row in store.counts()) == sum(row.n for row in store.counts(bucket_s=900)) == 2001
-    page = store.page(limit=10, since_s=1000, until_s=1100)
-    assert [s.event.id for s in page.events] == [e.id for e in events[99:89:-1]]
-    assert store.page(limit=200, since_s=1000, until_s=1100, cursor=page.next_cursor).next_cursor is None
-    assert [s.event.id for s in store.tail(1999)] == [e.id for e in some_events(2001)[-2:]]
-    token, secret = store.create_token("me", "viewer")
-    assert store.verify_token(secret).name == "me"
-    assert store.revoke_token(token)
-    assert store.verify_token(secret) is None
-
-
-def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
-    store = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-    with store.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-
-
 def test_a_tile_never_shows_a_picture_whose_people_are_not_known(
     clip: Callable[[str], Path], make_camera: Callable[..., Camera]
 ) -> None:
@@ -302,17 +248,3 @@ def test_the_mosaic_hides_as_much_whatever_the_pictures_size() -> None:
     for width, height in ((320, 180), (640, 360), (1920, 1080)):
         cells = np.unique(mosaic(cv2.resize(noise, (width, height))).reshape(-1, 3), axis=0)
         assert len(cells) <= 40 * 24
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"id":"x","source":"/cameras/c","type":"t","time":"2026-01-01T00:00:00Z","data":5}',
-        '{"id":"x","source":"/cameras/c","type":"t","time":"0001-01-01T00:00:00+23:00","data":{}}',
-        "[" * 100_000,
-        "5",
-    ],
-)
-def test_what_is_no_event_is_a_value_error(line: str) -> None:
-    with pytest.raises(ValueError, match="not an event"):
-        Event.from_json(line)

@@ -1,0 +1,56 @@
+"""Spools of cameras that no longer run where they were: every node's are looked at, after a change and now and then."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import structlog
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.bus import IDLE_S, EventBus, sweep
+
+log = structlog.get_logger(__name__)
+
+SOON_S = IDLE_S + 10.0
+EVERY_S = 3600.0
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _sweep(spools: str, redis_url: str, idle_s: float) -> int:
+    return sweep(Path(spools), EventBus(redis_url), idle_s)
+
+
+class SpoolSweeper:
+    """Part of the supervisor. The folder has the same name on every node, and is swept where it is: by a task there."""
+
+    def __init__(self, spools: Path, redis_url: str, idle_s: float = IDLE_S, soon_s: float = SOON_S) -> None:
+        self._spools, self._redis_url, self._idle_s, self._soon_s = spools, redis_url, idle_s, soon_s
+        self._due_s = time.monotonic() + soon_s
+        self._running: list[Any] = []
+
+    def due(self) -> None:
+        """A camera has gone or died: what it left is to be looked at, once it had time to start again."""
+        self._due_s = min(self._due_s, time.monotonic() + self._soon_s)
+
+    def tick(self, nodes: Sequence[str]) -> None:
+        """Begin what is due on these nodes and hear what was begun. Never waits."""
+        ready, self._running = (
+            ray.wait(self._running, num_returns=len(self._running), timeout=0) if self._running else ([], [])
+        )
+        for reference in ready:
+            try:
+                left = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                log.warning("a node's spools not swept", error=str(error).split("\n")[0])
+                left = 1
+            if left:
+                self.due()
+        if self._running or time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + EVERY_S
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node, soft=False)
+            task = _sweep.options(scheduling_strategy=there)
+            self._running.append(task.remote(str(self._spools), self._redis_url, self._idle_s))

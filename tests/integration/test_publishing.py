@@ -1,0 +1,289 @@
+"""Events on their way to Redis while it hangs, dies and comes back: nothing waits for it, none lost, none twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import bus as bus_module
+from actors.bus import STREAM, EventBus, SpoolingPublisher, connect, sweep
+from actors.embedded_redis import EmbeddedRedis
+from actors.local_ray import start_local
+from actors.store import EventStore
+from actors.sweeper import SpoolSweeper
+from actors.writer import StoreWriter
+from hoaban.events import Event
+from tests.events import some_events
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    server = EmbeddedRedis(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events settle, and publishers try again, sooner than in earnest."""
+    monkeypatch.setattr(bus_module, "KEEP_S", 2.5)  # an append-only file is written at most 2 s after its time
+    monkeypatch.setattr(bus_module, "LONGEST_PAUSE_S", 0.3)
+
+
+def until(what: Callable[[], object], limit_s: float = 60) -> None:
+    ends = time.monotonic() + limit_s
+    while not what():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def in_stream(url: str) -> list[str]:
+    """The ids in the stream, each where it comes first."""
+    bodies = [Event.from_json(fields["body"]).id for _, fields in connect(url).xrange(STREAM)]
+    return list(dict.fromkeys(bodies))
+
+
+def test_a_redis_that_hangs_holds_nobody_up(valkey: EmbeddedRedis, tmp_path: Path) -> None:
+    publisher = SpoolingPublisher(EventBus(valkey.url, timeout_s=600), tmp_path / "spool")  # who waited would wait long
+    events = some_events(1500)
+    publisher.publish(events[:10])
+    assert publisher.flush(30)
+    os.kill(valkey.pid, signal.SIGSTOP)
+    done = threading.Thread(target=lambda: [publisher.publish([event]) for event in events[10:]], daemon=True)
+    done.start()
+    done.join(60)
+    assert not done.is_alive()
+    assert publisher.spooled == 1490
+    os.kill(valkey.pid, signal.SIGCONT)
+    assert publisher.flush(60)
+    assert in_stream(valkey.url) == [event.id for event in events]
+    publisher.close()
+
+
+def test_what_redis_forgets_with_its_death_is_sent_again(valkey: EmbeddedRedis, tmp_path: Path, quick: None) -> None:
+    """Valkey answers before its append-only file is written when that is being synced: here it has none at all."""
+    connect(valkey.url).config_set("appendonly", "no")
+    connect(valkey.url).config_set("save", "")
+    publisher = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    events = some_events(30)
+    publisher.publish(events[:20])
+    assert publisher.flush(30)
+    valkey.kill()
+    for path in (tmp_path / "valkey").rglob("*"):
+        if path.is_file() and ("aof" in path.name or path.suffix == ".rdb"):
+            path.unlink()
+    valkey.start(valkey.port)
+    publisher.publish(events[20:])
+    until(lambda: publisher.spooled == 0 and connect(valkey.url).xlen(STREAM) >= 30)
+    assert in_stream(valkey.url) == [event.id for event in events]
+    until(lambda: not list((tmp_path / "spool").rglob("*.jsonl")))  # it lived long enough: the journal is empty
+    publisher.close()
+
+
+def test_what_a_full_redis_refuses_waits_until_there_is_room(
+    valkey: EmbeddedRedis, tmp_path: Path, quick: None
+) -> None:
+    client = connect(valkey.url)
+    client.config_set("maxmemory", "1kb")
+    publisher = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    publisher.publish(some_events(20))
+    until(lambda: publisher._away)
+    assert publisher.spooled == 20
+    client.config_set("maxmemory", "64mb")
+    assert publisher.flush(60)
+    assert in_stream(valkey.url) == [event.id for event in some_events(20)]
+    publisher.close()
+
+
+DOOMED = """
+import sys
+from pathlib import Path
+from actors.bus import EventBus, SpoolingPublisher
+from tests.events import some_events
+publisher = SpoolingPublisher(EventBus(sys.argv[1]), Path(sys.argv[2]))
+for number, event in enumerate(some_events(100_000)):
+    publisher.publish([event])
+    print(number, flush=True)
+"""
+
+
+def publish_until_killed(url: str, spool: Path, events: int) -> int:
+    """A process that publishes and is killed; how many events it was told are safe."""
+    process = subprocess.Popen([sys.executable, "-c", DOOMED, url, str(spool)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= events:
+            process.kill()
+            break
+    last = [int(line) for line in process.stdout.read().splitlines() if line.isdecimal()]
+    process.wait()
+    return max(last, default=events) + 1
+
+
+def test_a_killed_process_loses_nothing_it_had_published(valkey: EmbeddedRedis, tmp_path: Path, quick: None) -> None:
+    os.kill(valkey.pid, signal.SIGSTOP)
+    told = publish_until_killed(valkey.url, tmp_path / "spool", 400)
+    os.kill(valkey.pid, signal.SIGCONT)
+    successor = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    assert successor.flush(60)
+    assert in_stream(valkey.url)[:told] == [event.id for event in some_events(told)]
+    successor.close()
+
+
+def test_the_spools_of_cameras_that_are_gone_are_sent_and_those_of_others_left(
+    valkey: EmbeddedRedis, tmp_path: Path, quick: None
+) -> None:
+    spools, url = tmp_path / "spool", valkey.url
+    os.kill(valkey.pid, signal.SIGSTOP)
+    told = publish_until_killed(url, spools / "removed", 50)
+    living = SpoolingPublisher(EventBus("redis://127.0.0.1:1/0"), spools / "living")
+    living.publish(some_events(5, "living"))
+    assert sweep(spools, EventBus(url, timeout_s=0.2), idle_s=0) >= told  # Redis hangs: all of it is left
+    os.kill(valkey.pid, signal.SIGCONT)
+    assert sweep(spools, EventBus(url), idle_s=3600) == 0  # it may come back: not touched yet
+    assert list((spools / "removed").rglob("*.jsonl"))
+    assert sweep(spools, EventBus(url), idle_s=0) == 0
+    assert in_stream(url)[:told] == [event.id for event in some_events(told)]
+    assert list((spools / "removed").iterdir()) == []
+    assert living.spooled == 5
+    living.close(0)
+
+
+def test_the_supervisor_has_them_sent_on_every_node_and_again_while_redis_is_away(
+    valkey: EmbeddedRedis, tmp_path: Path
+) -> None:
+    spools = tmp_path / "spool"
+    valkey.kill()
+    gone = SpoolingPublisher(EventBus(valkey.url), spools / "renamed")
+    gone.publish(some_events(7))
+    gone.close(0)
+    start_local(1)
+    try:
+        sweeper = SpoolSweeper(spools, valkey.url, idle_s=0, soon_s=0.5)
+        nodes = [node["NodeID"] for node in ray.nodes()]
+        until(lambda: sweeper.tick(nodes) or sweeper._running)  # the first of them finds no Redis
+        until(lambda: sweeper.tick(nodes) or not sweeper._running)
+        valkey.start(valkey.port)
+        until(lambda: sweeper.tick(nodes) or not list((spools / "renamed").iterdir()))
+    finally:
+        ray.shutdown()
+    assert in_stream(valkey.url) == [event.id for event in some_events(7)]
+
+
+@given(st.lists(st.text(), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=25)
+def test_any_text_arrives_as_it_was(lines_server: tuple[str, Path, EventStore], texts: list[str]) -> None:
+    url, folder, store = lines_server
+    before = store.last_seq()
+    publisher = SpoolingPublisher(EventBus(url), folder)
+    events = [
+        Event(f"{before}-{number}", "hoaban.test", "cam", event.time, {"rule": text, "note": [text]})
+        for number, (text, event) in enumerate(zip(texts, some_events(8), strict=False))
+    ]
+    publisher.publish(events)
+    assert publisher.flush(30)
+    publisher.close()
+    writer = StoreWriter(EventBus(url), store)
+    while writer.run_once(20):
+        pass
+    stored = [found.event.data["note"][0] for found in store.tail(before)]
+    assert stored == [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+@pytest.fixture(scope="module")
+def lines_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, EventStore]]:
+    folder = tmp_path_factory.mktemp("lines")
+    server = EmbeddedRedis(folder / "valkey")
+    server.start()
+    store = EventStore.open(f"sqlite:///{folder / 'a.db'}")
+    yield server.url, folder / "spool", store
+    store.close()
+    server.kill()
+
+
+def one_fault(server: EmbeddedRedis, rng: random.Random) -> None:
+    """Freeze or kill the server and bring it back. To be called by the main thread: a child dies with the thread."""
+    fault = rng.choice(["hang", "kill", "kill while it hangs"])
+    if "hang" in fault:
+        os.kill(server.pid, signal.SIGSTOP)
+        time.sleep(rng.uniform(0.1, 0.8))
+        os.kill(server.pid, signal.SIGCONT if fault == "hang" else signal.SIGKILL)
+    if "kill" in fault:
+        server.kill()
+        time.sleep(rng.uniform(0.0, 0.3))
+        server.start(server.port)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_faults_under_load_lose_nothing_double_nothing_and_keep_each_cameras_order(
+    valkey: EmbeddedRedis, tmp_path: Path, store_url: str, quick: None, seed: int
+) -> None:
+    url, cameras = valkey.url, ("a", "b", "c")
+    events = {camera: some_events(600, camera) for camera in cameras}
+    store, stop, failures = EventStore.open(store_url), threading.Event(), []
+    publishers = {camera: SpoolingPublisher(EventBus(url, 0.4), tmp_path / "spool" / camera) for camera in cameras}
+
+    def publish(camera: str) -> None:
+        rng = random.Random(f"{seed}{camera}")
+        for event in events[camera]:
+            publishers[camera].publish([event])
+            time.sleep(rng.uniform(0, 0.02))
+            if rng.random() < 0.005:  # the camera's process dies: another one takes its spool over
+                publishers[camera].close(0)
+                publishers[camera] = SpoolingPublisher(EventBus(url, 0.4), tmp_path / "spool" / camera)
+
+    def write() -> None:
+        writer = StoreWriter(EventBus(url, 0.4), store, "writer")
+        while not stop.is_set():
+            try:
+                writer.run_once(50)
+            except redis.RedisError:
+                time.sleep(0.05)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=publish, args=(camera,), daemon=True) for camera in cameras]
+    threads.append(threading.Thread(target=write, daemon=True))
+    for thread in threads:
+        thread.start()
+    rng, faults = random.Random(seed), 0
+    while any(thread.is_alive() for thread in threads[:-1]):
+        time.sleep(rng.uniform(0.1, 0.6))
+        one_fault(valkey, rng)
+        faults += 1
+    assert all(publisher.flush(60) for publisher in publishers.values())
+    until(lambda: store.total() >= 1800)
+    until(lambda: not list((tmp_path / "spool").rglob("*.jsonl")))
+    stop.set()
+    threads[-1].join()
+    assert failures == []
+    assert faults >= 3
+    stored = [found.event for found in tail_all(store)]
+    for camera in cameras:
+        ours = [event.id for event in stored if event.camera == camera]
+        assert ours == [event.id for event in events[camera]]
+    for publisher in publishers.values():
+        assert publisher.error is None
+        publisher.close()
+    store.close()
+
+
+def tail_all(store: EventStore) -> list:
+    found: list = []
+    while page := store.tail(found[-1].seq if found else 0, 1000):
+        found += page
+    return found
