@@ -26,7 +26,7 @@ from actors.link import Peer
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
-from hoaban.fleet_text import FleetErrors, redact
+from hoaban.fleet_text import FleetErrors
 from hoaban.frames import FrameMeta
 from hoaban.placement import Node, Place, inference_places, peers_in_order
 from hoaban.reconcile import Action, Observed, Phase, Step, after_answer, after_death, plan_steps
@@ -113,7 +113,7 @@ class Supervisor:
             self._refuse([str(error) for error in errors.errors])
             return
         self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
-        self._desired = {name: camera.digest() for name, camera in self._configs.items()}
+        self._desired = {name: camera.revision() for name, camera in self._configs.items()}
         log.info("fleet read", cameras=len(self._fleet.cameras))
         self._show_fleet()
 
@@ -133,8 +133,7 @@ class Supervisor:
             )
             view["digest"] = fleet.digest()
             for camera in fleet.cameras:
-                document = camera.model_dump(mode="json", by_alias=True)
-                view["cameras"].append(document | {"source": redact(camera.source)})
+                view["cameras"].append(camera.model_dump(mode="json", by_alias=True))
         try:
             self._board.put_json("fleet", view)
         except Exception:

@@ -1,18 +1,57 @@
 """What a fleet file draws on a camera's picture: fractions of its width (x, right) and height (y, down)."""
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="small letters, digits, - and _")]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Point = tuple[Fraction, Fraction]
+MOST_CORNERS = 200
+"""that a polygon crosses nowhere is looked for between every two of its edges"""
 
 
 class Strict(BaseModel):
     """A part of the fleet file: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, values: Any) -> Any:
+        """pydantic takes true for 1, and YAML takes yes and on for true: no number is ever meant by them."""
+        if not isinstance(values, dict):
+            return values
+        numbers = {name for name in cls._no_bools() if _has_bool(values.get(name))}
+        return values | {name: _without_bools(values[name]) for name in numbers} if numbers else values
+
+    @classmethod
+    @cache
+    def _no_bools(cls) -> frozenset[str]:
+        """The keys under which no true or false may stand."""
+        fields = cls.model_fields.items()
+        return frozenset(field.alias or name for name, field in fields if not _takes_bool(field.annotation))
+
+
+class _NoNumber:
+    """Stands where true or false stood, so that whatever type is wanted there refuses it."""
+
+
+def _has_bool(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_has_bool, value)))
+
+
+def _without_bools(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_bools(item) for item in value]
+    return _NoNumber() if isinstance(value, bool) else value
+
+
+def _takes_bool(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))
 
 
 def _simple(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -23,7 +62,7 @@ def _simple(polygon: tuple[Point, ...]) -> tuple[Point, ...]:
     return polygon
 
 
-Polygon = Annotated[tuple[Point, ...], Field(min_length=3), AfterValidator(_simple)]
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=MOST_CORNERS), AfterValidator(_simple)]
 """corners in order, as fractions of the picture's width (right) and height (down)"""
 
 
