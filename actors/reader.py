@@ -143,6 +143,11 @@ class Reader:
         whole = self._container.duration is not None and self.source.scheme in ("http", "https")
         return not (self.source.is_file or whole or self._container.format.name.startswith("hls"))
 
+    @property
+    def endless(self) -> bool:
+        """Whether it tells no end: a live stream."""
+        return not self.source.is_file and self._container.duration is None
+
     def told_s(self, stream_s: float) -> float | None:
         """RTSP cameras tell their time by RTCP sender reports; the first one counts."""
         began_us = self._container.start_time_realtime
@@ -219,15 +224,19 @@ def open_frames(source: SourceAddress | str, camera: str, ring: PacketRing | Non
     """Every frame of a recorded file once, for replay: capture time is media time, from 1970-01-01 on.
 
     ring: keeps the encoded packets, by the same times.
-    Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or (simulated) no end.
+    Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or no end.
     """
     source = SourceAddress.of(source)
+    if source.scheme in ("rtsp", "rtsps"):
+        raise SourceError(f"{source}: a live stream has no end; name a recording of it with --source")
     if source.simulated:
         from actors.sim_source import refuse_endless
 
         refuse_endless(source.reveal())
     reader = open_reader(source)
     try:
+        if isinstance(reader, Reader) and reader.endless:
+            raise SourceError(f"{source}: a live stream has no end; name a recording of it with --source")
         clock = MediaClock(reader.step_s)
         if ring is not None:
             ring.open(reader.stream)

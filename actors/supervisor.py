@@ -5,14 +5,18 @@ detached, so a supervisor that died finds them again by name and goes on.
 """
 
 import contextlib
+import os
 import threading
 import time
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 import structlog
+from pydantic import SecretStr
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -47,11 +51,18 @@ class SystemSettings:
     """What every part of a running system must know."""
 
     session: str
-    redis_url: str
+    redis_url: str = field(repr=False)
     data_dir: str
     fleet_files: tuple[str, ...]
     evidence_url: str = ""
     """where evidence candidates go: a folder or a URL that fsspec knows; by default evidence in data_dir"""
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    """of the fleet files, by the names they have there: from where the system was started, and kept in memory alone"""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What fleet files are filled in from: an edit may name what this process has and no file named before."""
+        return ChainMap({name: value.get_secret_value() for name, value in self.secrets.items()}, os.environ)
 
 
 class Supervisor:
@@ -108,7 +119,7 @@ class Supervisor:
             return
         self._stamp = stamp
         try:
-            self._fleet, self._errors = load_fleet(paths), []
+            self._fleet, self._errors = load_fleet(paths, self._settings.env), []
         except FleetErrors as errors:
             self._refuse([str(error) for error in errors.errors])
             return

@@ -80,8 +80,10 @@ class Camera(Strict):
     timezone: TimeZone | None = Field(None, description="of the schedules of its rules; the province's by default")
     source: SourceAddress = Field(description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}")
     enabled: bool = True
-    model: str | None = Field(None, description="detector; by default models.detect, or sim-colours for sim://")
-    face_model: str | None = Field(None, description="for face rules; models.faces by default")
+    model: str | None = Field(
+        None, min_length=1, description="detector; by default models.detect, or sim-colours for sim://"
+    )
+    face_model: str | None = Field(None, min_length=1, description="for face rules; models.faces by default")
     min_score: float = Field(0.25, ge=0, le=1, description="detections below continue no track")
     begin_score: float = Field(
         0.6, ge=0, le=1, description="detections below begin no track; lower it where far or parked vehicles matter"

@@ -11,7 +11,7 @@ from typing import Any
 from hoaban.fleet_yaml import Path
 from hoaban.models.card import PINNED
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
-from hoaban.rules.base import default_name
+from hoaban.rules.base import OBJECT_CLASSES, default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
 Misfit = tuple[Path, str]
@@ -90,7 +90,7 @@ def _label_misfits(camera: Any, path: Path, default: Any, labels: Labels) -> Ite
     for index, rule in enumerate(_items(_get(camera, "rules"))):
         for place, name in enumerate(_items(_get(rule, "classes"))):
             if isinstance(name, str) and name not in known:
-                near = get_close_matches(name, known, 1)
+                near = get_close_matches(name, OBJECT_CLASSES, 1) or get_close_matches(name, known, 1)
                 cure = (
                     f"did you mean {near[0]!r}?" if near else "use one of those that `hoaban models list --json` shows"
                 )

@@ -148,7 +148,7 @@ class _Reading:
             case _:
                 written = self._written(path)
                 shown = f" (here: {written})" if written else ""
-                cure = YES_NO if written in ("True", "False") else "correct it"
+                cure = YES_NO if isinstance(_at(self.document, path), bool) else "correct it"
                 message = f"{problem['msg'][:1].lower()}{problem['msg'][1:]}{shown}; {cure}"
         self.tell(path, here.hide(message) if isinstance(here, SourceAddress) else message)
 
