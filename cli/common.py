@@ -55,20 +55,19 @@ def written(out: Path, inputs: list[Path]) -> Iterator[TextIO]:
         refuse(f"{out}: it is read by this command; write to another file")
     if out.exists() and not out.is_file():
         refuse(f"{out}: no regular file; name one")
-    part: Path | None = None
+    cure = "name a folder that is there, has room and may be written"
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=out.parent, prefix=".hoaban-", delete=False, encoding="utf-8"
-        ) as file:
-            part = Path(file.name)
-            yield file.file
-        os.chmod(part, 0o644)
-        part.replace(out)
-        part = None
+        handle, part = tempfile.mkstemp(dir=out.parent, prefix=".hoaban-")
     except OSError as error:
-        if error.filename is not None and str(error.filename) not in (str(part), str(out), str(out.parent)):
-            raise  # not of this file
-        refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there, has room and may be written")
+        refuse(f"{out}: cannot be written: {error.strerror}; {cure}")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            yield file
+        os.chmod(part, 0o644)
+        os.replace(part, out)
+    except OSError as error:
+        if error.filename not in (None, part):
+            raise  # of another file
+        refuse(f"{out}: cannot be written: {error.strerror}; {cure}")
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)

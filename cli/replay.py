@@ -59,6 +59,8 @@ def replay(
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
         faces = ReplayFaces.of(spec, watchlist)
+        if evidence is not None:
+            evidence.mkdir(parents=True, exist_ok=True)
         inputs = [*fleet, *([Path(recording.reveal())] if recording.is_file else [])]
         with written(out, inputs) as file:
             summary = run(spec, recording, detector, file, faces, evidence)
@@ -67,7 +69,9 @@ def replay(
     except ValueError as error:
         refuse(f"--source: {error}")
     except OSError as error:
-        refuse(f"{error.filename or evidence}: {error.strerror}; name a folder that is there and may be written")
+        refuse(
+            f"{error.filename or evidence}: {error.strerror or error}; name a folder that is there and may be written"
+        )
     for name, rule in faces.summary()["rules"].items() if faces else ():
         if rule["silent"]:
             print(f"{name} was silent: {rule['silent']}", file=sys.stderr)
