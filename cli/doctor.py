@@ -212,8 +212,8 @@ def _clocks(patient: Patient) -> Found:
         else:
             yield OK, f"{whose}: its clock agrees with the live store's"
     for status in statuses:
-        if reason := (status.get("faults") or {}).get("clock"):
-            yield FAULT, f"camera {status['camera']}: {reason}; set its clock by NTP"
+        if reason := (status.get("faults") or {}).get("wrong_time"):
+            yield FAULT, f"camera {status['camera']}: {reason.replace(';', ',')}; set its clock by NTP"
 
 
 def _ray(patient: Patient) -> Found:
