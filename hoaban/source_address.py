@@ -139,11 +139,13 @@ def _lower_scheme(text: str) -> str:
 
 
 def _written_out(address: str) -> set[str]:
-    """What is secret in an address that has its secrets in the clear: user, password, parameters named like one."""
+    """What is secret in an address that has its secrets in the clear: user, password, parameters named like one.
+
+    Pieces of them too: a library may take a password with "@" or "/" apart in another way than its owner.
+    """
     found = {match[2] for match in _PARAMETER.finditer(address)}
     for match in _USER_INFO.finditer(address):
-        user, _, password = match[0][:-1].partition(":")
-        found |= {password or user}
+        found |= {match[0][:-1], match[0][:-1].partition(":")[2], *re.split("[:@/]", match[0])}
     return found
 
 
