@@ -4,8 +4,6 @@ import socket
 import subprocess
 import sys
 
-import ray
-
 from actors import NAMESPACE
 
 ON_HEAD = {"node:__internal_head__": 0.001}
@@ -22,6 +20,8 @@ class ClusterAwayError(RuntimeError):
 
 def join_cluster(address: str, *, log_to_driver: bool = False, limit_s: float = ANSWER_LIMIT_S) -> None:
     """Connect this process to a cluster; `ray.shutdown` lets go of it. Raises ClusterAwayError."""
+    import ray  # a second or more, which a look at an address does not need
+
     reach(address, limit_s)
     ray.init(address=address, namespace=NAMESPACE, logging_level="ERROR", log_to_driver=log_to_driver)
 

@@ -53,8 +53,7 @@ def replay(
         refuse(f"{fleet[0]}:1: cameras: no camera {camera!r}; it has: {', '.join(c.id for c in known.cameras)}")
     try:
         # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
-        recording = spec.source if source is None else SourceAddress(source)
-        recording.check()
+        recording = spec.source if source is None else _recording(source)
         name = model or _model_for(known, spec, recording)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
@@ -66,8 +65,6 @@ def replay(
             summary = run(spec, recording, detector, file, faces, evidence)
     except (ModelError, SourceError) as error:
         refuse(str(error))
-    except ValueError as error:
-        refuse(f"--source: {error}")
     except OSError as error:
         refuse(
             f"{error.filename or evidence}: {error.strerror or error}; name a folder that is there and may be written"
@@ -82,6 +79,15 @@ def replay(
             f"{summary['frames_analysed']} of {summary['frames_read']} frames, {summary['media_s']} s of video, "
             f"{sum(summary['events'].values())} events: {out}"
         )
+
+
+def _recording(source: str) -> SourceAddress:
+    address = SourceAddress(source)
+    try:
+        address.check()
+    except ValueError as error:
+        refuse(f"--source: {error}")
+    return address
 
 
 def _model_for(fleet: Fleet, camera: Camera, recording: SourceAddress) -> str:

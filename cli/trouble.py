@@ -25,7 +25,6 @@ def open_store(url: str) -> EventStore:
     """The event store, its tables brought up to date. Raises TroubleError."""
     with store_troubles(url):
         return EventStore.open(url)
-    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager

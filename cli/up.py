@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated, Any
 
+import structlog
 import typer
 from platformdirs import user_data_path
 
@@ -22,6 +23,8 @@ from actors.processes import port_taken
 from cli.common import fleet_or_refuse, one_line, refuse
 from cli.trouble import TroubleError, check_redis, open_store
 from hoaban.models.backend import ModelError
+
+log = structlog.get_logger(__name__)
 
 LEAST_FREE_BYTES = 64 * 2**20
 """below it the stores cannot even begin"""
@@ -62,7 +65,8 @@ def up(
     except (TroubleError, ClusterAwayError, ModelError) as error:
         unfit = str(error)
     except Exception as error:  # of Ray, Valkey, Serve: what they say, and not through how many calls it came
-        say(f"hoaban up: could not start: {one_line(error) or type(error).__name__}; see the logs in {data}")
+        say(f"hoaban up: could not go on: {type(error).__name__}: {one_line(error)}; see the logs in {data}")
+        log.debug("could not go on", exc_info=True)
         code = 1
     finally:
         # A second Ctrl-C must not leave half of it running.
