@@ -16,6 +16,7 @@ from actors.preroll import PacketRing
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse, written
 from cli.replay_faces import ReplayFaces
+from cli.trouble import TroubleError
 from hoaban import __version__
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
@@ -63,7 +64,7 @@ def replay(
         inputs = [*fleet, *([Path(recording.reveal())] if recording.is_file else [])]
         with written(out, inputs) as file:
             summary = run(spec, recording, detector, file, faces, evidence)
-    except (ModelError, SourceError) as error:
+    except (ModelError, SourceError, TroubleError) as error:
         refuse(str(error))
     except OSError as error:
         refuse(

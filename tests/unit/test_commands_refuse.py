@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -14,6 +15,8 @@ import typer
 
 from actors.store import EventStore
 from cli.main import app, main
+from cli.replay_faces import read_watchlist
+from cli.trouble import TroubleError
 
 FLEET = """\
 version: 1
@@ -86,10 +89,9 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "sim, no command": (["sim", "nonsense"], "No such command"),
     "models pull, unknown": (["models", "pull", "nonsense"], "known: yolox-nano"),
     "faces, no folder": (["faces", "evaluate", "--gallery", "2", "--pairs", "DIR/no"], "put each person's pictures"),
-    "faces, no picture": (["faces", "evaluate", "--gallery", "2", "--pairs", "PEOPLE"], "is no picture"),
     "faces, no gallery": (["faces", "evaluate", "--gallery", "0", "--pairs", "DIR"], "not in the range"),
     "faces, other task": (
-        ["faces", "evaluate", "--gallery", "2", "--pairs", "DIR", "--model", "opencv-hog"],
+        ["faces", "evaluate", "--gallery", "2", "--pairs", "PEOPLE", "--model", "opencv-hog"],
         "no face model",
     ),
     "bench, too many": (["bench", "--cameras", "999"], "not in the range"),
@@ -255,6 +257,58 @@ def test_up_refuses_a_token_file_that_is_none(
     _, err = refused(folder, ["up", "FLEET", "--data", "DIR/data", "--no-dashboard", "--api-port", "47831"], capsys)
     assert "remove it, so that a new token is made" in err
     one_line(err, "hoaban up: ")
+
+
+def test_a_watchlist_in_a_damaged_store_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _made(folder / "hoaban.db", b"text" * 999)
+    with pytest.raises(TroubleError, match="put a backup in its place"):
+        read_watchlist(folder)
+
+
+CARDS: dict[str, bytes] = {
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "list": b"- 1",
+    "deep": b"[" * 100_000,
+    "half": b"name: x",
+    "bomb": b"a: &a [1, 1, 1]\n"
+    + b"".join(b"%c: &%c [*%c, *%c, *%c]\n" % (c, c, c - 1, c - 1, c - 1) for c in range(98, 115)),
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_model_card_that_is_none_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / "models" / "m").mkdir(parents=True)
+    card = _made(folder / "models" / "m" / "card.yaml", CARDS[name])
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(folder / "models"))
+    for command in (["models", "list"], ["replay", "FLEET", "--camera", "file", "--out", "OUT"]):
+        _, err = refused(folder, command, capsys)
+        assert str(card) in err
+        assert err.endswith("; correct the card\n")
+        one_line(err, "hoaban")
+
+
+PICTURES: dict[str, bytes] = {
+    "empty": b"",
+    "text": b"no picture",
+    "binary": bytes(range(256)) * 9,
+    "claims to be huge": b"P6\n200000 200000\n255\n" + bytes(99),
+    "cut off": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\x03\0\0\0\x03\0\0\x08\x02\0\0\0",
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_of_a_face_that_is_none_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("cli.faces.load_face_model", lambda *_, **__: SimpleNamespace(warm_up=lambda: None))
+    monkeypatch.setattr("cli.faces.find_model", lambda _: None)
+    (folder / "people" / "a" / "1.jpg").write_bytes(PICTURES[name])
+    _, err = refused(folder, ["faces", "evaluate", "--gallery", "2", "--pairs", "PEOPLE"], capsys)
+    assert "is no picture that can be read; remove it" in err
+    one_line(err, "hoaban faces evaluate: ")
 
 
 def test_up_refuses_a_disk_without_room(
