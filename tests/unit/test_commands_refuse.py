@@ -46,6 +46,7 @@ FLEET_COMMANDS = {
     "check": ["check", "BAD"],
     "check --json": ["check", "BAD", "--json"],
     "replay": ["replay", "BAD", "--camera", "sim", "--out", "OUT"],
+    "plan": ["plan", "BAD"],
     "up": ["up", "BAD", "--data", "DIR/data", "--no-dashboard"],
 }
 BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
@@ -94,6 +95,8 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
         ["faces", "evaluate", "--gallery", "2", "--pairs", "PEOPLE", "--model", "opencv-hog"],
         "no face model",
     ),
+    "plan, costs missing": (["plan", "FLEET", "--costs", "DIR/no"], "cannot be read"),
+    "plan, costs are text": (["plan", "FLEET", "--costs", "FLEET"], "measure anew"),
     "bench, too many": (["bench", "--cameras", "999"], "not in the range"),
     "diff, missing": (["diff", "DIR/no", "DIR/no"], "cannot be read"),
     "doctor, port": (["doctor", "--api-port", "0"], "not in the range"),
