@@ -13,7 +13,7 @@ from hoaban.fleet_yaml import FleetYaml, Path
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 from hoaban.source_address import ENV, SourceAddress, redact
 
-LIST_KEYS = ("districts", "agencies", "cameras")
+LIST_KEYS = ("districts", "agencies", "sites", "cameras")
 MOST_ERRORS = 200
 YES_NO = "YAML reads yes, no, on and off as true and false: write a number, or put a text in quotes"
 
