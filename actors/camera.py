@@ -545,12 +545,12 @@ class CameraActor:
         self._runtime.start()
 
     def ping(self) -> str:
-        """Alive; the digest of the configuration it runs."""
-        return self._runtime.camera.digest()
+        """Alive; the revision of the configuration it runs."""
+        return self._runtime.camera.revision()
 
     def configure(self, camera: Camera) -> str:
         self._runtime.configure(camera)
-        return camera.digest()
+        return camera.revision()
 
     def set_peers(self, peers: list[Peer]) -> None:
         self._runtime.set_peers(peers)

@@ -82,7 +82,7 @@ class Crew:
         return None
 
     def read(self, name: str, answer: Any) -> tuple[str, str]:
-        """A ping's answer: the digest of what it runs, and why it must be ended though it answers, or ""."""
+        """A ping's answer: the revision of what it runs, and why it must be ended though it answers, or ""."""
         return str(answer), ""
 
     def killed(self, name: str) -> None:
@@ -114,14 +114,14 @@ class Crew:
             if seen is None or seen.phase is Phase.ENDING:
                 continue
             try:
-                digest, stuck = self.read(name, ray.get(reference, timeout=0))
+                revision, stuck = self.read(name, ray.get(reference, timeout=0))
             except Exception as error:
                 if (why := death_of(error)) is not None:
                     self._bury(name, after_death(seen, now), why)
                 else:
                     log.warning("no answer", kind=self.kind, name=name, error=str(error))
                 continue
-            self._observed[name] = after_answer(seen, digest, now, stuck)
+            self._observed[name] = after_answer(seen, revision, now, stuck)
 
     def end_all(self, limit_s: float) -> None:
         """Stop all of them, and end those that do not within limit_s."""

@@ -1,26 +1,73 @@
-"""Fleet files from disk."""
+"""Fleet files from disk, and the secrets that they name."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from actors.models.files import list_models
 from hoaban.fleet import Fleet
-from hoaban.fleet_text import FleetError, FleetErrors, parse_fleet
+from hoaban.fleet_checks import KNOWN_LABELS, Labels
+from hoaban.fleet_text import FleetError, FleetErrors, env_names, parse_fleet
+from hoaban.fleet_yaml import MOST_CHARACTERS
+from hoaban.models.backend import ModelError
+
+MOST_BYTES = 4 * MOST_CHARACTERS
+"""of a file in UTF-8"""
 
 
 def load_fleet(paths: Sequence[Path], env: Mapping[str, str] | None = None) -> Fleet:
     """The fleet in these files. Raises FleetErrors, an unreadable file among them."""
+    return parse_fleet(_texts(paths), os.environ if env is None else env, _labels())
+
+
+def secrets_of(paths: Sequence[Path]) -> dict[str, SecretStr]:
+    """The environment variables that these files name, as this process has them. Raises FleetErrors.
+
+    Taken once, where a person started the system: a worker's environment is another one.
+    """
+    names = env_names(text for _, text in _texts(paths))
+    return {name: SecretStr(os.environ[name]) for name in sorted(names) if name in os.environ}
+
+
+def _texts(paths: Sequence[Path]) -> list[tuple[str, str]]:
     texts: list[tuple[str, str]] = []
     errors: list[FleetError] = []
     for path in paths:
         try:
-            texts.append((str(path), path.read_text(encoding="utf-8")))
+            texts.append((str(path), _text(path)))
         except UnicodeDecodeError as error:
             errors.append(FleetError(str(path), 1, "", f"not UTF-8 text ({error.reason}); save it as UTF-8"))
+        except ValueError as error:
+            errors.append(FleetError(str(path), 1, "", str(error)))
         except OSError as error:
             errors.append(
                 FleetError(str(path), 1, "", f"cannot be read: {error.strerror}; check the name and the rights")
             )
     if errors:
         raise FleetErrors(errors)
-    return parse_fleet(texts, os.environ if env is None else env)
+    return texts
+
+
+def _text(path: Path) -> str:
+    if not path.is_dir() and not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no regular file; name a fleet file")  # a pipe or a device may never end
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"larger than {MOST_BYTES // 2**20} MiB; split the fleet into several files")
+    return data.decode("utf-8")
+
+
+def _labels() -> Labels:
+    """What each model finds, those with a card on the search path among them."""
+    try:
+        packages = list_models()
+    except ModelError:  # a broken card is told where its model is wanted
+        return KNOWN_LABELS
+    found: dict[str, tuple[str, ...]] = {}
+    for package in packages:
+        found[package.card.name] = (*found.get(package.card.name, ()), *package.card.labels)
+    return found

@@ -18,10 +18,9 @@ from av.video.stream import VideoStream
 from actors.picture import Picture, shown_size
 from actors.preroll import PacketRing
 from hoaban.capture import MediaClock
-from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
 from hoaban.media_time import MediaTime
-from hoaban.sim.address import is_sim
+from hoaban.source_address import SourceAddress
 
 OPEN_LIMIT_S = 10.0
 READ_LIMIT_S = 10.0
@@ -83,12 +82,15 @@ class StreamReader(Protocol):
     def close(self) -> None: ...
 
 
-def open_reader(source: str, rtsp_transport: str = "tcp", read_limit_s: float = READ_LIMIT_S) -> StreamReader:
+def open_reader(
+    source: SourceAddress | str, rtsp_transport: str = "tcp", read_limit_s: float = READ_LIMIT_S
+) -> StreamReader:
     """A reader of the source's kind. Raises SourceError when it cannot be opened."""
-    if is_sim(source):
+    source = SourceAddress.of(source)
+    if source.simulated:
         from actors.sim_source import SimReader
 
-        return SimReader(source)
+        return SimReader(source.reveal())
     return Reader(source, rtsp_transport, read_limit_s)
 
 
@@ -99,12 +101,14 @@ class Reader:
     video this build can decode.
     """
 
-    def __init__(self, source: str, rtsp_transport: str = "tcp", read_limit_s: float = READ_LIMIT_S) -> None:
-        self.source = source
+    def __init__(
+        self, source: SourceAddress | str, rtsp_transport: str = "tcp", read_limit_s: float = READ_LIMIT_S
+    ) -> None:
+        self.source = SourceAddress.of(source)
         self.decode_errors = 0
         self._read_limit_s = read_limit_s
         self._unfit: str | None = None
-        self._container = _open(source, rtsp_transport, read_limit_s)
+        self._container = _open(self.source, rtsp_transport, read_limit_s)
         try:
             self.stream = self._video()
         except BaseException:
@@ -115,7 +119,7 @@ class Reader:
 
     def _video(self) -> VideoStream:
         streams = self._container.streams.video
-        if not self._container.streams and is_file(self.source):
+        if not self._container.streams and self.source.is_file:
             raise self._error(NO_FRAME)
         if not streams:
             raise self._error("it has no video that can be decoded here; check the file or codec")
@@ -136,8 +140,13 @@ class Reader:
 
     @property
     def live(self) -> bool:
-        whole = self._container.duration is not None and self.source.startswith(("http://", "https://"))
-        return not (is_file(self.source) or whole or self._container.format.name.startswith("hls"))
+        whole = self._container.duration is not None and self.source.scheme in ("http", "https")
+        return not (self.source.is_file or whole or self._container.format.name.startswith("hls"))
+
+    @property
+    def endless(self) -> bool:
+        """Whether it tells no end: a live stream."""
+        return not self.source.is_file and self._container.duration is None
 
     def told_s(self, stream_s: float) -> float | None:
         """RTSP cameras tell their time by RTCP sender reports; the first one counts."""
@@ -158,7 +167,7 @@ class Reader:
                 bad += 1
                 if bad >= MOST_BAD_IN_A_ROW:
                     raise self._error(
-                        f"{bad} packets in a row could not be decoded ({_reason(error)}); "
+                        f"{bad} packets in a row could not be decoded ({_reason(self.source, error)}); "
                         "check the camera's codec and its network"
                     ) from None
                 continue
@@ -205,24 +214,29 @@ class Reader:
                 yield packet
 
     def _error(self, message: str) -> SourceError:
-        return SourceError(f"{redact(self.source)}: {message}")
+        return SourceError(f"{self.source}: {message}")
 
     def close(self) -> None:
         self._container.close()
 
 
-def open_frames(source: str, camera: str, ring: PacketRing | None = None) -> Iterator[Picture]:
+def open_frames(source: SourceAddress | str, camera: str, ring: PacketRing | None = None) -> Iterator[Picture]:
     """Every frame of a recorded file once, for replay: capture time is media time, from 1970-01-01 on.
 
     ring: keeps the encoded packets, by the same times.
-    Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or (simulated) no end.
+    Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or no end.
     """
-    if is_sim(source):
+    source = SourceAddress.of(source)
+    if source.scheme in ("rtsp", "rtsps"):
+        raise SourceError(f"{source}: a live stream has no end; name a recording of it with --source")
+    if source.simulated:
         from actors.sim_source import refuse_endless
 
-        refuse_endless(source)
+        refuse_endless(source.reveal())
     reader = open_reader(source)
     try:
+        if isinstance(reader, Reader) and reader.endless:
+            raise SourceError(f"{source}: a live stream has no end; name a recording of it with --source")
         clock = MediaClock(reader.step_s)
         if ring is not None:
             ring.open(reader.stream)
@@ -233,21 +247,16 @@ def open_frames(source: str, camera: str, ring: PacketRing | None = None) -> Ite
                 ring.add(packet, clock.near(float(stamp * packet.time_base)))
 
         for seq, decoded in enumerate(reader.frames(None if ring is None else keep)):
-            meta = FrameMeta(camera, seq, clock.stamp(decoded.stream_s), *shown_size(decoded.frame), is_sim(source))
+            meta = FrameMeta(camera, seq, clock.stamp(decoded.stream_s), *shown_size(decoded.frame), source.simulated)
             yield Picture(meta, decoded.frame)
     finally:
         reader.close()
 
 
-def is_file(source: str) -> bool:
-    """True for a path or file:// address."""
-    return "://" not in source or source.startswith("file://")
-
-
-def explain(source: str, error: Exception, waited_s: float = 0.0, limit_s: float | None = None) -> str:
+def explain(source: SourceAddress, error: Exception, waited_s: float = 0.0, limit_s: float | None = None) -> str:
     """An FFmpeg error in words. waited_s: how long it took, of at most limit_s (OPEN_LIMIT_S by default)."""
     limit_s = OPEN_LIMIT_S if limit_s is None else limit_s
-    shown, local = redact(source), is_file(source)
+    shown, local = source.shown, source.is_file
     if isinstance(error, av.error.ExitError | TimeoutError) or (not local and waited_s >= limit_s):
         return f"{shown}: no data for {limit_s:g} s; check the network and that the camera is on"
     match error:
@@ -271,50 +280,50 @@ def explain(source: str, error: Exception, waited_s: float = 0.0, limit_s: float
             return f"{shown}: no right to read it; change the file's permissions"
     if not local and not _is_known(source):
         return f"{shown}: no such host; check the address and the name server"
-    return f"{shown}: {_reason(error)}; " + (
+    return f"{shown}: {_reason(source, error)}; " + (
         "check the file" if local else "check the address and that the camera is on"
     )
 
 
-def _reason(error: Exception) -> str:
+def _reason(source: SourceAddress, error: Exception) -> str:
     if getattr(error, "errno", None) == errno.EIO:
         return "the connection broke off"
-    return redact(str(getattr(error, "strerror", None) or error))
+    return source.hide(str(getattr(error, "strerror", None) or error))
 
 
-def _is_known(source: str) -> bool:
+def _is_known(source: SourceAddress) -> bool:
     """False when the host's name has no address."""
     with contextlib.suppress(ValueError):
         try:
-            return bool(socket.getaddrinfo(urlsplit(source).hostname or "", None))
+            return bool(socket.getaddrinfo(urlsplit(source.reveal()).hostname or "", None))
         except socket.gaierror:
             return False
     return True
 
 
-def _open(source: str, rtsp_transport: str, read_limit_s: float) -> InputContainer:
-    name = source.removeprefix("file://")
-    options = dict(_OPTIONS.get(source.split(":", 1)[0].removesuffix("s"), {}))
-    if source.startswith(("rtsp://", "rtsps://")):
+def _open(source: SourceAddress, rtsp_transport: str, read_limit_s: float) -> InputContainer:
+    name = source.reveal().removeprefix("file://")
+    options = dict(_OPTIONS.get(source.scheme.removesuffix("s"), {}))
+    if source.scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = rtsp_transport
     began_s = time.monotonic()
     try:
-        if is_file(source):
+        if source.is_file:
             _check(Path(name), source)
         return av.open(name, options=options, timeout=(OPEN_LIMIT_S, read_limit_s))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(explain(source, error, time.monotonic() - began_s)) from None
 
 
-def _check(path: Path, source: str) -> None:
+def _check(path: Path, source: SourceAddress) -> None:
     """Raises SourceError, or OSError when there is nothing to read."""
     if path.is_dir():
-        raise SourceError(f"{redact(source)}: a folder, not a video; name a file in it")
+        raise SourceError(f"{source}: a folder, not a video; name a file in it")
     if path.exists() and not path.is_file():  # opening a pipe that nobody writes into would hang for ever
-        raise SourceError(f"{redact(source)}: no regular file; name a video file")
+        raise SourceError(f"{source}: no regular file; name a video file")
     with path.open("rb") as file:
         if not file.read(1):
-            raise SourceError(f"{redact(source)}: an empty file; record it again")
+            raise SourceError(f"{source}: an empty file; record it again")
 
 
 def _step(stream: VideoStream) -> float:

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,17 +15,15 @@ import structlog
 from actors.interrupt import ReadingThread
 from actors.picture import Picture, shown_size
 from actors.preroll import PacketRing
-from actors.reader import READ_LIMIT_S, Decoded, SourceError, StreamReader, is_file, open_frames, open_reader
+from actors.reader import READ_LIMIT_S, Decoded, SourceError, StreamReader, open_frames, open_reader
 from hoaban.capture import ArrivalClock, MediaClock, PlayoutClock, WallTime
 from hoaban.fleet import Camera
-from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
-from hoaban.sim.address import is_sim
 from hoaban.source_state import STEADY_S, SourceTracker
 from hoaban.status import SourceState
 from hoaban.terms import OpenHours
 
-__all__ = ["SourceError", "SourceStatus", "SourceThread", "is_file", "open_frames"]
+__all__ = ["SourceError", "SourceStatus", "SourceThread", "open_frames"]
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +70,8 @@ class SourceThread:
     ) -> None:
         self._camera, self._on_picture, self._ring = camera, on_picture, ring
         self._wall_clock, self._now = wall_clock, running_clock
-        self._simulated = is_sim(camera.source)
-        self._file = is_file(camera.source) or self._simulated  # paced by its own timestamps, may come to an end
+        self._simulated = camera.source.simulated
+        self._file = camera.source.is_file or self._simulated  # paced by its own timestamps, may come to an end
         self._tracker = SourceTracker(camera.stall_s, self._now())
         self._hours = OpenHours(camera.terms, camera.clock)
         self._lock = threading.Lock()
@@ -157,9 +156,10 @@ class SourceThread:
             except Exception as error:  # whatever a source does, this camera alone waits and tries again
                 if self._stopping.is_set():
                     return
+                source = self._camera.source
                 if not isinstance(error, SourceError):
-                    log.exception("source failed", camera=self._camera.id)
-                self._fail(redact(str(error)))
+                    log.error("source failed", camera=self._camera.id, trace=source.hide(traceback.format_exc()))
+                self._fail(source.hide(str(error)))
 
     def _file_ended(self) -> bool:
         """False when it begins again."""
@@ -173,7 +173,7 @@ class SourceThread:
         """In good order, so that another connection follows at once; unless that happens again and again."""
         if lasted_s < STEADY_S:
             raise SourceError(
-                f"{redact(self._camera.source)}: it ended after {lasted_s:.0f} s; "
+                f"{self._camera.source}: it ended after {lasted_s:.0f} s; "
                 "check the camera, its network and how many viewers it allows"
             )
         with self._lock:

@@ -4,14 +4,18 @@ What to do is decided in hoaban/reconcile.py and hoaban/placement.py; here it is
 detached, so a supervisor that died finds them again by name and goes on.
 """
 
+import os
 import threading
 import time
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 import structlog
+from pydantic import SecretStr
 
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
@@ -23,7 +27,7 @@ from actors.sweeper import SpoolSweeper
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
-from hoaban.fleet_text import FleetErrors, redact
+from hoaban.fleet_text import FleetErrors
 from hoaban.frames import FrameMeta
 from hoaban.placement import SITE, Node, inference_places, without_a_place
 from hoaban.reconcile import Step
@@ -41,11 +45,18 @@ class SystemSettings:
     """What every part of a running system must know."""
 
     session: str
-    redis_url: str
+    redis_url: str = field(repr=False)
     data_dir: str
     fleet_files: tuple[str, ...]
     evidence_url: str = ""
     """where evidence candidates go: a folder or a URL that fsspec knows; by default evidence in data_dir"""
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict)
+    """of the fleet files, by the names they have there: from where the system was started, and kept in memory alone"""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What fleet files are filled in from: an edit may name what this process has and no file named before."""
+        return ChainMap({name: value.get_secret_value() for name, value in self.secrets.items()}, os.environ)
 
 
 class Supervisor:
@@ -104,12 +115,12 @@ class Supervisor:
             return
         self._stamp = stamp
         try:
-            self._fleet, self._errors = load_fleet(paths), []
+            self._fleet, self._errors = load_fleet(paths, self._settings.env), []
         except FleetErrors as errors:
             self._refuse([str(error) for error in errors.errors])
             return
         self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
-        self._desired = {name: camera.digest() for name, camera in self._configs.items()}
+        self._desired = {name: camera.revision() for name, camera in self._configs.items()}
         self._cameras.configs = self._configs
         log.info("fleet read", cameras=len(self._fleet.cameras))
         self._show_fleet()
@@ -130,8 +141,7 @@ class Supervisor:
             )
             view["digest"] = fleet.digest()
             for camera in fleet.cameras:
-                document = camera.model_dump(mode="json", by_alias=True)
-                view["cameras"].append(document | {"source": redact(camera.source)})
+                view["cameras"].append(camera.model_dump(mode="json", by_alias=True))
         try:
             self._board.put_json("fleet", view)
         except Exception:

@@ -1,10 +1,15 @@
-"""What commands share: refusing bad input."""
+"""What commands share: refusing bad input in one line, and writing a file that is whole or not there."""
 
 import json
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
+import click
 import typer
 
 from actors.fleet_file import load_fleet
@@ -13,9 +18,15 @@ from hoaban.fleet_text import FleetErrors
 
 
 def refuse(message: str) -> NoReturn:
-    """Bad input: the message on stderr, exit code 2."""
-    print(message, file=sys.stderr)
+    """Bad input: `hoaban COMMAND: message` as one line on stderr, exit code 2. message: what is wrong; what to do."""
+    context = click.get_current_context(silent=True)
+    print(f"{context.command_path if context else 'hoaban'}: {one_line(message)}", file=sys.stderr)
     raise typer.Exit(2)
+
+
+def one_line(text: object) -> str:
+    """A message of whatever library on one line."""
+    return " ".join(str(text).split())
 
 
 def fleet_or_refuse(paths: list[Path]) -> Fleet:
@@ -23,9 +34,40 @@ def fleet_or_refuse(paths: list[Path]) -> Fleet:
     try:
         return load_fleet(paths)
     except FleetErrors as errors:
-        refuse(str(errors))
+        print(errors, file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def print_json(document: Any) -> None:
     """The one JSON document of --json."""
     print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def written(out: Path, inputs: list[Path]) -> Iterator[TextIO]:
+    """A text file that takes its place only when all went well: a run that breaks leaves no half file behind.
+
+    Refuses, with exit code 2, what cannot be written, and a file that is among the inputs.
+    """
+    if out.is_dir():
+        refuse(f"{out}: a folder; name a file in it")
+    if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
+        refuse(f"{out}: it is read by this command; write to another file")
+    if out.exists() and not out.is_file():
+        refuse(f"{out}: no regular file; name one")
+    cure = "name a folder that is there, has room and may be written"
+    try:
+        handle, part = tempfile.mkstemp(dir=out.parent, prefix=".hoaban-")
+    except OSError as error:
+        refuse(f"{out}: cannot be written: {error.strerror}; {cure}")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            yield file
+        os.chmod(part, 0o644)
+        os.replace(part, out)
+    except OSError as error:
+        if error.filename not in (None, part):
+            raise  # of another file
+        refuse(f"{out}: cannot be written: {error.strerror}; {cure}")
+    finally:
+        Path(part).unlink(missing_ok=True)

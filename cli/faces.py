@@ -59,12 +59,13 @@ def evaluate(
     enrolled change from round to round, so that each is once among them and once outside.
     """
     cv2.setNumThreads(1)
+    pictures = _pictures(pairs)
     try:
         face_model = load_face_model(find_model(model), device="cpu")
         face_model.warm_up()
     except ModelError as error:
         refuse(str(error))
-    probes = _read(pairs, face_model, degrade)
+    probes = _read(pictures, face_model, degrade)
     report = _report(probes, gallery, sorted(threshold or THRESHOLDS), face_model)
     report["pairs"], report["degraded_copies"] = str(pairs), degrade
     if as_json:
@@ -130,13 +131,20 @@ def _report(probes: list[_Probe], size: int, thresholds: list[float], model: Fac
     }
 
 
-def _read(folder: Path, model: FaceModel, degrade: bool) -> list[_Probe]:
+def _pictures(folder: Path) -> list[Path]:
     pictures = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not pictures:
         refuse(f"{folder}: no picture SUBJECT/*.jpg is in it; put each person's pictures into a folder of their own")
+    return pictures
+
+
+def _read(pictures: list[Path], model: FaceModel, degrade: bool) -> list[_Probe]:
     probes = []
     for path in pictures:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        try:
+            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        except cv2.error:  # larger than OpenCV takes
+            picture = None
         if picture is None:
             refuse(f"{path}: is no picture that can be read; remove it")
         picture = np.asarray(picture, np.uint8)

@@ -35,6 +35,9 @@ def pull_(
     names: Annotated[list[str] | None, typer.Argument(help="default: every pinned model with an address")] = None,
 ) -> None:
     """Fetch model files from their publishers into the cache, checked against the pinned sha256."""
+    for name in names or ():
+        if name not in PINNED:
+            refuse(f"model {name!r} is not one that can be fetched; known: {', '.join(PINNED)}")
     failed = False
     for name in names or [card.name for card in PINNED.values() if card.url]:
         try:

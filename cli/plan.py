@@ -43,7 +43,7 @@ def plan(
             wanted = capacity.what_if(wanted, change)
         found = capacity.plan(wanted, known, machine, guess=guess, ring_s=ring_seconds, spare=not no_spare)
     except (capacity.WhatIfError, capacity.UnknownCostError, capacity.NoRoomError) as error:
-        refuse(f"hoaban plan: {error}")
+        refuse(str(error))
     if as_json:
         print_json(
             {
@@ -90,8 +90,8 @@ def _values(option: str, text: str, kind: type[M]) -> M:
         return kind.model_validate({name.strip(): value.strip() for name, _, value in pairs})
     except ValidationError as invalid:
         names = ", ".join(f"{name}=" for name in kind.model_fields)
-        wrong = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in invalid.errors())
-        refuse(f"hoaban plan: {option}: {wrong}; it takes {names}")
+        wrong = ", ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in invalid.errors())
+        refuse(f"{option}: {wrong}; it takes {names}")
 
 
 def _costs(path: Path | None) -> capacity.Costs:

@@ -1,12 +1,10 @@
 """`hoaban replay`: the pipeline over a recorded file, every analysed frame in order, the same result every time."""
 
-import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import cv2
 import numpy as np
@@ -16,13 +14,15 @@ from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
 from actors.preroll import PacketRing
 from actors.source import SourceError, open_frames
-from cli.common import fleet_or_refuse, print_json, refuse
+from cli.common import fleet_or_refuse, print_json, refuse, written
 from cli.replay_faces import ReplayFaces
+from cli.trouble import TroubleError
 from hoaban import __version__
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
+from hoaban.source_address import SourceAddress
 from hoaban.tiling import Part, Sweeps
 
 RING_BYTES = 64 * 2**20
@@ -54,15 +54,22 @@ def replay(
         refuse(f"{fleet[0]}:1: cameras: no camera {camera!r}; it has: {', '.join(c.id for c in known.cameras)}")
     try:
         # One thread for one frame: the order of floating-point sums must not depend on the machine's load.
-        name = model or _model_for(known, spec, source)
+        recording = spec.source if source is None else _recording(source)
+        name = model or _model_for(known, spec, recording)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
         faces = ReplayFaces.of(spec, watchlist)
-        summary = run(spec, source or spec.source, detector, out, faces, evidence)
-    except (ModelError, SourceError) as error:
+        if evidence is not None:
+            evidence.mkdir(parents=True, exist_ok=True)
+        inputs = [*fleet, *([Path(recording.reveal())] if recording.is_file else [])]
+        with written(out, inputs) as file:
+            summary = run(spec, recording, detector, file, faces, evidence)
+    except (ModelError, SourceError, TroubleError) as error:
         refuse(str(error))
     except OSError as error:
-        refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there and may be written")
+        refuse(
+            f"{error.filename or evidence}: {error.strerror or error}; name a folder that is there and may be written"
+        )
     for name, rule in faces.summary()["rules"].items() if faces else ():
         if rule["silent"]:
             print(f"{name} was silent: {rule['silent']}", file=sys.stderr)
@@ -75,23 +82,31 @@ def replay(
         )
 
 
-def _model_for(fleet: Fleet, camera: Camera, source: str | None) -> str:
+def _recording(source: str) -> SourceAddress:
+    address = SourceAddress(source)
+    try:
+        address.check()
+    except ValueError as error:
+        refuse(f"--source: {error}")
+    return address
+
+
+def _model_for(fleet: Fleet, camera: Camera, recording: SourceAddress) -> str:
     """The camera's model; where that was only the default of its own source, the default of the one replayed."""
-    own = camera.model or fleet.default_model(camera.source)
-    if source is not None and own == fleet.default_model(camera.source):
-        return fleet.default_model(source)
-    return own
+    default = fleet.default_model(camera.source)
+    own = camera.model or default
+    return fleet.default_model(recording) if own == default else own
 
 
 def run(
     camera: Camera,
-    source: str,
+    source: SourceAddress | str,
     detector: Detector,
-    out: Path,
+    out: TextIO,
     faces: ReplayFaces | None = None,
     evidence: Path | None = None,
 ) -> dict[str, object]:
-    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
+    """Replay a recording, its events written to `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
     sampler, sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
     batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
@@ -101,36 +116,27 @@ def run(
     started = time.perf_counter()
     ring = None if evidence is None else PacketRing(ring_seconds(camera), RING_BYTES)
     keeper = None if evidence is None or ring is None else EvidenceKeeper(camera, str(evidence), ring.cut, live=False)
-    # Written beside and moved into place: a run that breaks leaves no half file behind.
-    with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
-        part = Path(file.name)
-        try:
-            for picture in open_frames(source, camera.id, ring):
-                read += 1
-                media_s = picture.meta.captured_s
-                events = [] if faces is None else faces.step(picture)
-                if sampler.due(media_s):
-                    analysed += 1
-                    sweep = sweeps.begin(picture.meta.width, picture.meta.height)
-                    for crop in sweep.pieces:
-                        _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
-                        (rows,) = detector.infer(batch)
-                        sweep.parts.append(Part(rows, letterbox))
-                    views = picture.views(pipeline.views(picture.meta))
-                    found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
-                    if keeper is not None:
-                        found = keeper.take(picture, found, pipeline.pins())
-                    events += found
-                for event in events:
-                    kinds[event.type] += 1
-                    file.write(event.to_json() + "\n")
+    for picture in open_frames(source, camera.id, ring):
+        read += 1
+        media_s = picture.meta.captured_s
+        events = [] if faces is None else faces.step(picture)
+        if sampler.due(media_s):
+            analysed += 1
+            sweep = sweeps.begin(picture.meta.width, picture.meta.height)
+            for crop in sweep.pieces:
+                _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
+                (rows,) = detector.infer(batch)
+                sweep.parts.append(Part(rows, letterbox))
+            views = picture.views(pipeline.views(picture.meta))
+            found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
             if keeper is not None:
-                keeper.stop()
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    os.chmod(part, 0o644)
-    part.replace(out)
+                found = keeper.take(picture, found, pipeline.pins())
+            events += found
+        for event in events:
+            kinds[event.type] += 1
+            out.write(event.to_json() + "\n")
+    if keeper is not None:
+        keeper.stop()
     return {
         "camera": camera.id,
         "frames_read": read,

@@ -10,8 +10,8 @@ import numpy as np
 from actors.models import ModelError, find_model, load_face_model
 from actors.models.face_model import FaceModel
 from actors.picture import Picture
-from actors.store import EventStore
 from actors.watchlist import KeyMissingError, WatchlistKey, WatchlistStore
+from cli.trouble import open_store
 from hoaban import __version__
 from hoaban.events import Event
 from hoaban.faces.pipeline import FacePipeline
@@ -56,11 +56,11 @@ class ReplayFaces:
 
 
 def read_watchlist(data: Path) -> list[Any]:
-    """The active entries of a data folder's store. Raises ModelError with what is missing."""
+    """The active entries of a data folder's store. Raises ModelError with what is missing, TroubleError."""
     url = os.environ.get("HOABAN_STORE_URL") or f"sqlite:///{data / 'hoaban.db'}"
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
         raise ModelError(f"{data}: no store (hoaban.db) is there; name the data folder of a `hoaban up`")
-    store = EventStore.open(url)
+    store = open_store(url)
     try:
         return list(WatchlistStore(store.engine, lambda: WatchlistKey.load(data)).active())
     except KeyMissingError as error:

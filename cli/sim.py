@@ -1,7 +1,5 @@
 """`hoaban sim`: what simulated sources are, and what is true of them."""
 
-import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +7,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from cli.common import print_json, refuse
+from cli.common import print_json, refuse, written
 from hoaban.sim.address import SimAddress, parse_address
 from hoaban.sim.film import Film
 from hoaban.sim.truth import to_json
@@ -37,21 +35,10 @@ def truth(
     if address.parameters.duration is None:
         refuse(f"{source}: it has no end; add duration=SECONDS to it")
     counts: Counter[str] = Counter()
-    try:
-        # Written beside and moved into place: a run that breaks leaves no half file behind.
-        with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
-            part = Path(file.name)
-            try:
-                for record in Film(address).truth(frames=frames):
-                    counts[record.record] += 1
-                    file.write(to_json(record) + "\n")
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-        os.chmod(part, 0o644)
-        part.replace(out)
-    except OSError as error:
-        refuse(f"{out}: cannot be written: {error.strerror}; name a folder that is there and may be written")
+    with written(out, []) as file:
+        for record in Film(address).truth(frames=frames):
+            counts[record.record] += 1
+            file.write(to_json(record) + "\n")
     if as_json:
         print_json({"source": source, "out": str(out), "records": counts})
     else:

@@ -4,20 +4,30 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
+import structlog
 import typer
 from platformdirs import user_data_path
 
 from actors import NAMESPACE
-from cli.common import fleet_or_refuse, refuse
+from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
+from actors.processes import port_taken
+from cli.common import fleet_or_refuse, one_line, refuse
+from cli.trouble import TroubleError, check_redis, open_store
 from hoaban.models.backend import ModelError
+
+log = structlog.get_logger(__name__)
+
+LEAST_FREE_BYTES = 64 * 2**20
+"""below it the stores cannot even begin"""
 
 
 def up(
@@ -33,38 +43,58 @@ def up(
     """Run a fleet: cameras, models, store, API and dashboard. Ctrl-C stops all of it."""
     if fleet:
         fleet_or_refuse(fleet)
+    if not no_dashboard and api_port == dashboard_port:
+        refuse(f"API and dashboard cannot share port {api_port}; give --api-port and --dashboard-port different ones")
     data = (data or user_data_path("hoaban")).resolve()
-    try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        refuse(f"{data}: cannot be made: {error.strerror}; name another folder with --data")
+    lock = _take(data)
     for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
-        if _taken(port):
+        if port_taken(port):
             refuse(f"port {port} is taken; choose another with {option}")
-    lock = (data / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        refuse(f"{data}: another `hoaban up` runs on this folder; stop it, or name another folder with --data")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     system = _System(data, stop)
-    code = 0
+    code, unfit = 0, ""
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
         system.wait(for_s)
     except _StoppedError:
         pass
-    except (ModelError, RuntimeError, OSError) as error:
-        say(f"could not start: {error}")
+    except typer.Exit as refused:
+        code = refused.exit_code
+    except (TroubleError, ClusterAwayError, ModelError) as error:
+        unfit = str(error)
+    except Exception as error:  # of Ray, Valkey, Serve: what they say, and not through how many calls it came
+        say(f"hoaban up: could not go on: {type(error).__name__}: {one_line(error)}; see the logs in {data}")
+        log.debug("could not go on", exc_info=True)
         code = 1
     finally:
         # A second Ctrl-C must not leave half of it running.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         system.stop()
+        lock.close()
+    if unfit:
+        refuse(unfit)
     raise typer.Exit(code)
+
+
+def _take(data: Path) -> IO[str]:
+    """The data folder, made and locked for this process. Refuses one that is held, cannot be written or has no room."""
+    other = "name another folder with --data"
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (data / "lock").open("w")
+        free = shutil.disk_usage(data).free
+    except OSError as error:
+        refuse(f"{data}: cannot be made or written: {error.strerror}; give this user the right to, or {other}")
+    if free < LEAST_FREE_BYTES:
+        refuse(f"{data}: {free // 2**20} MiB are free, {LEAST_FREE_BYTES // 2**20} are least; make room, or {other}")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        refuse(f"{data}: another `hoaban up` runs on this folder; stop it, or {other}")
+    return lock
 
 
 class _StoppedError(Exception):
@@ -152,6 +182,7 @@ class _System:
     def _stores(self) -> tuple[str, str]:
         store_url = os.environ.get("HOABAN_STORE_URL") or f"sqlite:///{self._data / 'hoaban.db'}"
         if redis_url := os.environ.get("HOABAN_REDIS_URL"):
+            check_redis(redis_url)
             return redis_url, store_url
         self._step("embedded Valkey")
         from actors.embedded_redis import EmbeddedRedis
@@ -164,22 +195,26 @@ class _System:
 
     def _token(self, store_url: str) -> str:
         """The operator's token, kept in a file that only this user can read."""
-        from actors.store import EventStore
-
         self._step("store")
-        store = EventStore.open(store_url)
+        store = open_store(store_url)
         path = self._data / "token"
-        secret = path.read_text().strip() if path.exists() else ""
-        if not secret or store.verify_token(secret) is None:
-            _, secret = store.create_token("embedded", "admin")
-            path.touch(mode=0o600)
-            path.write_text(secret)
-        store.close()
+        try:
+            secret = path.read_text(errors="replace").strip() if path.exists() else ""
+            if not secret or store.verify_token(secret) is None:
+                _, secret = store.create_token("embedded", "admin")
+                path.touch(mode=0o600)
+                path.write_text(secret)
+        except OSError as error:
+            raise TroubleError(
+                f"{path}: {error.strerror}; remove it, so that a new token is made, and see that its disk has room"
+            ) from None
+        finally:
+            store.close()
         return secret
 
     def _ray(self, address: str | None) -> None:
         if address is not None and not (os.environ.get("HOABAN_REDIS_URL") and os.environ.get("HOABAN_STORE_URL")):
-            raise RuntimeError(
+            raise TroubleError(
                 "a cluster's nodes cannot reach servers embedded here: set HOABAN_REDIS_URL and HOABAN_STORE_URL "
                 "to servers that every node reaches"
             )
@@ -192,13 +227,13 @@ class _System:
         if address is None:
             start_local(log_to_driver=with_logs)
         else:
-            ray.init(address=address, namespace=NAMESPACE, logging_level="ERROR", log_to_driver=with_logs)
+            join_cluster(address, log_to_driver=with_logs)
         self._undo.append(("Ray", ray.shutdown))
 
     def _make_room(self, replace: bool) -> None:
         """A cluster holds one system: another one's actors have other stores, and would be taken for ours by name.
 
-        Raises RuntimeError when one is there and may not be ended, or when Serve runs something else: the two would
+        Raises TroubleError when one is there and may not be ended, or when Serve runs something else: the two would
         share one address.
         """
         import ray
@@ -210,13 +245,13 @@ class _System:
         ours = {entry["name"] for entry in everyone if entry["namespace"] == NAMESPACE}
         served = serve.status().applications if any(e["namespace"] == "serve" for e in everyone) else {}
         if others := sorted(set(served) - {APP_NAME}):
-            raise RuntimeError(
+            raise TroubleError(
                 f"Ray Serve in this cluster runs {', '.join(others)} already; give Hoa Ban its own cluster"
             )
         if not ours and not served:
             return
         if not replace:
-            raise RuntimeError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
+            raise TroubleError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
         for name, method in (("supervisor", "shutdown"), ("writer", "stop")):
             if name in ours:
@@ -230,6 +265,7 @@ class _System:
         self._step("supervisor, inference, cameras")
         import ray
 
+        from actors.fleet_file import secrets_of
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
 
@@ -239,12 +275,14 @@ class _System:
             str(self._data),
             tuple(str(p) for p in fleet),
             os.environ.get("HOABAN_EVIDENCE_URL", ""),
+            secrets_of(fleet),
         )
         common: dict[str, Any] = {
             "namespace": NAMESPACE,
             "lifetime": "detached",
             "max_restarts": -1,
             "num_cpus": 0,
+            "resources": ON_HEAD,
         }
         writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
         self._undo.append(("writer", lambda: _end(writer, "stop")))
@@ -282,15 +320,3 @@ def _end(actor: Any, method: str) -> None:
     with contextlib.suppress(Exception):
         ray.get(getattr(actor, method).remote(), timeout=20)
     ray.kill(actor)
-
-
-def _taken(port: int) -> bool:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import re
 from enum import StrEnum
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from hoaban.calibration import Calibration
 from hoaban.heatmap import HeatMapSettings
@@ -15,13 +14,15 @@ from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.signals import Signal
-from hoaban.sim.address import is_sim, parse_address
+from hoaban.source_address import SourceAddress
 from hoaban.terms import Terms
 from hoaban.tiling import Tiles
 
 SIM_MODEL = "sim-colours"
 DEFAULT_TIMEZONE = "Asia/Ho_Chi_Minh"
-SCHEMES = ("rtsp", "rtsps", "http", "https", "file", "sim")
+
+
+SiteName = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,63}$", description="small letters, digits and _")]
 
 
 class Role(StrEnum):
@@ -77,12 +78,12 @@ class Camera(Strict):
     owner: str
     location: Location | None = None
     timezone: TimeZone | None = Field(None, description="of the schedules of its rules; the province's by default")
-    source: str = Field(
-        min_length=1, description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}"
-    )
+    source: SourceAddress = Field(description="rtsp(s)://, http(s)://….m3u8, a file, or sim://; secrets as ${ENV_NAME}")
     enabled: bool = True
-    model: str | None = Field(None, description="detector; by default models.detect, or sim-colours for sim://")
-    face_model: str | None = Field(None, description="for face rules; models.faces by default")
+    model: str | None = Field(
+        None, min_length=1, description="detector; by default models.detect, or sim-colours for sim://"
+    )
+    face_model: str | None = Field(None, min_length=1, description="for face rules; models.faces by default")
     min_score: float = Field(0.25, ge=0, le=1, description="detections below continue no track")
     begin_score: float = Field(
         0.6, ge=0, le=1, description="detections below begin no track; lower it where far or parked vehicles matter"
@@ -96,9 +97,7 @@ class Camera(Strict):
     pre_roll_s: float = Field(6.0, ge=0, le=60, description="encoded stream kept for evidence")
     post_roll_s: float = Field(6.0, ge=0, le=60, description="how long an evidence clip goes on after its event")
     tile_width: int = Field(640, ge=64, le=1920)
-    site: str | None = Field(
-        None, pattern=r"^[a-z0-9_]+$", description="run only on nodes with the Ray resource site_SITE"
-    )
+    site: SiteName | None = Field(None, description="run only on nodes with the Ray resource site_SITE")
     tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")
     heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
@@ -107,17 +106,6 @@ class Camera(Strict):
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
     rules: tuple[AnyRule, ...] = ()
     terms: Terms | None = Field(None, description="on which its owner shares it")
-
-    @field_validator("source")
-    @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if match := re.match(r"^([A-Za-z][A-Za-z0-9+.-]*)://", value):
-            if match[1].lower() not in SCHEMES:
-                raise ValueError(f"{match[1]}:// is not supported; use one of {', '.join(SCHEMES)}, or a file path")
-            value = match[1].lower() + value[match.end(1) :]  # FFmpeg knows no RTSP://
-            if is_sim(value):
-                parse_address(value)
-        return value
 
     @model_validator(mode="after")
     def _rules_can_work(self) -> "Camera":
@@ -155,8 +143,18 @@ class Camera(Strict):
         return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
 
     def digest(self) -> str:
-        """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""
+        """sha256 of the configuration in canonical form, without the secrets of its source: those are no part of it.
+
+        Events carry it, so nobody may work a password out from it.
+        """
         return _digest(self)
+
+    def revision(self) -> str:
+        """What a running camera is compared by: the digest, and the secrets of its source, which restart its stream.
+
+        Never shown, stored or logged.
+        """
+        return hashlib.sha256(f"{self.digest()} {self.source.reveal()}".encode()).hexdigest()
 
 
 class Fleet(Strict):
@@ -164,6 +162,7 @@ class Fleet(Strict):
     province: Province
     districts: tuple[Named, ...] = ()
     agencies: tuple[Named, ...] = ()
+    sites: tuple[SiteName, ...] = Field((), description="places with machines of their own; cameras may name no other")
     models: Models = Models()
     cameras: tuple[Camera, ...] = ()
 
@@ -180,9 +179,9 @@ class Fleet(Strict):
             filled["face_model"] = camera.face_model or self.models.faces
         return camera.model_copy(update=filled)
 
-    def default_model(self, source: str) -> str:
+    def default_model(self, source: SourceAddress) -> str:
         """The detector for a source when nobody names one: a simulated picture needs one that knows its colours."""
-        return SIM_MODEL if is_sim(source) else self.models.detect
+        return SIM_MODEL if source.simulated else self.models.detect
 
     def digest(self) -> str:
         return _digest(self)

@@ -4,32 +4,41 @@ Works on the plain document, whatever shape it has, so that these errors are rep
 fields and not only after they are mended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
+from hoaban.fleet_yaml import Path
+from hoaban.models.card import PINNED
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
-from hoaban.rules.base import default_name
+from hoaban.rules.base import OBJECT_CLASSES, default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
-Path = tuple[str | int, ...]
 Misfit = tuple[Path, str]
+Labels = Mapping[str, tuple[str, ...]]
+KNOWN_LABELS: Labels = {name: card.labels for name, card in PINNED.items()}
+"""what each pinned model finds, by its name"""
 
 
-def misfits(document: Any) -> Iterator[Misfit]:
+def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
     """(path, message) of each misfit: names given twice, names that nothing bears, rates that exceed each other."""
     for key in ("districts", "agencies", "cameras"):
         yield from _doubles(document, (key,))
     districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
+    sites = _items(_get(document, "sites"))
     for index, camera in enumerate(_items(_get(document, "cameras"))):
         path: Path = ("cameras", index)
         for key, known, place in (("district", districts, "districts"), ("owner", agencies, "agencies")):
             name = _get(camera, key)
             if isinstance(name, str) and name not in known:
                 yield (*path, key), f"{name!r} is not among {place}; add it there or correct it"
+        if sites and isinstance(site := _get(camera, "site"), str) and site not in sites:
+            yield (*path, "site"), f"{site!r} is not among sites; add it there or correct it"
         yield from _doubles(camera, ("zones",), path)
         yield from _doubles(camera, ("lines",), path)
         yield from _doubles(camera, ("signals",), path)
         yield from _rule_misfits(camera, path)
+        yield from _label_misfits(camera, path, _get(_get(document, "models"), "detect"), labels)
         yield from _terms_misfits(camera, path, agencies)
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
         if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
@@ -66,6 +75,26 @@ def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
         if name in names:
             yield (*path, "rules", index), f"a second rule {name!r}; give it an id of its own"
         names.add(name)
+
+
+def _label_misfits(camera: Any, path: Path, default: Any, labels: Labels) -> Iterator[Misfit]:
+    """Classes that no known model finds: a rule that waits for them would be silent for ever.
+
+    A class of another model is let through, since the model of a camera may change; so is any for a model whose
+    labels are not known here.
+    """
+    model = _get(camera, "model") or default
+    if isinstance(model, str) and model.partition("@")[0] not in labels:
+        return
+    known = sorted({label for found in labels.values() for label in found})
+    for index, rule in enumerate(_items(_get(camera, "rules"))):
+        for place, name in enumerate(_items(_get(rule, "classes"))):
+            if isinstance(name, str) and name not in known:
+                near = get_close_matches(name, OBJECT_CLASSES, 1) or get_close_matches(name, known, 1)
+                cure = (
+                    f"did you mean {near[0]!r}?" if near else "use one of those that `hoaban models list --json` shows"
+                )
+                yield (*path, "rules", index, "classes", place), f"{name!r} is no class that a model finds; {cure}"
 
 
 def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misfit]:

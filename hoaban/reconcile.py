@@ -29,7 +29,7 @@ class Observed:
 
     phase: Phase
     since_s: float
-    digest: str | None = None
+    revision: str | None = None
     """of the configuration it runs; None before its first answer"""
     answered_s: float = 0.0
     """when it was last heard of"""
@@ -70,7 +70,7 @@ def plan_steps(
 ) -> list[Step]:
     """The steps due now, in the fleet's order: stops first, then changes, then at most `most_starting` starts at once.
 
-    desired: name of an actor -> digest of its configuration. observed: name -> what is known of it. held: those that
+    desired: name of an actor -> revision of its configuration. observed: name -> what is known of it. held: those that
     cannot be started now, and take nobody's place among the starting. One whose configuration did not change gets no
     step.
     """
@@ -85,7 +85,7 @@ def plan_steps(
         if seen.phase is Phase.ENDING and now_s - seen.since_s > END_LIMIT_S
     ]
     starting = sum(1 for seen in observed.values() if seen.phase is Phase.STARTING)
-    for name, digest in desired.items():
+    for name, revision in desired.items():
         seen = observed.get(name)
         if seen is not None and seen.phase is Phase.ENDING:
             continue  # wanted again before it was gone: it starts when it is
@@ -97,7 +97,7 @@ def plan_steps(
             steps.append(Step(Action.KILL, name, seen.stuck))
         elif seen.phase is not Phase.DEAD and now_s - max(seen.answered_s, seen.since_s) > HUNG_AFTER_S:
             steps.append(Step(Action.KILL, name, f"no answer for {HUNG_AFTER_S:.0f} s"))
-        elif seen.phase is Phase.RUNNING and seen.digest is not None and seen.digest != digest:
+        elif seen.phase is Phase.RUNNING and seen.revision is not None and seen.revision != revision:
             steps.append(Step(Action.CONFIGURE, name, "configuration changed"))
     order = [Action.STOP, Action.END, Action.KILL, Action.CONFIGURE, Action.START]
     return sorted(steps, key=lambda step: order.index(step.action))
@@ -109,7 +109,7 @@ def after_death(seen: Observed, now_s: float) -> Observed:
     return Observed(Phase.DEAD, now_s, deaths=1 if steady else seen.deaths + 1)
 
 
-def after_answer(seen: Observed, digest: str, now_s: float, stuck: str = "") -> Observed:
-    """The record of an actor that answered with the digest of its configuration; stuck: why it must be ended."""
+def after_answer(seen: Observed, revision: str, now_s: float, stuck: str = "") -> Observed:
+    """The record of an actor that answered with the revision of its configuration; stuck: why it must be ended."""
     since_s = seen.since_s if seen.phase is Phase.RUNNING else now_s
-    return Observed(Phase.RUNNING, since_s, digest, now_s, seen.deaths, stuck)
+    return Observed(Phase.RUNNING, since_s, revision, now_s, seen.deaths, stuck)

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from actors.cluster import ON_HEAD
 from serve.app import build_app
 from serve.settings import ApiSettings
 
@@ -21,10 +22,14 @@ def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> 
         return build_app(settings)
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # this process tells its own progress
-    serve.start(http_options={"host": host, "port": port})
+    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
 
+    # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(
-        name="api", num_replicas=1, max_ongoing_requests=LONG_LIVED, ray_actor_options={"num_cpus": 0.1}
+        name="api",
+        num_replicas=1,
+        max_ongoing_requests=LONG_LIVED,
+        ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
     )(serve.ingress(build)())
     return serve.run(api.bind(), name=APP_NAME, route_prefix="/")
 

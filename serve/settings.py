@@ -1,6 +1,6 @@
 """What the API must know; plain values, so that a Serve replica can be handed them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors import NAMESPACE
 
@@ -12,9 +12,9 @@ class ApiSettings:
     data_dir: where the watchlist's key lies when HOABAN_WATCHLIST_KEY does not give it.
     """
 
-    store_url: str
-    redis_url: str
-    ticket_secret: str
+    store_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    ticket_secret: str = field(repr=False)
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None

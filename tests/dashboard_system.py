@@ -23,7 +23,6 @@ from actors.processes import free_port
 from actors.store import EventStore
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
-from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
 from hoaban.status import CameraStatus, SourceState
 from serve.app import build_app
@@ -85,8 +84,6 @@ class DashboardSystem:
     def show_fleet(self, errors: tuple[str, ...] = ()) -> None:
         """Put the fleet on the board as the supervisor does."""
         view = self.fleet.model_dump(mode="json", by_alias=True)
-        for camera in view["cameras"]:
-            camera["source"] = redact(camera["source"])
         self.board.put_json("fleet", view | {"errors": list(errors), "digest": self.fleet.digest()})
 
     def report(self, camera: str, state: SourceState = SourceState.LIVE, **more: object) -> None:

@@ -116,7 +116,7 @@ def read_card(path: Path) -> ModelCard:
     except ValidationError as invalid:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors())
         raise ModelError(f"{path}: {problems}; correct the card") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelError(f"{path}: {error}; correct the card") from None
 
 

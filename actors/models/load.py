@@ -52,7 +52,8 @@ def load_face_model(package: ModelPackage, *, threads: int = 1, device: str = "a
 
     spec = package.card.faces
     if spec is None:
-        raise ModelError(f"model {package.card.name!r} is for the task {package.card.task!r}, no face model")
+        name, task = package.card.name, package.card.task
+        raise ModelError(f"model {name!r} is for the task {task!r}, no face model; choose another")
     finder, embedder = find_model(spec.detector), find_model(spec.embedder)
     return FaceModel(package.card, finder, load_embedder(embedder, threads=threads, device=device), threads, device)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hoaban.capacity.costs import Costs, StreamGuess
 from hoaban.fleet import Camera
-from hoaban.sim.address import is_sim, parse_address
+from hoaban.sim.address import parse_address
 
 FRAMES_HELD = 6
 """pictures that a camera has in hand at once: the newest, the analysed one, those on their way, those in the decoder"""
@@ -64,13 +64,13 @@ def demand(camera: Camera, costs: Costs, guess: StreamGuess, *, ring_s: float, o
         else:
             cpus += rate * model.cpu_s
     memory_mb = costs.camera_mb + ring_s * stream.mbit / 8 + FRAMES_HELD * megapixels * 1.5
-    network_mbit = 0.0 if is_sim(camera.source) else stream.mbit
+    network_mbit = 0.0 if camera.source.simulated else stream.mbit
     return Demand(camera.id, camera.site, cpus, memory_mb, gpus, network_mbit)
 
 
 def _stream(camera: Camera, guess: StreamGuess) -> StreamGuess:
-    if not is_sim(camera.source):
+    if not camera.source.simulated:
         return guess
-    parameters = parse_address(camera.source).parameters
+    parameters = parse_address(camera.source.reveal()).parameters
     width, height = parameters.size
     return guess.model_copy(update={"fps": float(parameters.fps), "width": width, "height": height, "codec": "h264"})

@@ -8,8 +8,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from hoaban.shapes import Strict
 
-SCHEME = "sim"
-
 
 def _size(value: Any) -> Any:
     """640x360 as its two numbers."""
@@ -79,11 +77,6 @@ class SimAddress:
     text: str
     scene: str
     parameters: SimParameters
-
-
-def is_sim(source: str) -> bool:
-    """True for a sim:// address."""
-    return source.lower().startswith(f"{SCHEME}://")
 
 
 def parse_address(text: str) -> SimAddress:

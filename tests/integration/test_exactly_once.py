@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import redis
 import sqlalchemy.exc
-import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
 
 from actors.bus import DEAD_LETTERS, STREAM, EventBus, SpoolingPublisher, connect
 from actors.embedded_redis import EmbeddedRedis
@@ -228,10 +226,3 @@ def test_a_child_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
     assert os.getpid() != pid
-
-
-def test_rays_own_validator_takes_the_cluster_file() -> None:
-    config = yaml.safe_load((Path(__file__).resolve().parents[2] / "cluster.yaml").read_text())
-    validate_config(prepare_config(config))
-    with pytest.raises(Exception, match="nonsense"):
-        validate_config(prepare_config(config | {"nonsense": 1}))

@@ -16,7 +16,7 @@ from actors.bus import EventBus, SpoolingPublisher
 from actors.camera import CameraRuntime
 from actors.preroll import PacketRing
 from actors.rtsp_server import RtspServer
-from actors.source import SourceThread
+from actors.source import SourceError, SourceThread, open_frames
 from hoaban.fleet import Camera
 from hoaban.fleet_text import parse_fleet
 from hoaban.status import SourceState
@@ -453,3 +453,14 @@ def test_a_recording_over_http_plays_at_its_own_speed(tmp_path: Path, make_camer
     times = [picture.meta.captured_s for picture in got]
     assert len(times) == 40
     assert times[-1] - times[0] == pytest.approx(39 / 20, abs=0.2)
+
+
+def test_a_replay_takes_what_has_an_end_and_refuses_what_has_none(tmp_path: Path) -> None:
+    playlist = Playlist(tmp_path / "hls", 4)
+    with HttpFolder(playlist.folder) as server:
+        playlist.show(0, 3)
+        with pytest.raises(SourceError, match="a live stream has no end; name a recording of it"):
+            next(open_frames(server.url("live.m3u8"), "cam"))
+        playlist.show(0, 3, ended=True)
+        assert len(list(open_frames(server.url("live.m3u8"), "cam"))) == 4 * RATE
+        assert len(list(open_frames(server.url("v.mp4"), "cam"))) == 4 * RATE

@@ -39,6 +39,6 @@ def test_a_data_folder_is_for_one_system(tmp_path: Path) -> None:
 def test_a_cluster_needs_servers_that_its_nodes_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOABAN_REDIS_URL", raising=False)
     refused = up(tmp_path, "--ray-address", "127.0.0.1:1")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "set HOABAN_REDIS_URL and HOABAN_STORE_URL" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -17,9 +17,9 @@ from actors.reader import Reader, SourceError, explain, open_frames
 from hoaban.detections import Detections
 from hoaban.events import ModelRef
 from hoaban.fleet import Camera
-from hoaban.fleet_text import redact
 from hoaban.frames import FrameMeta
 from hoaban.pipeline import CameraPipeline
+from hoaban.source_address import SourceAddress, redact
 from hoaban.status import SourceState
 from tests.misbehaving import cut, joined, renamed, sound, video, wait, watched, without_frames
 
@@ -129,8 +129,8 @@ def test_a_file_without_the_right_to_read_it_says_so(tmp_path: Path, make_camera
 
 
 def test_a_scheme_in_capitals_is_the_same_scheme(make_camera: Callable[..., Camera]) -> None:
-    assert make_camera("RTSP://u:Secret@Host/Path").source == "rtsp://u:Secret@Host/Path"
-    assert make_camera("Clip.MP4").source == "Clip.MP4"
+    assert make_camera("RTSP://u:Secret@Host/Path").source.reveal() == "rtsp://u:Secret@Host/Path"
+    assert make_camera("Clip.MP4").source.reveal() == "Clip.MP4"
 
 
 def test_secrets_stand_in_no_message() -> None:
@@ -142,7 +142,8 @@ def test_secrets_stand_in_no_message() -> None:
         "rtsp://10.0.0.5/user=admin_password=s3cret_channel=1",
         "https://10.0.0.5/a?token=s3cret&x=1",
     ):
-        said = explain(address, OSError(5, f"cannot open {address}"), 99) + redact(f"while reading '{address}'")
+        error = OSError(5, f"cannot open {address}")
+        said = explain(SourceAddress(address), error, 99) + redact(f"while reading '{address}'")
         assert "s3cret" not in said
         assert "10.0.0.5" in said
 

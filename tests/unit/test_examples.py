@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from actors.fleet_file import load_fleet
-from hoaban.sim.address import is_sim
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "dien-bien"
 ROLES = {
@@ -24,7 +23,8 @@ def test_the_province_has_its_212_cameras_all_marked_as_made_up() -> None:
     fleet = load_fleet(sorted(EXAMPLE.glob("*.yaml")))
     assert Counter(camera.role.value for camera in fleet.cameras) == ROLES
     assert len(fleet.districts) == len({camera.district for camera in fleet.cameras}) == 10
-    assert all(is_sim(camera.source) and camera.location and not camera.location.surveyed for camera in fleet.cameras)
+    assert all(camera.source.simulated for camera in fleet.cameras)
+    assert all(camera.location and not camera.location.surveyed for camera in fleet.cameras)
     assert len({camera.source for camera in fleet.cameras}) == 212
     gateways = Counter(camera.id.rsplit("-", 1)[0] for camera in fleet.cameras if camera.role == "traffic_counting")
     assert gateways == {"gate-canh-quang": 2, "gate-thanh-nua": 2, "gate-thanh-xuong": 2}
