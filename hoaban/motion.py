@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Luma = NDArray[np.uint8]
+WIDTH, HEIGHT = 96, 54
+"""of the brightness that cameras show to it"""
 
 
 class MotionGate:

@@ -14,13 +14,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from actors import wire
+from actors.analyser import Seen
 from actors.blur import FaceBlur, mosaic
 from actors.bus import EventBus, SpoolingPublisher
-from actors.camera import Analysed
+from actors.link import LinkedModel
 from actors.mailbox import MailboxReader, MailboxWriter, Shape
 from actors.models import ModelError, find_model, load_detector
 from actors.models.files import ModelPackage
 from actors.preroll import PacketRing
+from actors.scene_watch import Analysed
 from actors.source import SourceError, SourceThread, open_frames
 from actors.store import EventStore
 from actors.store.tables import metadata
@@ -306,7 +308,9 @@ def test_a_tile_never_shows_a_picture_whose_people_are_not_known(
     assert (first.blur, first.seq) == ("mosaic", new.meta.seq)
     # Below the camera's min_score: no detection, but a head that may be one is hidden too.
     seen = Part(np.array([[480, 140, 540, 240, 0.11, 0]], np.float32), Letterbox.fit(768, 576, 768, 576))
-    tile = maker.make(camera, new, Analysed(old, (seen,), ("person",), Tracks.empty()), 768)
+    model = LinkedModel(1, ModelRef("m", "1", "d"), ("person",), Shape(576, 768))
+    analysed = Analysed(Seen(old, (seen,), model, 0.0, 0.0, 0.0), Tracks.empty())
+    tile = maker.make(camera, new, analysed, 768)
     assert (tile.blur, tile.seq, tile.captured_s) == ("faces", old.meta.seq, old.meta.captured_s)
     shown = cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR)
     plain = cv2.imdecode(cv2.imencode(".jpg", old.bgr(768), [cv2.IMWRITE_JPEG_QUALITY, 78])[1], cv2.IMREAD_COLOR)
