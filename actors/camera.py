@@ -137,10 +137,12 @@ class CameraRuntime:
     def _on_picture(self, picture: Picture) -> None:
         """On the decode thread. In demand pacing both watchers return when they are done with the picture."""
         self._latest = picture
-        self._faces.offer(picture)
-        self._scene.analyser.offer(picture)
-        if self._pacing == "demand":
-            self._source.ready()
+        try:
+            self._faces.offer(picture)
+            self._scene.analyser.offer(picture)
+        finally:
+            if self._pacing == "demand":
+                self._source.ready()
 
     def _publish(self, events: list[Event]) -> None:
         self._reporter.publish(events)

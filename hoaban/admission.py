@@ -19,7 +19,7 @@ class Admission:
     def __init__(self, rate: float, *, gate: bool) -> None:
         self.rate = rate
         self._sampler = FrameSampler(rate)
-        self._gate = MotionGate() if gate else None
+        self._gate = MotionGate(period_s=1 / rate) if gate else None
         self.gated = 0
 
     @classmethod

@@ -12,7 +12,7 @@ def not_analysed(
 
     live_for_s: how long the stream has been live, None when it is not, for then there is nothing to analyse. idle_s:
     since the last frame was analysed, None before the first. rate: frames a second to analyse. trouble: what is known
-    to be wrong. waiting_s: for how long the model has owed an answer. A motion gate admits a frame a second
+    to be wrong. waiting_s: for how long the model has owed an answer. A motion gate admits more than a frame a second
     (hoaban/motion.py), so a still picture is not late.
     """
     if live_for_s is None:
