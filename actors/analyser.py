@@ -205,11 +205,14 @@ class Analyser:
 
     def _on_result(self, result: wire.Result, model: LinkedModel) -> None:
         """Take the answer to one piece in; the last one of a picture hands the picture on."""
+        overtaken: list[_Pending] = []
         with self._lock:
             pending = self._pending.pop(result.seq, None)
-            overtaken = [self._pending.pop(number) for number in sorted(self._pending) if number < result.seq]
-            self.replaced += sum(not older.sweep.parts for older in overtaken)
-            self._held = max(self._pending, default=None)
+            self._held = None
+            if self._pending:
+                overtaken = [self._pending.pop(number) for number in sorted(self._pending) if number < result.seq]
+                self._held = max(self._pending, default=None)
+                self.replaced += sum(not older.sweep.parts for older in overtaken)
         for older in overtaken:
             self._hand_on(older)
         if pending is None:
