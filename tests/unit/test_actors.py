@@ -64,6 +64,11 @@ def some_events(n: int) -> list[Event]:
     ]
 
 
+def colours(picture: np.ndarray) -> int:
+    """How many different colours a picture has."""
+    return len(np.unique(picture.reshape(-1, 3).astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)))
+
+
 def test_mailbox_gives_the_newest_whole_frame_only() -> None:
     shape = Shape(4, 6)
     writer = MailboxWriter(shape)
@@ -254,12 +259,12 @@ def test_faces_are_hidden_and_without_a_face_detector_everything_is(
     hidden, how = FaceBlur().apply(image, person)
     head = np.s_[102:126, 100:140]  # 24 x 40 pixels of the 34 x 49 that are hidden
     assert how == "faces"
-    assert len(np.unique(hidden[head].reshape(-1, 3), axis=0)) <= 60
+    assert colours(hidden[head]) <= 60
     assert np.array_equal(hidden[190:200, 102:138], image[190:200, 102:138])
     monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path))
     mosaic, how = FaceBlur().apply(image, person)
     assert how == "mosaic"
-    assert len(np.unique(mosaic.reshape(-1, 3), axis=0)) <= 40 * 30
+    assert colours(mosaic) <= 40 * 30
 
 
 def test_the_spool_keeps_events_and_survives_a_torn_line(tmp_path: Path) -> None:
@@ -323,8 +328,7 @@ def test_a_tile_never_shows_a_picture_whose_people_are_not_known(
 def test_the_mosaic_hides_as_much_whatever_the_pictures_size() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), np.uint8)
     for width, height in ((320, 180), (640, 360), (1920, 1080)):
-        cells = np.unique(mosaic(cv2.resize(noise, (width, height))).reshape(-1, 3), axis=0)
-        assert len(cells) <= 40 * 24
+        assert colours(mosaic(cv2.resize(noise, (width, height)))) <= 40 * 24
 
 
 @pytest.mark.parametrize(
