@@ -1,36 +1,32 @@
 """A camera's second model: faces, at their own rate, for the time of a search and no longer.
 
-It stands beside the camera's detector link and shares its pictures. Cameras without a face rule have none of it.
+It stands beside the camera's detector and shares its pictures. Cameras without a face rule have none of it.
 """
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from actors import wire
+from actors.analyser import Analyser, Pacing, Seen
 from actors.board import Board
-from actors.link import LinkedModel, ModelLink, Peer
+from actors.link import Peer
 from actors.picture import Picture
 from actors.watchlist import GalleryFeed
 from hoaban import __version__
+from hoaban.admission import Admission
 from hoaban.events import Event
 from hoaban.faces.pipeline import FacePipeline
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
-from hoaban.motion import MotionGate
-from hoaban.sampling import FrameSampler
 
 log = structlog.get_logger(__name__)
-
-MOST_PENDING = 8
-MOTION_WIDTH, MOTION_HEIGHT = 96, 54
 
 
 class FaceWatcher:
@@ -40,42 +36,40 @@ class FaceWatcher:
         self,
         camera: Camera,
         *,
-        peers: list[Peer],
+        peers: Sequence[Peer],
         node: str,
         publish: Callable[[list[Event]], None],
         board: Board | None,
         data_dir: Path | None,
-        pacing: Literal["live", "demand"],
+        pacing: Pacing,
     ) -> None:
-        self._peers, self._node, self._publish, self._pacing = peers, node, publish, pacing
+        self._camera, self._peers, self._node, self._pacing = camera, peers, node, pacing
+        self._publish = publish
         self._feed = None if board is None else GalleryFeed(board, data_dir)
         self._pipeline = FacePipeline(camera, __version__)
         self._lock = threading.Lock()
-        self._pending: OrderedDict[int, tuple[FrameMeta, Letterbox]] = OrderedDict()
-        self._analysed = 0
-        self._link: ModelLink | None = None
-        self._camera = camera
-        self._open()
+        self._searched = 0
+        self._analyser = self._new_analyser()
 
-    def _open(self) -> None:
+    def _new_analyser(self) -> Analyser | None:
         camera = self._camera
-        self._gate = MotionGate() if camera.motion_gate and self._pacing == "live" else None
         if not camera.face_rules:
-            self._link = None
-            return
+            return None
         rate = max(rule.fps for rule in camera.face_rules)
-        self._sampler = FrameSampler(rate)
         # A name of its own: the inference actor seats each link of a camera by itself.
         hello = {"camera": f"{camera.id}/faces", "model": camera.face_model or "faces", "rate": rate}
-        self._link = ModelLink(hello, self._peers, self._node, self._on_result)
+        return Analyser(
+            Admission.of_faces(camera), hello, peers=self._peers, node=self._node, take=self._take,
+            pacing=self._pacing, prepare=self._hide_outside,
+        )  # fmt: skip
 
     def start(self) -> None:
-        if self._link is not None:
-            self._link.start()
+        if self._analyser is not None:
+            self._analyser.start()
 
     def stop(self) -> None:
-        if self._link is not None:
-            self._link.stop()
+        if self._analyser is not None:
+            self._analyser.stop()
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration."""
@@ -85,61 +79,47 @@ class FaceWatcher:
             self._pipeline.reconfigure(camera)
         if not same_link:
             self.stop()
-            self._open()
+            self._analyser = self._new_analyser()
             self.start()
 
-    def set_peers(self, peers: list[Peer]) -> None:
+    def set_peers(self, peers: Sequence[Peer]) -> None:
         self._peers = peers
-        if self._link is not None:
-            self._link.set_peers(peers)
+        if self._analyser is not None:
+            self._analyser.link.set_peers(peers)
 
     def offer(self, picture: Picture) -> None:
-        """A decoded picture; taken when a face rule's frame is due and something moved."""
-        link, meta = self._link, picture.meta
-        if link is None or not self._pipeline.wants(meta.captured_s) or not self._sampler.due(meta.captured_s):
-            return
-        if self._gate is not None and not self._gate.admit(picture.luma(MOTION_WIDTH, MOTION_HEIGHT), meta.captured_s):
-            return
-
-        def fill(into: NDArray[np.uint8], model: LinkedModel) -> None:
-            _, letterbox = picture.model_input(model.shape.width, model.shape.height, into)
-            with self._lock:
-                self._pipeline.hide_outside(into, letterbox, meta.width, meta.height)
-                self._pending[meta.seq] = (meta, letterbox)
-                while len(self._pending) > MOST_PENDING:
-                    self._pending.popitem(last=False)
-
-        link.offer(meta.seq, fill)
+        """A decoded picture; taken when a face rule may search it, it is due and something moved."""
+        if self._analyser is not None and self._pipeline.wants(picture.meta.captured_s):
+            self._analyser.offer(picture)
 
     def refresh(self) -> None:
         """Take over another watchlist, if there is one. Called once a second. Raises redis.RedisError."""
-        if self._feed is not None and self._link is not None and (entries := self._feed.refresh()) is not None:
+        if self._feed is not None and self._analyser is not None and (entries := self._feed.refresh()) is not None:
             with self._lock:
                 self._pipeline.set_watchlist(entries)
             log.info("watchlist taken over", camera=self._camera.id, entries=len(entries))
 
     def status(self) -> dict[str, Any] | None:
         """For the camera's status: what is searched, or why not; None without a face rule."""
-        link = self._link
-        if link is None:
+        analyser = self._analyser
+        if analyser is None:
             return None
         with self._lock:
             status = self._pipeline.status(time.time())
         feed_error = None if self._feed is None else self._feed.error
-        return status | {"frames_searched": self._analysed, "error": link.error or feed_error}
+        return status | {"frames_searched": self._searched, "error": analyser.trouble or feed_error}
 
-    def _on_result(self, result: wire.Result, model: LinkedModel) -> None:
+    def _hide_outside(self, pixels: NDArray[np.uint8], letterbox: Letterbox, meta: FrameMeta) -> None:
         with self._lock:
-            pending = self._pending.pop(result.seq, None)
-            for seq in [seq for seq in self._pending if seq < result.seq]:
-                del self._pending[seq]
-            if pending is None or result.failed:
-                return
-            if model.template is None:
-                raise wire.WireError(f"model {model.ref.name} carries no templates; name a face model in models.faces")
-            meta, letterbox = pending
-            events = self._pipeline.step_rows(meta, result.rows, letterbox, model.ref, model.template)
-            self._analysed += 1
+            self._pipeline.hide_outside(pixels, letterbox, meta.width, meta.height)
+
+    def _take(self, seen: Seen) -> None:
+        model, (part,) = seen.model, seen.parts
+        if model.template is None:
+            raise wire.WireError(f"model {model.ref.name} carries no templates; name a face model in models.faces")
+        with self._lock:
+            events = self._pipeline.step_rows(seen.picture.meta, part.rows, part.letterbox, model.ref, model.template)
+            self._searched += 1
         if events:
             self._publish(events)
 

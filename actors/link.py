@@ -1,80 +1,29 @@
 """The camera's end of the frame path: always a connection to some inference actor, the nearest that answers.
 
-On its own node a camera writes model inputs into a shared mailbox; to another node they go as the argument of a Ray
-call, one at a time, the newest. Either way the camera keeps one waiting input and never a queue.
+`actors/channel.py` has the two kinds of connection. Which one is open is decided here: that to the nearest actor which
+works, and after a failure that to the nearer one again when it has answered for a while (hoaban/failover.py).
 """
 
 import contextlib
 import random
-import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-import ray
 import structlog
 from numpy.typing import NDArray
 
-from actors import NAMESPACE, wire
-from actors.mailbox import MailboxWriter, Shape
-from hoaban.events import ModelRef
+from actors.channel import Channel, LinkedModel, LocalChannel, OnResult, Peer, RayChannel
+from hoaban.failover import Failover
+
+__all__ = ["LinkedModel", "ModelLink", "Peer"]
 
 log = structlog.get_logger(__name__)
 
-CONNECT_LIMIT_S = 5.0
-WELCOME_LIMIT_S = 120.0
-"""a cold model has to be loaded and warmed up first"""
-ANSWER_LIMIT_S = 10.0
-"""no answer to any offer for so long: the model hangs, another actor is tried"""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """An inference actor: its name in Ray, its node and the session its address belongs to."""
-
-    name: str
-    node: str
-    session: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedModel:
-    """The model at the other end."""
-
-    generation: int
-    ref: ModelRef
-    labels: tuple[str, ...]
-    shape: Shape
-    template: ModelRef | None = None
-    """what made the templates its rows carry, for a face model"""
-
-    @classmethod
-    def from_welcome(cls, message: dict[str, Any]) -> "LinkedModel":
-        """Raises WireError with the other side's reason when it refused."""
-        if "error" in message:
-            raise wire.WireError(str(message["error"]))
-        return cls(
-            int(message["generation"]),
-            ModelRef(**message["model"]),
-            tuple(message["labels"]),
-            Shape(int(message["height"]), int(message["width"])),
-            ModelRef(**message["template"]) if message.get("template") else None,
-        )
-
-
-OnResult = Callable[[wire.Result, LinkedModel], None]
-Fill = Callable[[NDArray[np.uint8]], None]
-
-
-class _Channel(Protocol):
-    model: LinkedModel
-
-    def offer(self, seq: int, fill: Fill) -> None: ...
-    def run(self, on_result: OnResult) -> None: ...
-    def close(self) -> None: ...
+LOOK_HOME_EVERY_S = 2.0
+FIRST_PAUSE_S, MOST_PAUSE_S = 0.1, 2.0
 
 
 class ModelLink:
@@ -85,46 +34,63 @@ class ModelLink:
     """
 
     def __init__(self, hello: dict[str, Any], peers: Sequence[Peer], node: str, on_result: OnResult) -> None:
-        self._hello = hello
-        self._node = node
-        self._on_result = on_result
-        self._peers: list[Peer] = []
-        self.set_peers(peers)
+        self._hello, self._node, self._on_result = hello, node, on_result
+        self._offering = threading.Lock()
+        """held while a frame is written; what channel is open changes under it"""
         self._lock = threading.Lock()
-        self._channel: _Channel | None = None
-        self._waiting_since: float | None = None
+        """of what follows"""
+        self._failover = Failover()
+        self._peers: dict[str, Peer] = {}
+        self._opening: set[Channel] = set()
+        self._next: tuple[Peer, Channel] | None = None
+        self._home: threading.Thread | None = None
+        self._channel: Channel | None = None
         self._stopping = threading.Event()
         self.error: str | None = None
         self.peer: str | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self.set_peers(peers)
+
+    @property
+    def model(self) -> LinkedModel | None:
+        """The model at the other end now; another connection is another object."""
+        channel = self._channel
+        return None if channel is None else channel.model
+
+    @property
+    def waiting_s(self) -> float | None:
+        """For how long the model has owed an answer; None when it owes none."""
+        channel = self._channel
+        return None if channel is None else channel.waiting_s
 
     def set_peers(self, peers: Sequence[Peer]) -> None:
-        """New peers, for the next connection."""
-        self._peers = sorted(peers, key=lambda peer: peer.node != self._node)
+        """New peers, for the next connection; a nearer one among them is moved to in a while."""
+        nearest_first = sorted(peers, key=lambda peer: peer.node != self._node)
+        with self._lock:
+            self._peers = {peer.name: peer for peer in nearest_first}
+            self._failover.rank(list(self._peers))
+            self._look_home()
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> None:
+        """End the connection, and one that is just being made."""
         self._stopping.set()
-        self._drop()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        with self._lock:
+            channels, home = [*self._opening, self._channel], self._home
+        for channel in channels:
+            if channel is not None:
+                channel.end()
+        for thread in (self._thread, home):
+            if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+                thread.join(timeout_s)
 
     def offer(self, seq: int, fill: Callable[[NDArray[np.uint8], LinkedModel], None]) -> bool:
         """Put a frame into the mailbox: `fill` writes the model input. False when no model is linked."""
-        with self._lock:
+        with self._offering:
             channel = self._channel
             if channel is None:
-                return False
-            now = time.monotonic()
-            if self._waiting_since is None:
-                self._waiting_since = now
-            elif now - self._waiting_since > ANSWER_LIMIT_S:
-                self.error = f"{self.peer} gave no answer for {ANSWER_LIMIT_S:.0f} s; trying another"
-                self._peers = self._peers[1:] + self._peers[:1]
-                self._waiting_since = None
-                channel.close()
                 return False
             try:
                 channel.offer(seq, lambda into: fill(into, channel.model))
@@ -132,120 +98,133 @@ class ModelLink:
                 return False  # the link's thread sees the same end and connects again
         return True
 
-    def _drop(self) -> None:
-        with self._lock:
-            channel, self._channel, self._waiting_since = self._channel, None, None
-        if channel is not None:
-            channel.close()
+    # --- the link's thread
 
     def _run(self) -> None:
-        pause_s = 0.1
+        pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
-            if not self._peers:
-                self.error = "no inference actor is known yet"
-            for peer in list(self._peers):
-                if self._stopping.is_set():
-                    return
-                try:
-                    channel = self._connect(peer)
-                except Exception as error:  # Ray raises many kinds; each means: not this peer now
-                    self.error = f"{peer.name}: {error}"
+            with self._lock:
+                found, self._next = self._next, None
+            if found is None:
+                found = self._connect()
+            if found is not None:
+                pause_s = FIRST_PAUSE_S
+                if self._serve(*found):
                     continue
-                with self._lock:
-                    self._channel, self.peer, self.error = channel, peer.name, None
-                pause_s = 0.1
-                try:
-                    channel.run(self._received)
-                except Exception as error:
-                    if not self._stopping.is_set():
-                        self.error = f"{peer.name}: {error}"
-                        log.warning("link lost", camera=self._hello["camera"], peer=peer.name, error=str(error))
-                finally:
-                    self._drop()
-                break
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(2 * pause_s, 2.0)
+            pause_s = min(2 * pause_s, MOST_PAUSE_S)
+        with self._lock:
+            found, self._next = self._next, None
+        if found is not None:
+            found[1].close()
 
-    def _connect(self, peer: Peer) -> _Channel:
-        if peer.node == self._node:
-            return _LocalChannel(peer, self._hello)
-        return _RayChannel(peer, self._hello)
+    def _connect(self) -> tuple[Peer, Channel] | None:
+        """A connection to the first peer that takes one."""
+        with self._lock:
+            peers = [self._peers[name] for name in self._failover.to_try(time.monotonic())]
+        if not peers:
+            self.error = "no inference actor is known yet"
+        for peer in peers:
+            if self._stopping.is_set():
+                return None
+            try:
+                return peer, self._opened(peer)
+            except Exception as error:  # Ray raises many kinds; each means: not this peer now
+                self.error = f"{peer.name}: {error}"
+                with self._lock:
+                    self._failover.refused(peer.name, time.monotonic())
+        return None
 
-    def _received(self, result: wire.Result, model: LinkedModel) -> None:
-        self._waiting_since = None
-        self._on_result(result, model)
-
-
-class _LocalChannel:
-    """Through shared memory, to an actor of the same node."""
-
-    def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
-        self._connection = wire.connect(wire.address(peer.session, peer.name), CONNECT_LIMIT_S)
+    def _opened(self, peer: Peer) -> Channel:
+        """An open channel."""
+        channel = (LocalChannel if peer.node == self._node else RayChannel)(peer, self._hello)
         try:
-            wire.send_json(self._connection, hello)
-            self._connection.settimeout(WELCOME_LIMIT_S)
-            data, _ = wire.receive(self._connection)
-            self._attach(LinkedModel.from_welcome(wire.parse_json(data)))
+            with self._waiting(channel):
+                channel.open()
         except BaseException:
-            self._connection.close()
+            channel.close()
             raise
-        self._connection.settimeout(None)
+        return channel
 
-    def _attach(self, model: LinkedModel) -> None:
-        self.model = model
-        self._mailbox = MailboxWriter(model.shape)
-        shape = {"height": model.shape.height, "width": model.shape.width}
-        wire.send_json(self._connection, shape, self._mailbox.fd)
+    @contextlib.contextmanager
+    def _waiting(self, channel: Channel) -> Iterator[None]:
+        """While this thread waits for a channel that does not serve: `stop` ends the wait."""
+        with self._lock:
+            self._opening.add(channel)
+        try:
+            if self._stopping.is_set():
+                raise ConnectionAbortedError("stopped")
+            yield
+        finally:
+            with self._lock:
+                self._opening.discard(channel)
 
-    def offer(self, seq: int, fill: Fill) -> None:
-        fill(self._mailbox.begin())
-        self._mailbox.commit(seq)
-        with contextlib.suppress(BlockingIOError):  # the offers before it wait unheard; they mean this frame too
-            self._connection.send(wire.pack_offer(seq), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    def _serve(self, peer: Peer, channel: Channel) -> bool:
+        """Hand on what the model answers, to the end of the connection; True when it ended for a nearer one."""
+        with self._lock, self._offering:
+            self._channel, self.peer, self.error = channel, peer.name, None
+            self._failover.linked(peer.name, time.monotonic())
+            self._look_home()
+        moves = False
+        try:
+            if not self._stopping.is_set():
+                channel.run(self._on_result)
+        except Exception as error:
+            with self._lock:
+                moves = self._next is not None
+                if not moves and not self._stopping.is_set():
+                    self.error = f"{peer.name}: {error}"
+                    self._failover.lost(time.monotonic())
+                    log.warning("link lost", camera=self._hello["camera"], peer=peer.name, error=str(error))
+        finally:
+            with self._lock, self._offering:
+                self._channel = self.peer = None
+            channel.close()
+        return moves
 
-    def run(self, on_result: OnResult) -> None:
-        while True:
-            data, _ = wire.receive(self._connection)
-            on_result(wire.unpack_result(data), self.model)
+    # --- back to a nearer peer
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
-        self._mailbox.close()
+    def _look_home(self) -> None:
+        """Look for a nearer peer from now on, if there is one. Called with the lock held."""
+        if self._home is None and self._channel is not None and self._failover.nearer() and not self._stopping.is_set():
+            self._home = threading.Thread(target=self._go_home, name="home", daemon=True)
+            self._home.start()
 
+    def _go_home(self) -> None:
+        """While a farther peer serves: try nearer ones, and move to one that has answered for long enough."""
+        answering: dict[str, tuple[Channel, float]] = {}
+        try:
+            while not self._stopping.wait(LOOK_HOME_EVERY_S * random.uniform(0.5, 1.0)):
+                with self._lock:
+                    nearer = [self._peers[name] for name in self._failover.nearer()]
+                    if self._channel is not None and not nearer:
+                        self._home = None
+                        return
+                for name in answering.keys() - {peer.name for peer in nearer}:
+                    answering.pop(name)[0].close()
+                for peer in nearer:
+                    self._try(peer, answering)
+                since_s = {name: since_s for name, (_, since_s) in answering.items()}
+                with self._lock:
+                    name = self._failover.better(since_s, time.monotonic())
+                    if name is None or self._channel is None or self._stopping.is_set():
+                        continue
+                    log.info("link moves to a nearer model", camera=self._hello["camera"], peer=name, before=self.peer)
+                    self._next, farther = (self._peers[name], answering.pop(name)[0]), self._channel
+                farther.end()
+        finally:
+            for channel, _ in answering.values():
+                channel.close()
 
-class _RayChannel:
-    """Through Ray calls, to an actor of another node: one frame on its way, the newest waits here."""
-
-    def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
-        self._hello = hello
-        self._actor = ray.get_actor(peer.name, namespace=NAMESPACE)
-        self.model = LinkedModel.from_welcome(ray.get(self._actor.welcome.remote(hello), timeout=WELCOME_LIMIT_S))
-        self._fresh = threading.Condition()
-        self._waiting: tuple[int, NDArray[np.uint8]] | None = None
-        self._closed = False
-
-    def offer(self, seq: int, fill: Fill) -> None:
-        pixels = np.empty((self.model.shape.height, self.model.shape.width, 3), np.uint8)
-        fill(pixels)
-        with self._fresh:
-            self._waiting = (seq, pixels)
-            self._fresh.notify()
-
-    def run(self, on_result: OnResult) -> None:
-        while True:
-            with self._fresh:
-                while self._waiting is None and not self._closed:
-                    self._fresh.wait()
-                if self._closed or self._waiting is None:
-                    raise ConnectionResetError("closed")
-                (seq, pixels), self._waiting = self._waiting, None
-            packed = ray.get(self._actor.infer.remote(self._hello, seq, pixels), timeout=ANSWER_LIMIT_S)
-            if packed is not None:
-                on_result(wire.unpack_result(packed), self.model)
-
-    def close(self) -> None:
-        with self._fresh:
-            self._closed = True
-            self._fresh.notify()
+    def _try(self, peer: Peer, answering: dict[str, tuple[Channel, float]]) -> None:
+        """Show a nearer peer's model an empty picture: who takes connections and never answers is no way home."""
+        channel, since_s = answering.pop(peer.name, (None, time.monotonic()))
+        try:
+            channel = channel or self._opened(peer)
+            with self._waiting(channel):
+                channel.trial()
+        except Exception:  # as in _connect
+            if channel is not None:
+                channel.close()
+            return
+        answering[peer.name] = channel, since_s

@@ -62,11 +62,13 @@ class Clip:
 class PacketRing:
     """Keeps at least the last `seconds` of packets, from a keyframe on, in at most `max_bytes`.
 
-    It begins anew where a clip could not be shown through: another stream, another picture size, a clock that jumped.
+    camera: for the log. It begins anew where a clip could not be shown through: another stream, another picture size, a
+    clock that jumped.
     """
 
-    def __init__(self, seconds: float, max_bytes: int) -> None:
-        self._seconds, self._max_bytes = seconds, max_bytes
+    def __init__(self, seconds: float, max_bytes: int, camera: str = "") -> None:
+        self._seconds, self._max_bytes, self._camera = seconds, max_bytes, camera
+        self._short = self._said_short = False
         self._lock = threading.Lock()
         self._packets: deque[_Kept] = deque()
         self._bytes = 0
@@ -98,10 +100,15 @@ class PacketRing:
                 return
             self._packets.append(kept)
             self._bytes += len(kept.data)
-            while self._bytes > self._max_bytes and len(self._packets) > 1:
-                self._drop_group()
             while (second := self._second_keyframe()) is not None and second <= captured_s - self._seconds:
                 self._drop_group()
+                self._short = False
+            while self._bytes > self._max_bytes and len(self._packets) > 1:
+                self._drop_group()
+                self._short = True
+        if self._short and not self._said_short:
+            self._said_short = True
+            log.warning("pre-roll is too short", camera=self._camera, why=self.short)
 
     def __len__(self) -> int:
         return len(self._packets)
@@ -109,6 +116,18 @@ class PacketRing:
     @property
     def nbytes(self) -> int:
         return self._bytes
+
+    @property
+    def short(self) -> str | None:
+        """Where the stream's bit rate leaves room for fewer seconds than wanted: how many, and why."""
+        with self._lock:
+            if not self._short:
+                return None
+            held_s = self._packets[-1].captured_s - self._packets[0].captured_s if self._packets else 0.0
+            return (
+                f"{held_s:.0f} s of the {self._seconds:g} s wanted: {self._max_bytes / 2**20:g} MiB hold no more of "
+                "this stream; lower the camera's bit rate, or let it send keyframes more often"
+            )
 
     def clip(self, from_s: float, to_s: float) -> bytes:
         """The MP4 of `cut`."""
@@ -156,7 +175,7 @@ class PacketRing:
 
     def _clear(self) -> None:
         self._packets.clear()
-        self._bytes, self._last_dts = 0, None
+        self._bytes, self._last_dts, self._short = 0, None, False
 
     def _second_keyframe(self) -> float | None:
         keyframes = (kept.captured_s for i, kept in enumerate(self._packets) if i and kept.keyframe)

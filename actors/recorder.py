@@ -238,7 +238,14 @@ class Recorder:
             "frames": {name: moments[name] for name in MOMENTS},
             "clip": None
             if clip is None or not clip.data
-            else {"from_s": clip.from_s, "to_s": clip.to_s, "wanted_from_s": job.from_s, "wanted_to_s": job.to_s},
+            else {
+                "from_s": clip.from_s,
+                "to_s": clip.to_s,
+                "wanted_from_s": job.from_s,
+                "wanted_to_s": job.to_s,
+                "before_s": round(max(0.0, job.from_s + self._pre_s - clip.from_s), 3),
+                "wanted_before_s": self._pre_s,
+            },
             "plate": plate,
             "files": {
                 name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}

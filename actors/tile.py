@@ -14,7 +14,7 @@ from hoaban.fleet import Camera
 from hoaban.sim.mark import stamp
 
 if TYPE_CHECKING:
-    from actors.camera import Analysed
+    from actors.scene_watch import Analysed
 
 JPEG_QUALITY = 78
 BOX, LINE, ZONE = (60, 190, 250), (240, 200, 60), (180, 120, 240)  # BGR
@@ -46,7 +46,7 @@ class TileMaker:
 
         Where people's heads are is known of the analysed picture alone: a newer one could show a face.
         """
-        picture = analysed.picture if analysed else latest
+        picture = analysed.seen.picture if analysed else latest
         with self._lock:
             key = (picture.meta.seq, max_width)
             if self._made is not None and self._made[0] == key:
@@ -58,7 +58,7 @@ class TileMaker:
             if analysed is None:
                 image, how = mosaic(image), "mosaic"
             else:
-                image, how = self._blur.apply(image, analysed.people * np.float32(scale))
+                image, how = self._blur.apply(image, analysed.seen.people * np.float32(scale))
             image = draw(image, camera, analysed, scale)
             if picture.meta.simulated:
                 stamp(image)  # the mark in the picture itself may have been blurred with it

@@ -17,8 +17,8 @@ import psutil
 import ray
 from numpy.typing import NDArray
 
-from actors.camera import STAGES
 from actors.models import find_clip, find_model, load_detector
+from actors.scene_watch import STAGES
 from actors.source import open_frames
 from benchmarks.throughput import CAMERAS, CLIPS, bench_camera, local_system, running, statuses
 from hoaban.scheduling import jain_index

@@ -8,22 +8,27 @@ from typing import Annotated, TextIO
 
 import cv2
 import numpy as np
+import structlog
 import typer
 
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
+from actors.picture import Picture
 from actors.preroll import PacketRing
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse, written
 from cli.replay_faces import ReplayFaces
 from cli.trouble import TroubleError
 from hoaban import __version__
+from hoaban.admission import Admission
+from hoaban.events import Event
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
-from hoaban.sampling import FrameSampler
 from hoaban.source_address import SourceAddress
-from hoaban.tiling import Part, Sweeps
+from hoaban.tiling import Part, Sweep, Sweeps
+
+log = structlog.get_logger(__name__)
 
 RING_BYTES = 64 * 2**20
 
@@ -45,7 +50,11 @@ def replay(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="a summary as one JSON document")] = False,
 ) -> None:
-    """Run a camera's pipeline over a recording. Media time is the clock: two runs give identical files."""
+    """Run a camera's pipeline over a recording. Media time is the clock: two runs give identical files.
+
+    The frames that a live camera would analyse are analysed, every one of them: those due by analysis_fps and, with the
+    motion gate, those in which something moves. Ends with 1 when the model, or a rule, failed on all of them.
+    """
     cv2.setNumThreads(1)
     known = fleet_or_refuse(fleet)
     try:
@@ -80,6 +89,10 @@ def replay(
             f"{summary['frames_analysed']} of {summary['frames_read']} frames, {summary['media_s']} s of video, "
             f"{sum(summary['events'].values())} events: {out}"
         )
+    if summary["frames_failed"]:
+        print(f"the model, or a rule, failed on {summary['frames_failed']} frames; see the log", file=sys.stderr)
+        if not summary["frames_analysed"]:
+            raise typer.Exit(1)
 
 
 def _recording(source: str) -> SourceAddress:
@@ -106,11 +119,9 @@ def run(
     faces: ReplayFaces | None = None,
     evidence: Path | None = None,
 ) -> dict[str, object]:
-    """Replay a recording, its events written to `out`; what `--json` prints. Raises SourceError, OSError."""
-    pipeline = CameraPipeline(camera, detector.ref, __version__)
-    sampler, sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
-    batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
-    read = analysed = 0
+    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
+    scene, admission = ReplayScene(camera, detector), Admission.of_scene(camera)
+    read = 0
     media_s = 0.0
     kinds: Counter[str] = Counter()
     started = time.perf_counter()
@@ -120,18 +131,9 @@ def run(
         read += 1
         media_s = picture.meta.captured_s
         events = [] if faces is None else faces.step(picture)
-        if sampler.due(media_s):
-            analysed += 1
-            sweep = sweeps.begin(picture.meta.width, picture.meta.height)
-            for crop in sweep.pieces:
-                _, letterbox = picture.model_input(detector.input_width, detector.input_height, batch[0], crop)
-                (rows,) = detector.infer(batch)
-                sweep.parts.append(Part(rows, letterbox))
-            views = picture.views(pipeline.views(picture.meta))
-            found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
-            if keeper is not None:
-                found = keeper.take(picture, found, pipeline.pins())
-            events += found
+        found = scene.step(picture) if admission.admit(media_s, picture.luma) else None
+        if found is not None:
+            events += found if keeper is None else keeper.take(picture, found, scene.pipeline.pins())
         for event in events:
             kinds[event.type] += 1
             out.write(event.to_json() + "\n")
@@ -140,12 +142,59 @@ def run(
     return {
         "camera": camera.id,
         "frames_read": read,
-        "frames_analysed": analysed,
+        "frames_analysed": scene.analysed,
+        "frames_gated": admission.gated,
+        "frames_failed": scene.failed + (faces.failed if faces else 0),
         "events": dict(kinds),
-        "counts": pipeline.counts,
-        "turns": pipeline.turns,
+        "counts": scene.pipeline.counts,
+        "turns": scene.pipeline.turns,
         "wall_s": round(time.perf_counter() - started, 3),
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),
         **({} if faces is None else {"faces": faces.summary()}),
     }
+
+
+class ReplayScene:
+    """A camera's detector and the pipeline behind it, one frame after the other (live: actors/scene_watch.py).
+
+    As live, a frame on which the model or a rule fails is left out and counted, and the next one is analysed.
+    """
+
+    def __init__(self, camera: Camera, detector: Detector) -> None:
+        self._detector = detector
+        self.pipeline = CameraPipeline(camera, detector.ref, __version__)
+        self._sweeps = Sweeps(camera.tiles)
+        self._batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
+        self.analysed = self.failed = 0
+
+    def step(self, picture: Picture) -> list[Event] | None:
+        """What a frame gives; None when it was not analysed."""
+        meta = picture.meta
+        try:
+            sweep = self._sweeps.begin(meta.width, meta.height)
+            self._look(picture, sweep)
+            views = picture.views(self.pipeline.views(meta))
+            step = self.pipeline.step_parts(meta, sweep.parts, self._detector.labels, views)
+        except Exception:
+            self.failed += 1
+            if self.failed == 1:
+                log.exception("frame not analysed; further ones are only counted", camera=meta.camera, seq=meta.seq)
+            return None
+        self.analysed += 1
+        return step.events
+
+    def _look(self, picture: Picture, sweep: Sweep) -> None:
+        """Show the model each piece. One that it fails on ends the sweep; raises when that is the whole picture."""
+        width, height = self._detector.input_width, self._detector.input_height
+        for crop in sweep.pieces:
+            _, letterbox = picture.model_input(width, height, self._batch[0], crop)
+            try:
+                (rows,) = self._detector.infer(self._batch)
+            except Exception:
+                if not sweep.parts:
+                    raise
+                self.failed += 1
+                break
+            sweep.parts.append(Part(rows, letterbox))
+        self._sweeps.end(sweep)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from actors.models import ModelError, find_model, load_face_model
 from actors.models.face_model import FaceModel
@@ -13,10 +14,12 @@ from actors.picture import Picture
 from actors.watchlist import KeyMissingError, WatchlistKey, WatchlistStore
 from cli.trouble import open_store
 from hoaban import __version__
+from hoaban.admission import Admission
 from hoaban.events import Event
 from hoaban.faces.pipeline import FacePipeline
 from hoaban.fleet import Camera
-from hoaban.sampling import FrameSampler
+
+log = structlog.get_logger(__name__)
 
 
 class ReplayFaces:
@@ -29,7 +32,8 @@ class ReplayFaces:
         self._pipeline = FacePipeline(camera, __version__, law_not_before_s=self._now_s)
         if data is not None:
             self._pipeline.set_watchlist(read_watchlist(data))
-        self._sampler = FrameSampler(max(rule.fps for rule in camera.face_rules))
+        self._admission = Admission.of_faces(camera)
+        self.failed = 0
         self._batch = np.empty((1, model.input_height, model.input_width, 3), np.uint8)
 
     @classmethod
@@ -41,10 +45,20 @@ class ReplayFaces:
         return cls(camera, model, data)
 
     def step(self, picture: Picture) -> list[Event]:
-        """What a picture gives, when it is due for faces."""
+        """What a picture gives, when it is due for faces. One on which the model fails is counted and left out."""
         meta = picture.meta
-        if not self._pipeline.wants(meta.captured_s) or not self._sampler.due(meta.captured_s):
+        if not self._pipeline.wants(meta.captured_s) or not self._admission.admit(meta.captured_s, picture.luma):
             return []
+        try:
+            return self._search(picture)
+        except Exception:
+            self.failed += 1
+            if self.failed == 1:
+                log.exception("faces not searched; further frames are only counted", camera=meta.camera, seq=meta.seq)
+            return []
+
+    def _search(self, picture: Picture) -> list[Event]:
+        meta = picture.meta
         _, letterbox = picture.model_input(self._model.input_width, self._model.input_height, self._batch[0])
         self._pipeline.hide_outside(self._batch[0], letterbox, meta.width, meta.height)
         (rows,) = self._model.infer(self._batch)

@@ -15,6 +15,9 @@ class Status(TypedDict):
     reported_s: float
     last_frame_s: float | None
     last_analysed_s: NotRequired[float | None]
+    analysis_age_s: NotRequired[float | None]
+    not_analysed: NotRequired[str | None]
+    pre_roll_short: NotRequired[str | None]
     error: str | None
     width: int | None
     height: int | None

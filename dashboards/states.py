@@ -10,6 +10,7 @@ SIGNS = {
     "live": "●",
     "connecting": "◌",
     "stalled": "▲",
+    "not_analysed": "◇",
     "failed": "✕",
     "ended": "■",
     "paused": "‖",
@@ -36,12 +37,17 @@ class Condition:
 
 
 def condition(camera: Camera) -> Condition:
-    """A camera's state: the one it reports, "off" by the fleet file, or "silent" when no report comes."""
+    """A camera's state: the one it reports, "off" by the fleet file, or "silent" when no report comes.
+
+    One whose pictures come and are not analysed is not live to who relies on what it finds: it is "not_analysed".
+    """
     status = camera["status"]
     if not camera["enabled"]:
         return Condition("off", "")
     if status is None:
         return Condition("silent", t("Its process has not reported yet, or no longer."))
+    if status["state"] == "live" and (why := status.get("not_analysed")):
+        return Condition("not_analysed", why)
     return Condition(status["state"], status["error"] or "")
 
 

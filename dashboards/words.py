@@ -19,6 +19,7 @@ TERMS = {
     "live": "live",
     "connecting": "connecting",
     "stalled": "no new picture",
+    "not_analysed": "not analysed",
     "failed": "failed",
     "ended": "ended",
     "paused": "outside its hours",

@@ -5,6 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Luma = NDArray[np.uint8]
+WIDTH, HEIGHT = 96, 54
+"""of the brightness that cameras show to it"""
+REFRESH_S = 0.8
+"""a rule takes what it did not see for a second for gone (hoaban/rules/intrusion.py)"""
+TOLERANCE_S = 0.005
+"""times since 1970 are rounded to a quarter of a microsecond, a stream's to its time base: a frame on the very limit is
+judged alike live and in a replay"""
 
 
 class MotionGate:
@@ -12,13 +19,20 @@ class MotionGate:
 
     difference: grey levels (0..255) that count as a change against a slow running background.
     fraction: of the picture that must have changed. hold_s: frames admitted after the last change, so that what
-    stopped is still seen standing. refresh_s: at least one frame in so many seconds is admitted.
+    stopped is still seen standing. refresh_s: two admitted frames are no further apart, if frames come so often.
+    period_s: between two frames.
     """
 
     def __init__(
-        self, difference: float = 12.0, fraction: float = 0.0015, hold_s: float = 2.0, refresh_s: float = 1.0
+        self,
+        difference: float = 12.0,
+        fraction: float = 0.0015,
+        hold_s: float = 2.0,
+        refresh_s: float = REFRESH_S,
+        period_s: float = 0.0,
     ) -> None:
-        self._difference, self._fraction, self._hold_s, self._refresh_s = difference, fraction, hold_s, refresh_s
+        self._difference, self._fraction = difference, fraction
+        self._hold_s, self._longest_s = hold_s + TOLERANCE_S, refresh_s - period_s + TOLERANCE_S
         self._background: NDArray[np.float32] | None = None
         self._moved_s = self._admitted_s = float("-inf")
 
@@ -33,7 +47,7 @@ class MotionGate:
         cv2.accumulateWeighted(luma, self._background, 0.1)
         if changed >= max(1.0, self._fraction * luma.size):
             self._moved_s = captured_s
-        if captured_s - self._moved_s <= self._hold_s or captured_s - self._admitted_s >= self._refresh_s:
+        if captured_s - self._moved_s <= self._hold_s or captured_s - self._admitted_s > self._longest_s:
             self._admitted_s = captured_s
             return True
         return False

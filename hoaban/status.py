@@ -32,6 +32,10 @@ class CameraStatus:
     """capture time of the newest decoded frame"""
     last_analysed_s: float | None = None
     """capture time of the newest analysed frame"""
+    analysis_age_s: float | None = None
+    """age of the newest analysed frame when this was reported; None before the first"""
+    not_analysed: str | None = None
+    """the stream is live and its frames are not analysed: for how long, and why; also one of the faults"""
     error: str | None = None
     """what went wrong last, in words, with the cure where one is known; secrets removed"""
     width: int | None = None
@@ -46,6 +50,8 @@ class CameraStatus:
     """model inputs that a newer frame replaced before a model took them"""
     frames_gated: int = 0
     """frames that were due but held back because nothing moved"""
+    frames_failed: int = 0
+    """frames that the model, or a rule behind it, failed on"""
     decode_errors: int = 0
     reconnects: int = 0
     events: int = 0
@@ -65,6 +71,8 @@ class CameraStatus:
     """zone -> class -> number now inside"""
     measures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """rule -> what it measures now: a crowd's density, a road's level of service"""
+    pre_roll_short: str | None = None
+    """the encoded stream is kept for less time than it should be, and why; None when all of it is"""
     tiles_skipped: int = 0
     """tiles of analysed pictures that the model had no time for"""
     faces: dict[str, Any] | None = None

@@ -11,6 +11,7 @@ COUNTERS = {
     "hoaban_frames_analysed": ("frames_analysed", "Frames a model has seen"),
     "hoaban_frames_replaced": ("frames_replaced", "Model inputs that a newer frame replaced"),
     "hoaban_frames_gated": ("frames_gated", "Frames held back because nothing moved"),
+    "hoaban_frames_failed": ("frames_failed", "Frames that the model, or a rule behind it, failed on"),
     "hoaban_tiles_skipped": ("tiles_skipped", "Tiles of analysed pictures that the model had no time for"),
     "hoaban_decode_errors": ("decode_errors", "Packets or frames that were damaged"),
     "hoaban_reconnects": ("reconnects", "Connections after the first"),
@@ -19,6 +20,7 @@ COUNTERS = {
 GAUGES = {
     "hoaban_events_spooled": ("events_spooled", "Events waiting on disk"),
     "hoaban_tracks": ("tracks", "Tracks in the newest analysed frame"),
+    "hoaban_analysis_age_seconds": ("analysis_age_s", "Age of the newest analysed frame"),
     "hoaban_latency_p95_seconds": ("latency_p95_s", "Capture to events published"),
 }
 
@@ -39,6 +41,12 @@ class _Fleet:
         for camera, status in self._statuses.items():
             state.add_metric([camera, status["state"]], 1)
         yield state
+        unseen = GaugeMetricFamily(
+            "hoaban_camera_not_analysed", "1 while a live camera's frames are not analysed, else 0", labels=["camera"]
+        )
+        for camera, status in self._statuses.items():
+            unseen.add_metric([camera], int(status.get("not_analysed") is not None))
+        yield unseen
         fault = GaugeMetricFamily("hoaban_camera_fault", "1 for each fault a camera has", labels=["camera", "fault"])
         for camera, status in self._statuses.items():
             for name in status.get("faults") or {}:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from hoaban.signals import SignalState
+from hoaban.status import CameraStatus
 
 
 class Health(BaseModel):
@@ -28,7 +29,7 @@ class CameraView(BaseModel):
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
     terms: dict[str, Any] | None = Field(None, description="on which its owner shares it")
-    status: dict[str, Any] | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
+    status: CameraStatus | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
 
 
 class HeatMapView(BaseModel):

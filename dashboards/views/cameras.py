@@ -10,7 +10,7 @@ import streamlit as st
 from dashboards import session, states
 from dashboards.client import Camera
 from dashboards.wall import wall
-from dashboards.words import number, t, term
+from dashboards.words import number, seconds, t, term
 
 
 def row(camera: Camera, districts: Mapping[str, str]) -> dict[str, object]:
@@ -96,12 +96,13 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
         (t("Rules"), ", ".join(sorted({rule["type"] for rule in camera["rules"]})) or "–"),
     ]
     if status:
-        latency = status["latency_p95_s"]
+        latency, analysed = status["latency_p95_s"], status.get("analysis_age_s")
         model = status["model"]
         picture = f"{status['width']} × {status['height']} {status.get('codec') or ''}" if status["width"] else "–"
         rows += [
             (t("Picture"), picture),
             (t("Newest picture"), states.said_age(status)),
+            (t("Newest analysed picture"), "–" if analysed is None else seconds(analysed)),
             (
                 t("Source / analysed / wanted fps"),
                 " / ".join(
@@ -115,6 +116,8 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
         ]
         if waiting := status.get("events_spooled"):
             rows.append((t("Events waiting on disk"), number(waiting)))
+        if short := status.get("pre_roll_short"):
+            rows.append((t("Pre-roll for evidence"), short))
         for zone, inside in (status.get("zones") or {}).items():
             people = ", ".join(f"{term(label)} {n}" for label, n in inside.items() if n) or "–"
             rows.append((f"{t('Now in zone')} {zone}", people))

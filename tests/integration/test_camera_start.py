@@ -96,19 +96,20 @@ def test_a_fault_in_a_rule_is_told_and_costs_neither_link_nor_the_next_frame(
     service = InferenceService("fault", session, [yolox], threads=1, device="cpu")
     camera = make_camera(str(video(tmp_path / "v.mp4", 60)), motion_gate=False, model=yolox)
     runtime = CameraRuntime(camera, peers=[Peer("fault", "here", session)], node="here", publisher=Kept(), board=None)
-    whole = runtime._pipeline.step_parts
+    pipeline = runtime._scene._pipeline
+    whole = pipeline.step_parts
 
     def broken(*args: object) -> None:
         raise ZeroDivisionError("of a rule")
 
-    monkeypatch.setattr(runtime._pipeline, "step_parts", broken)
+    monkeypatch.setattr(pipeline, "step_parts", broken)
     runtime.start()
     try:
         until(lambda: "ZeroDivisionError: of a rule" in (runtime.status().error or ""))
-        link = runtime._link._channel
-        monkeypatch.setattr(runtime._pipeline, "step_parts", whole)
+        link = runtime._scene.analyser.link._channel
+        monkeypatch.setattr(pipeline, "step_parts", whole)
         until(lambda: runtime.status().frames_analysed > 3)
-        assert runtime._link._channel is link
+        assert runtime._scene.analyser.link._channel is link
         assert runtime.status().error is None
     finally:
         runtime.stop()

@@ -173,6 +173,24 @@ def test_the_page_of_cameras_shows_each_and_the_chosen_one_in_full(system: Dashb
     assert list(on_wall(app)) == ["gate"]
 
 
+def test_a_live_camera_that_nobody_looks_at_is_not_shown_as_live(system: DashboardSystem) -> None:
+    system.show_fleet()
+    for camera in NAMES:
+        system.report(camera, analysis_age_s=0.3)
+    why = "not analysed for 90 s: model: no inference actor is known yet"
+    system.report("gate", not_analysed=why, analysis_age_s=90.0)
+    app = opened()
+    assert "◇</span> 1 not analysed" in said(app)
+    assert "●</span> 5 live" in said(app)
+    assert (on_wall(app)["gate"]["state"], on_wall(app)["gate"]["note"]) == ("not_analysed", why)
+    page = opened("cameras")
+    assert page.dataframe[0].value["State"][0] == "◇ not analysed"
+    assert "<dt>Newest analysed picture</dt><dd>90 s</dd>" in said(page)
+    headers = {"Authorization": f"Bearer {system.token}"}
+    answer = httpx.get(f"{system.url}/cameras/gate", headers=headers).json()["status"]
+    assert (answer["not_analysed"], answer["analysis_age_s"]) == (why, 90.0)
+
+
 def test_a_big_fleet_comes_in_pages_and_by_district(system: DashboardSystem) -> None:
     base = system.fleet.cameras[0]
     more = [base.model_copy(update={"id": f"c{n}", "name": f"C{n}"}) for n in range(20)]

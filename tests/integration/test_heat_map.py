@@ -50,7 +50,13 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
     InferenceService("heat", session, [yolox], threads=1, device="cpu")
     zone = {"id": "square", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     rule = {"type": "crowd", "zone": "square", "at_least": 50}
-    fields = {"zones": [zone], "rules": [rule], "heat_map": {"columns": 32, "rows": 24}, "pre_roll_s": 0}
+    fields = {
+        "zones": [zone],
+        "rules": [rule],
+        "heat_map": {"columns": 32, "rows": 24},
+        "pre_roll_s": 0,
+        "analysis_fps": 10,
+    }
     peers = [Peer("heat", "here", session)]
     warm = make_camera(str(clip("pets-s2l1-v1.mp4")), **fields)
     camera = CameraRuntime(warm, peers=peers, node="here", publisher=Kept(), board=None, pacing="demand")

@@ -12,6 +12,7 @@ import ray
 from actors import wire
 from actors.inference import InferenceActor
 from actors.link import LinkedModel, ModelLink, Peer
+from actors.local_ray import start_local
 
 pytestmark = pytest.mark.integration
 SESSION = secrets.token_hex(4)
@@ -19,7 +20,7 @@ SESSION = secrets.token_hex(4)
 
 @pytest.fixture(scope="module")
 def node(yolox: str) -> Iterator[str]:
-    ray.init(num_cpus=2, include_dashboard=False, namespace="hoaban", logging_level="ERROR", log_to_driver=False)
+    start_local(2)
     actor = InferenceActor.options(name="inference:test", num_cpus=0, max_concurrency=16).remote(
         "inference:test", SESSION, [yolox], 1, "cpu"
     )
@@ -73,3 +74,22 @@ def test_a_model_that_is_not_there_is_said_so_and_others_go_on(node: str) -> Non
     assert link.error is not None
     assert "'nothing' is not known" in link.error
     assert answer(node, node, "right").seq == 42
+
+
+def test_a_link_to_another_node_stopped_in_its_welcome_ends(node: str) -> None:
+    @ray.remote
+    class Slow:
+        def welcome(self, hello: dict[str, object]) -> None:
+            time.sleep(100)
+
+    actor = Slow.options(name=f"slow-{SESSION}", num_cpus=0).remote()
+    peers = [Peer(f"slow-{SESSION}", "another-node", SESSION)]
+    link = ModelLink({"camera": "cam", "model": "m", "rate": 1.0}, peers, node, lambda *_: None)
+    link.start()
+    deadline = time.monotonic() + 30
+    while not any(getattr(channel, "waiting_s", None) for channel in link._opening):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    link.stop(timeout_s=30)
+    assert not link._thread.is_alive()
+    ray.kill(actor)

@@ -86,21 +86,23 @@ def overview(make_camera: Callable[..., Camera], film: Path, **fields: object) -
 def test_each_picture_is_seen_whole_and_in_all_its_tiles(
     make_camera: Callable[..., Camera], film: Path, service: Peer, yolox: str
 ) -> None:
-    camera = overview(make_camera, film, loop=False)
+    camera = overview(make_camera, film, loop=False, analysis_fps=10).model_copy(
+        update={"tiles": Tiles(columns=3, rows=2, budget_fps=1000)}
+    )
     for runtime in running(camera, service, "demand"):
         deadline = time.monotonic() + 90
         while runtime.status().frames_analysed < FRAMES and time.monotonic() < deadline:
             assert runtime.status().state is not SourceState.FAILED
             time.sleep(0.05)
-        status, analysed = runtime.status(), runtime._analysed
+        status, analysed = runtime.status(), runtime._scene.analysed
         assert status.frames_analysed == FRAMES
         assert status.tiles_skipped == status.frames_replaced == 0
     assert analysed is not None
     *_, last = open_frames(str(film), "cam")
     alone = mosaic.seen(last, load_detector(find_model(yolox), threads=1, device="cpu"), Tiles())
-    apart = np.abs(alone.boxes[:, None] - analysed.people[None]).max(axis=2)
+    apart = np.abs(alone.boxes[:, None] - analysed.seen.people[None]).max(axis=2)
     assert (apart.min(axis=1) < 0.5).all()  # `people` holds the less sure ones too
-    assert len(alone) <= len(analysed.people) <= len(alone) + 5
+    assert len(alone) <= len(analysed.seen.people) <= len(alone) + 5
     assert len(analysed.tracks) >= 20
 
 
@@ -119,4 +121,4 @@ def test_a_model_without_time_for_all_tiles_sees_every_picture_whole_and_the_til
         assert status.frames_analysed >= 30
         assert status.tiles_skipped > 0
         assert status.tiles_skipped < 12 * status.frames_analysed  # tiles do get their turn
-        assert runtime._analysed is not None
+        assert runtime._scene.analysed is not None

@@ -1,0 +1,245 @@
+"""A connection between a camera and one inference actor.
+
+On its own node a camera writes model inputs into a shared mailbox; to another node they go as the argument of a Ray
+call, one at a time, the newest. Either way the camera keeps one waiting input and never a queue.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from actors import NAMESPACE, wire
+from actors.mailbox import MailboxWriter, Shape
+from hoaban.events import ModelRef
+
+CONNECT_LIMIT_S = 5.0
+WELCOME_LIMIT_S = 120.0
+"""a cold model has to be loaded and warmed up first"""
+ANSWER_LIMIT_S = 10.0
+"""no answer to any offer for so long: the model hangs, another actor is tried"""
+LOOK_EVERY_S = 0.5
+TRIAL = 0
+"""number of the empty picture that tries a model; its answer is the first of the connection, so it meets no frame's"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An inference actor: its name in Ray, its node and the session its address belongs to."""
+
+    name: str
+    node: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedModel:
+    """The model at the other end."""
+
+    generation: int
+    ref: ModelRef
+    labels: tuple[str, ...]
+    shape: Shape
+    template: ModelRef | None = None
+    """what made the templates its rows carry, for a face model"""
+
+    @classmethod
+    def from_welcome(cls, message: dict[str, Any]) -> "LinkedModel":
+        """Raises WireError with the other side's reason when it refused."""
+        if "error" in message:
+            raise wire.WireError(str(message["error"]))
+        return cls(
+            int(message["generation"]),
+            ModelRef(**message["model"]),
+            tuple(message["labels"]),
+            Shape(int(message["height"]), int(message["width"])),
+            ModelRef(**message["template"]) if message.get("template") else None,
+        )
+
+
+OnResult = Callable[[wire.Result, LinkedModel], None]
+Fill = Callable[[NDArray[np.uint8]], None]
+
+
+class Channel(Protocol):
+    """One connection. All raise OSError, or what Ray raises.
+
+    `end` may come from any thread at any time: `open`, `trial` and `run` then end with an error at once. `close` is for
+    the thread that calls those.
+    """
+
+    model: LinkedModel
+
+    @property
+    def waiting_s(self) -> float | None:
+        """For how long the model has owed an answer; None when it owes none."""
+        ...
+
+    def open(self) -> None: ...
+    def offer(self, seq: int, fill: Fill) -> None: ...
+    def run(self, on_result: OnResult) -> None:
+        """Hand results on, to the end of the connection. Raises TimeoutError when the model hangs."""
+        ...
+
+    def trial(self) -> None:
+        """Have the model look at an empty picture. Before `run`. Raises TimeoutError when it does not answer."""
+        ...
+
+    def end(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class LocalChannel:
+    """Through shared memory, to an actor of the same node."""
+
+    def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
+        self._peer, self._hello = peer, hello
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._mailbox: MailboxWriter | None = None
+        self._waiting_since_s: float | None = None
+        self._ended = False
+
+    @property
+    def waiting_s(self) -> float | None:
+        return _since(self._waiting_since_s)
+
+    def open(self) -> None:
+        connection = wire.connect(wire.address(self._peer.session, self._peer.name), CONNECT_LIMIT_S)
+        with self._lock:
+            self._connection = connection
+            if self._ended:
+                raise ConnectionAbortedError("ended")
+        wire.send_json(connection, self._hello)
+        connection.settimeout(WELCOME_LIMIT_S)
+        data, _ = wire.receive(connection)
+        self.model = LinkedModel.from_welcome(wire.parse_json(data))
+        self._mailbox = MailboxWriter(self.model.shape)
+        shape = {"height": self.model.shape.height, "width": self.model.shape.width}
+        wire.send_json(connection, shape, self._mailbox.fd)
+        connection.settimeout(None)
+        # Not settimeout: that would have `offer` wait for a full buffer as well.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(LOOK_EVERY_S * 1e6)))
+
+    def offer(self, seq: int, fill: Fill) -> None:
+        connection, mailbox = self._parts()
+        fill(mailbox.begin())
+        mailbox.commit(seq)
+        if self._waiting_since_s is None:
+            self._waiting_since_s = time.monotonic()
+        with contextlib.suppress(BlockingIOError):  # the offers before it wait unheard; they mean this frame too
+            connection.send(wire.pack_offer(seq), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def run(self, on_result: OnResult) -> None:
+        while True:
+            on_result(self._result(), self.model)
+
+    def trial(self) -> None:
+        self.offer(TRIAL, lambda into: into.fill(0))
+        self._result()
+
+    def _result(self) -> wire.Result:
+        connection, _ = self._parts()
+        while True:
+            try:
+                data, _ = wire.receive(connection)
+            except BlockingIOError:  # nothing came for LOOK_EVERY_S
+                if (self.waiting_s or 0.0) > ANSWER_LIMIT_S:
+                    raise TimeoutError(f"no answer for {ANSWER_LIMIT_S:g} s; trying another") from None
+                continue
+            self._waiting_since_s = None
+            return wire.unpack_result(data)
+
+    def _parts(self) -> tuple[socket.socket, MailboxWriter]:
+        if self._connection is None or self._mailbox is None:
+            raise ConnectionAbortedError("not open")
+        return self._connection, self._mailbox
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            if self._connection is not None:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.end()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            if self._mailbox is not None:
+                self._mailbox.close()
+
+
+class RayChannel:
+    """Through Ray calls, to an actor of another node: one frame on its way, the newest waits here."""
+
+    def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
+        self._peer, self._hello = peer, hello
+        self._fresh = threading.Condition()
+        self._waiting: tuple[int, NDArray[np.uint8]] | None = None
+        self._waiting_since_s: float | None = None
+        self._ended = False
+
+    @property
+    def waiting_s(self) -> float | None:
+        return _since(self._waiting_since_s)
+
+    def open(self) -> None:
+        self._actor = ray.get_actor(self._peer.name, namespace=NAMESPACE)
+        self.model = LinkedModel.from_welcome(self._answer(self._actor.welcome.remote(self._hello), WELCOME_LIMIT_S))
+
+    def offer(self, seq: int, fill: Fill) -> None:
+        pixels = np.empty((self.model.shape.height, self.model.shape.width, 3), np.uint8)
+        fill(pixels)
+        with self._fresh:
+            self._waiting = (seq, pixels)
+            self._fresh.notify()
+
+    def run(self, on_result: OnResult) -> None:
+        while True:
+            with self._fresh:
+                while self._waiting is None and not self._ended:
+                    self._fresh.wait()
+                if self._ended or self._waiting is None:
+                    raise ConnectionResetError("closed")
+                (seq, pixels), self._waiting = self._waiting, None
+            packed = self._answer(self._actor.infer.remote(self._hello, seq, pixels), ANSWER_LIMIT_S)
+            if packed is not None:
+                on_result(wire.unpack_result(packed), self.model)
+
+    def trial(self) -> None:
+        empty = np.zeros((self.model.shape.height, self.model.shape.width, 3), np.uint8)
+        self._answer(self._actor.infer.remote(self._hello, TRIAL, empty), ANSWER_LIMIT_S)
+
+    def _answer(self, call: Any, limit_s: float) -> Any:
+        """What a call returns; an end ends the wait."""
+        self._waiting_since_s = time.monotonic()
+        while not ray.wait([call], timeout=LOOK_EVERY_S)[0]:
+            if self._ended:
+                raise ConnectionAbortedError("ended")
+            if (self.waiting_s or 0.0) > limit_s:
+                raise TimeoutError(f"no answer for {limit_s:g} s; trying another")
+        self._waiting_since_s = None
+        return ray.get(call)
+
+    def end(self) -> None:
+        with self._fresh:
+            self._ended = True
+            self._fresh.notify()
+
+    def close(self) -> None:
+        self.end()
+
+
+def _since(moment_s: float | None) -> float | None:
+    # As an argument it was read once: another thread may change it at any time.
+    return None if moment_s is None else time.monotonic() - moment_s

@@ -1,0 +1,53 @@
+"""Real inference services whose model is a function of the test: all but the network itself is real."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.inference import InferenceService
+from actors.link import Peer
+from hoaban.events import Event, ModelRef
+from hoaban.fleet import SIM_MODEL
+from hoaban.models.backend import Detector
+
+Infer = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
+
+
+class Kept:
+    """A publisher that keeps the events."""
+
+    spooled = 0
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def publish(self, events: list[Event]) -> None:
+        self.events += events
+
+    def drain(self) -> int:
+        return 0
+
+
+class _Stub:
+    """The simulation's detector with another `infer`."""
+
+    def __init__(self, detector: Detector, infer: Infer | None, template: ModelRef | None) -> None:
+        self.ref, self.labels, self.template = detector.ref, detector.labels, template
+        self.input_width, self.input_height = detector.input_width, detector.input_height
+        self.infer, self.warm_up = infer or detector.infer, detector.warm_up
+
+
+def serve(infer: Infer | None = None, *, faces: bool = False) -> tuple[Peer, InferenceService]:
+    """A service of this node, named at random, whose SIM_MODEL is `infer`; by default it finds simulated things.
+
+    faces: it says that its rows carry templates.
+    """
+    name, session = f"stub-{secrets.token_hex(4)}", secrets.token_hex(4)
+    service = InferenceService(name, session, [SIM_MODEL], threads=2, device="cpu")
+    loaded = service._models[SIM_MODEL]
+    stub = _Stub(loaded.detector, infer, ModelRef("template", "1", "d") if faces else None)
+    service._models[SIM_MODEL] = replace(loaded, detector=stub)  # type: ignore[arg-type]
+    return Peer(name, "here", session), service
