@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+import numpy as np
+from numpy.typing import NDArray
 
 from actors.analyser import Analyser, Pacing, Seen
 from actors.evidence import EvidenceKeeper
@@ -20,8 +21,6 @@ from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera
 from hoaban.pipeline import CameraPipeline
 from hoaban.signals import Reading
-
-log = structlog.get_logger(__name__)
 
 NO_MODEL = ModelRef("none", "0", "")
 STAGES = ("offered", "taken", "answered", "published")
@@ -136,7 +135,7 @@ class SceneWatcher:
         with self._lock:
             return None if self._pipeline.heat_map is None else self._pipeline.heat_map.as_dict()
 
-    def heat_seconds(self) -> Any:
+    def heat_seconds(self) -> NDArray[np.float64] | None:
         """(rows, columns) of the heat map; None without one."""
         with self._lock:
             return None if self._pipeline.heat_map is None else self._pipeline.heat_map.seconds
@@ -145,7 +144,10 @@ class SceneWatcher:
         """For the camera's status (see hoaban.status.CameraStatus)."""
         latencies, analysed = sorted(sum(stages) for stages in self.stages()), self.analysed
         with self._lock:
-            found = self._pipeline.checkpoint() | {
+            counted = self._pipeline.checkpoint()
+            found = {
+                "counts": counted["counts"],
+                "turns": counted["turns"],
                 "zones": self._pipeline.zones,
                 "measures": self._pipeline.measures(),
                 "faults": dict(self._pipeline.faults),
