@@ -193,6 +193,13 @@ def test_the_event_stream_resumes_where_it_was_left(system: System) -> None:
     assert first + rest == every == sorted(set(every))
 
 
+def test_a_number_that_was_never_given_is_answered_with_reset(system: System) -> None:
+    headers = {"Authorization": f"Bearer {system.token}", "Last-Event-ID": str(2**53)}
+    with httpx.stream("GET", system.api + "/events/stream", headers=headers, timeout=60) as stream:
+        lines = [line for _, line in zip(range(3), stream.iter_lines(), strict=False)]
+    assert lines[1] == "event: reset"
+
+
 def test_counts_are_the_sum_of_events(system: System) -> None:
     until(lambda: system.get("/counts").json())
     since = {"until": system.get("/events", params={"type": "hoaban.line_count"}).json()["events"][0]["event"]["time"]}
