@@ -6,23 +6,29 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 from platformdirs import user_data_path
 
 from actors import NAMESPACE
+from actors.access_file import AccessFileError, load_access
 from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
 from actors.processes import port_taken
 from cli.common import fleet_or_refuse, one_line, refuse
 from cli.trouble import TroubleError, check_redis, open_store
+from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
+
+if TYPE_CHECKING:
+    from serve.deployment import Tls
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +43,8 @@ def up(
     api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    tls_certificate: Annotated[Path | None, typer.Option(metavar="PEM", help="the API speaks https with it")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="the certificate's key")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="end a system that already runs in the cluster")] = False,
     for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="stop by itself")] = None,
 ) -> None:
@@ -53,7 +61,12 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    system = _System(data, stop)
+    tls = _tls(tls_certificate, tls_key)
+    try:
+        access = load_access()
+    except AccessFileError as error:
+        refuse(str(error))
+    system = _System(data, stop, access, tls)
     code, unfit = 0, ""
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -108,8 +121,9 @@ def say(text: str) -> None:
 class _System:
     """Everything `up` started, in order, so that it can be ended in the opposite order."""
 
-    def __init__(self, data: Path, stop: threading.Event) -> None:
-        self._data, self._stop = data, stop
+    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings, tls: "Tls | None") -> None:
+        self._data, self._stop, self._access, self._tls = data, stop, access, tls
+        self._scheme = "https" if tls else "http"
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
         self._board: Any = None
@@ -138,7 +152,7 @@ class _System:
 
         self._board = Board(redis_url)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
-        say(f"API          http://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
+        say(f"API          {self._scheme}://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
         if dashboard_port is not None:
             say(f"dashboard    http://127.0.0.1:{dashboard_port}")
 
@@ -195,13 +209,17 @@ class _System:
 
     def _token(self, store_url: str) -> str:
         """The operator's token, kept in a file that only this user can read."""
+        from actors.store import PeopleStore
+        from hoaban.access import Role
+
         self._step("store")
         store = open_store(store_url)
-        path = self._data / "token"
+        people, path = PeopleStore(store.engine), self._data / "token"
         try:
             secret = path.read_text(errors="replace").strip() if path.exists() else ""
-            if not secret or store.verify_token(secret) is None:
-                _, secret = store.create_token("embedded", "admin")
+            if not secret or people.verify(secret) is None:
+                # Who starts the system runs it: all that needs no second person beside them.
+                _, secret = people.create_token("embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
                 path.touch(mode=0o600)
                 path.write_text(secret)
         except OSError as error:
@@ -296,10 +314,17 @@ class _System:
         from serve.settings import ApiSettings
 
         origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
-        settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins, data_dir=str(self._data))
+        settings = ApiSettings(
+            store_url,
+            redis_url,
+            secrets.token_urlsafe(32),
+            origins,
+            data_dir=str(self._data),
+            access=self._access,
+        )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
-        deploy(settings, port=port)
+        deploy(settings, port=port, tls=self._tls)
 
     def _dashboard(self, api_port: int, port: int, token: str) -> None:
         self._step("dashboard")
@@ -307,11 +332,29 @@ class _System:
         from dashboards.launch import command
 
         environment = os.environ | {
-            "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
+            "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
         }
+        if self._tls is not None:
+            environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":
+    """Both files, looked at before anything starts; exit code 2 for what is no certificate and its key."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        refuse("--tls-certificate and --tls-key belong together; give both")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or str(error)
+        refuse(f"{certificate}, {key}: not a certificate in PEM and its key ({why}); check the two files")
+    from serve.deployment import Tls
+
+    return Tls(certificate.resolve(), key.resolve())
 
 
 def _end(actor: Any, method: str) -> None:

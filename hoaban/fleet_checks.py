@@ -35,6 +35,7 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
         if sites and isinstance(site := _get(camera, "site"), str) and site not in sites:
             yield (*path, "site"), f"{site!r} is not among sites; add it there or correct it"
         yield from _doubles(camera, ("zones",), path)
+        yield from _doubles(camera, ("privacy_zones",), path)
         yield from _doubles(camera, ("lines",), path)
         yield from _doubles(camera, ("signals",), path)
         yield from _rule_misfits(camera, path)

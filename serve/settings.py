@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from actors import NAMESPACE
+from hoaban.access.settings import AccessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class ApiSettings:
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
+    access: AccessSettings = field(default_factory=AccessSettings)

@@ -1,6 +1,18 @@
 """SQL: what must last (DESIGN 5)."""
 
+from actors.store.audit import AuditStore
 from actors.store.engine import StoreError
-from actors.store.store import CountRow, EventPage, EventStore, StoredEvent, TokenInfo, TooManyRowsError
+from actors.store.people import Holder, PeopleStore
+from actors.store.store import CountRow, EventPage, EventStore, StoredEvent, TooManyRowsError
 
-__all__ = ["CountRow", "EventPage", "EventStore", "StoreError", "StoredEvent", "TokenInfo", "TooManyRowsError"]
+__all__ = [
+    "AuditStore",
+    "CountRow",
+    "EventPage",
+    "EventStore",
+    "Holder",
+    "PeopleStore",
+    "StoreError",
+    "StoredEvent",
+    "TooManyRowsError",
+]
