@@ -3,6 +3,7 @@
 import base64
 import os
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -31,9 +32,10 @@ def new(**fields: object) -> NewEntry:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WatchlistStore:
-    events = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-    return WatchlistStore(events.engine, lambda: WatchlistKey.load_or_make(tmp_path))
+def store(tmp_path: Path, store_url: str) -> Iterator[WatchlistStore]:
+    events = EventStore.open(store_url)
+    yield WatchlistStore(events.engine, lambda: WatchlistKey.load_or_make(tmp_path))
+    events.close()
 
 
 def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
