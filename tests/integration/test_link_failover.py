@@ -153,13 +153,13 @@ def test_a_frozen_nearer_peer_is_left_and_no_way_home_until_it_thaws(
 def test_a_model_that_takes_frames_and_never_answers_is_left_for_the_next_in_order(quick: None, session: str) -> None:
     hung, fine = service("hung", session), service("fine", session)
     free = threading.Event()
-    infer = hung._models[SIM_MODEL].detector.infer
+    infer = hung.shelf[SIM_MODEL].detector.infer
 
     def hang(batch: np.ndarray) -> list[np.ndarray]:
         free.wait(60)
         return infer(batch)
 
-    hung._models[SIM_MODEL].detector.infer = hang  # type: ignore[method-assign]
+    hung.shelf[SIM_MODEL].detector.infer = hang  # type: ignore[method-assign]
     peers = [Peer(name, "here", session) for name in ("down", "hung", "fine")]
     links: list[str | None] = []
     with Camera(peers) as camera:
