@@ -154,9 +154,13 @@ class LocalChannel:
                 connection.send(wire.pack_offer(seq), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
     def run(self, on_result: OnResult) -> None:
+        last: tuple[int, int] | None = None
         while True:
             result = self._result()
-            on_result(result, self._known.get(result.generation, self.model))
+            # A model that took a frame just before it heard its offer takes it once more.
+            if (answered := (result.generation, result.seq)) != last:
+                on_result(result, self._known.get(result.generation, self.model))
+            last = answered
 
     def trial(self) -> None:
         self.offer(TRIAL, lambda into: into.fill(0))
