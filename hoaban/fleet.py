@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
 
 from hoaban.calibration import Calibration
+from hoaban.evidence.retention import Retention
 from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
@@ -165,6 +166,7 @@ class Fleet(Strict):
     districts: tuple[Named, ...] = ()
     agencies: tuple[Named, ...] = ()
     models: Models = Models()
+    retention: Retention = Field(Retention(), description="how long things are kept")
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":

@@ -6,7 +6,7 @@ for a whole one.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,14 +28,9 @@ class PackageFiles:
         protocol = self._fs.protocol
         self._local = "file" in (protocol if isinstance(protocol, tuple | list) else (protocol,))
 
-    def candidates(self) -> Iterator[str]:
-        """Packages that were recorded, sealed or not."""
-        for package in self._folders(""):
-            if self.has(package, CANDIDATE):
-                yield package
-
-    def sealed(self, package: str) -> bool:
-        return self.has(package, MANIFEST)
+    def packages(self) -> list[str]:
+        """Names of all folders that are, or may become, packages."""
+        return self._folders("")
 
     def has(self, package: str, name: str) -> bool:
         return bool(self._fs.exists(self._path(package, name)))

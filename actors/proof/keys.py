@@ -17,8 +17,8 @@ FOLDER, PRIVATE, PUBLIC = "evidence-keys", "private.pem", "public"
 class Keys:
     """The keys of one system. data_dir: its data folder."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._folder = data_dir / FOLDER
+    def __init__(self, data_dir: str | Path) -> None:
+        self._folder = Path(data_dir) / FOLDER
 
     def signer(self) -> Signer:
         """The key in use, made when there is none; its public part is kept. Raises SigningKeyError."""

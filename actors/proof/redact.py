@@ -4,7 +4,7 @@ A picture in which nobody can look for faces is shown as a mosaic, but for the v
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ from actors.blur import FACE_GROWTH, mosaic, pixelated
 from actors.faces import FaceDetector
 from actors.models import ModelError, find_model, load_detector
 from hoaban.detections import Detections, Floats
-from hoaban.evidence.redaction import Box, Hidden, Subject, to_hide
+from hoaban.evidence.redaction import Box, Hidden, Subject, as_box, to_hide
 from hoaban.frames import Letterbox
 from hoaban.models.backend import Detector
 from hoaban.rules.enforcement import VEHICLES
@@ -56,7 +56,7 @@ class Redactor:
         done: dict[str, bytes] = {}
         for name in STILLS:
             if (data := files.get(f"{name}.jpg")) is not None:
-                done[f"{name}.jpg"] = self._still(data, tuple(candidate["frames"][name]["bbox"]), detector)
+                done[f"{name}.jpg"] = self._still(data, as_box(candidate["frames"][name]["bbox"]), detector)
         if "plate.jpg" in files:
             done["plate.jpg"] = files["plate.jpg"]
         if "clip.mp4" in files and candidate["clip"]:
@@ -153,7 +153,7 @@ def _detect(detector: Detector, picture: Pixels) -> Detections:
 
 def _pixelate(picture: Pixels, boxes: Floats) -> None:
     for box in boxes.tolist():
-        left, top, right, bottom = _inside(picture, tuple(box))
+        left, top, right, bottom = _inside(picture, as_box(box))
         if right > left and bottom > top:
             picture[top:bottom, left:right] = pixelated(picture[top:bottom, left:right])
 

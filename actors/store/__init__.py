@@ -1,7 +1,19 @@
 """SQL: what must last (DESIGN 5)."""
 
 from actors.store.audit import AuditStore
+from actors.store.evidence import EvidenceRecords
 from actors.store.people import Holder, PeopleStore
+from actors.store.retention import RetentionStore
 from actors.store.store import CountRow, EventPage, EventStore, StoredEvent
 
-__all__ = ["AuditStore", "CountRow", "EventPage", "EventStore", "Holder", "PeopleStore", "StoredEvent"]
+__all__ = [
+    "AuditStore",
+    "CountRow",
+    "EventPage",
+    "EventStore",
+    "EvidenceRecords",
+    "Holder",
+    "PeopleStore",
+    "RetentionStore",
+    "StoredEvent",
+]

@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
 from actors.store.tables import Sequence64, metadata
-from hoaban.evidence.manifest import EVIDENCE
 from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
 
 evidence = sa.Table(
@@ -121,37 +120,59 @@ class EvidenceRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, candidate: Mapping[str, Any], manifest: Mapping[str, Any] | None, digest: str | None) -> None:
-        """A package was sealed; without a manifest: its candidate was refused as damaged. Known ones stay as they are."""
-        event = candidate["event"]
+    def add(self, manifest: Mapping[str, Any], digest: str) -> None:
+        """A package was sealed with this manifest. One that is known already stays as it is."""
+        event = manifest["event"]
         data = event["data"]
-        body = manifest or {}
-        damaged = manifest is None
-        row = {
-            "id": event["id"],
-            "type": event["type"],
-            "camera": data["camera"],
-            "role": data.get("role"),
-            "captured_s": candidate["frames"]["at"]["captured_s"],
-            "plate": plain_plate((candidate.get("plate") or {}).get("text")),
-            "evidential": bool(data.get("evidential")) and not damaged,
-            "doubts": list(data.get("not_evidential_because") or [])
-            + ([candidate["damage"]] if damaged else []),
-            "missing": dict(candidate.get("missing") or {}),
-            "files": dict(body.get("files") or candidate.get("files") or {}),
-            "seconds_into_red": data.get("seconds_into_red"),
-            "simulated": bool(data.get("simulated")),
-            "owner_days": data.get("retention_days"),
-            "manifest_sha256": digest,
-            "key": body.get("key"),
-            "sealed_s": time.time(),
-            "state": State.DAMAGED if damaged else State.OPEN,
-            "version": 0,
-        }
-        assert damaged or body["kind"] == EVIDENCE
+        self._insert(
+            {
+                "id": event["id"],
+                "type": event["type"],
+                "camera": data["camera"],
+                "role": data.get("role"),
+                "captured_s": manifest["frames"]["at"]["captured_s"],
+                "plate": plain_plate((manifest.get("plate") or {}).get("text")),
+                "evidential": bool(manifest["evidential"]),
+                "doubts": list(manifest["not_evidential_because"]),
+                "missing": manifest["missing"],
+                "files": manifest["files"],
+                "seconds_into_red": manifest["seconds_into_red"],
+                "simulated": bool(data.get("simulated")),
+                "owner_days": data.get("retention_days"),
+                "manifest_sha256": digest,
+                "key": manifest["key"],
+                "state": State.OPEN,
+            }
+        )
+
+    def add_damaged(self, id: str, candidate: Mapping[str, Any], why: str) -> None:
+        """A candidate was refused: it is not what was recorded. candidate: what can still be read of it."""
+        event = candidate.get("event") or {}
+        data = event.get("data") or {}
+        frames = candidate.get("frames") or {}
+        self._insert(
+            {
+                "id": id,
+                "type": str(event.get("type") or "unknown"),
+                "camera": str(data.get("camera") or "unknown"),
+                "role": data.get("role"),
+                # What has no time of its own must not be kept for ever.
+                "captured_s": float((frames.get("at") or {}).get("captured_s") or time.time()),
+                "evidential": False,
+                "doubts": [why],
+                "missing": {},
+                "files": {},
+                "simulated": bool(data.get("simulated")),
+                "owner_days": data.get("retention_days"),
+                "state": State.DAMAGED,
+            }
+        )
+
+    def _insert(self, row: dict[str, Any]) -> None:
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         with self._engine.begin() as connection:
-            connection.execute(dialect.insert(evidence).on_conflict_do_nothing(index_elements=["id"]), row)
+            statement = dialect.insert(evidence).on_conflict_do_nothing(index_elements=["id"])
+            connection.execute(statement, row | {"version": 0, "sealed_s": time.time()})
 
     def known(self) -> set[str]:
         """Ids of all packages that ever were."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from actors.store.evidence import Who, evidence
 from actors.store.tables import Sequence64, events, metadata
@@ -128,8 +128,10 @@ class RetentionStore:
         with self._engine.connect() as connection:
             return [Group(*row) for row in connection.execute(query)]
 
-    def take_events(self, group: Group, before_s: float, holds: Iterable[Hold], most: int) -> dict[str, Any] | None:
-        """Delete at most `most` events of a group captured before a time; what went, as an erasure record says it.
+    def take_events(
+        self, group: Group, before_s: float, holds: Iterable[Hold], most: int, rule: str, basis: str, by_name: str
+    ) -> Erasure | None:
+        """Delete at most `most` events of a group captured before a time, and begin the erasure that says so, in one.
 
         Those that a hold covers stay, and those whose case is kept: they go with it. None when nothing went.
         """
@@ -144,16 +146,18 @@ class RetentionStore:
             if not rows:
                 return None
             connection.execute(sa.delete(events).where(events.c.id.in_([row.id for row in rows])))
-        lines = sorted(f"{row.id} {_digest(row.body)}\n" for row in rows)
-        return {
-            "what": "events",
-            "type": group.type,
-            "camera": group.camera,
-            "count": len(rows),
-            "first_s": rows[0].time_s,
-            "last_s": rows[-1].time_s,
-            "ids_and_digests_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
-        }
+            lines = sorted(f"{row.id} {_digest(row.body)}\n" for row in rows)
+            gone = {
+                "what": "events",
+                "type": group.type,
+                "camera": group.camera,
+                "count": len(rows),
+                "first_s": rows[0].time_s,
+                "last_s": rows[-1].time_s,
+                "ids_and_digests_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
+            }
+            id = _begin(connection, rule, basis, by_name, [gone])
+        return self.erasure(id)
 
     def find_events(
         self, cameras: Sequence[str] | None, since_s: float, until_s: float, most: int
@@ -171,15 +175,17 @@ class RetentionStore:
         with self._engine.connect() as connection:
             return {row.id: row.body for row in connection.execute(query)}
 
+    def event_digests(self, ids: Sequence[str]) -> dict[str, str]:
+        """id -> sha256 of its stored JSON (keys sorted, no spaces), of those that are there."""
+        return {id: _digest(body) for id, body in self.events_by_id(ids).items()}
+
     # Erasures
 
     def begin_erasure(self, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]]) -> Erasure:
         """Write down what will go, before anything does: a killed process leaves what can be finished."""
-        row = {"id": secrets.token_hex(8), "rule": rule, "basis": basis, "by_name": by_name}
-        row |= {"begun_s": time.time(), "plan": plan}
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(erasures).values(row))
-        return self.erasure(str(row["id"]))
+            id = _begin(connection, rule, basis, by_name, plan)
+        return self.erasure(id)
 
     def forget(self, plan: list[dict[str, Any]]) -> None:
         """Take the rows of a plan's cases and events out. Done again it does nothing more."""
@@ -221,6 +227,13 @@ class RetentionStore:
         with self._engine.connect() as connection:
             data = connection.execute(done.order_by(erasures.c.seq.desc()).limit(1)).scalar()
         return None if data is None else digest(data)
+
+
+def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]]) -> str:
+    id = secrets.token_hex(8)
+    row = {"id": id, "rule": rule, "basis": basis, "by_name": by_name, "begun_s": time.time(), "plan": plan}
+    connection.execute(sa.insert(erasures).values(row))
+    return id
 
 
 def _covered(hold: Hold) -> sa.ColumnElement[bool]:

@@ -40,14 +40,14 @@ class Entry:
     """A file of a package."""
 
     sha256: str
-    bytes: int
+    size: int
 
     @classmethod
     def of(cls, data: bytes) -> "Entry":
         return cls(digest(data), len(data))
 
     def as_dict(self) -> dict[str, Any]:
-        return {"sha256": self.sha256, "bytes": self.bytes}
+        return {"sha256": self.sha256, "bytes": self.size}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,20 @@ def of_export(
 
 
 def of_erasure(
-    id: str, *, key: str, at: str, rule: str, by: str, basis: str, erased: Sequence[Mapping[str, Any]]
+    id: str,
+    *,
+    key: str,
+    at: str,
+    rule: str,
+    by: str,
+    basis: str,
+    previous: str | None,
+    erased: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """What stays of what was erased: names and digests, never the thing itself.
 
-    rule: the retention class or "request". basis: why, in words. erased: one object a thing or a batch of events.
+    rule: the setting that says so, or "request". basis: why, in words. previous: sha256 of the record before this one.
+    erased: one object a thing, or a batch of events.
     """
     return {
         "kind": ERASURE,
@@ -157,6 +166,7 @@ def of_erasure(
         "rule": rule,
         "by": by,
         "basis": basis,
+        "previous": previous,
         "erased": [dict(one) for one in erased],
         "files": {},
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ GROWN = 0.05
 Box = tuple[float, float, float, float]
 
 
+def as_box(sides: Iterable[float]) -> Box:
+    x1, y1, x2, y2 = (float(side) for side in sides)
+    return x1, y1, x2, y2
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Where the vehicle was, at the moments that are known: capture times, and xyxy boxes in pixels."""
@@ -24,10 +30,10 @@ class Subject:
     boxes: Sequence[Box]
 
     @classmethod
-    def of(cls, frames: Mapping[str, Mapping[str, object]]) -> "Subject":
+    def of(cls, frames: Mapping[str, Mapping[str, Any]]) -> "Subject":
         """From an event's `frames`: captured_s and bbox of each moment."""
-        moments = sorted((float(f["captured_s"]), tuple(f["bbox"])) for f in frames.values())  # type: ignore[arg-type]
-        return cls([at for at, _ in moments], [box for _, box in moments])
+        moments = sorted(frames.values(), key=lambda frame: float(frame["captured_s"]))
+        return cls([float(frame["captured_s"]) for frame in moments], [as_box(frame["bbox"]) for frame in moments])
 
     def at(self, captured_s: float, slack_s: float = 0.0) -> Box | None:
         """Its box at a time between two moments, straight from one to the next. None before the first, after the last.
@@ -37,7 +43,7 @@ class Subject:
         if not self.times or not self.times[0] - slack_s <= captured_s <= self.times[-1] + slack_s:
             return None
         sides = np.asarray(self.boxes, np.float64)
-        return tuple(float(np.interp(captured_s, self.times, side)) for side in sides.T)  # type: ignore[return-value]
+        return as_box(np.interp(captured_s, self.times, side) for side in sides.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def to_hide(subject: Box | None, people: Floats, faces: Floats, vehicles: Floats
         overlaps = iou(subject, vehicles)
         best = int(np.argmax(overlaps))
         if overlaps[best] >= SAME_IOU:
-            clear = tuple(float(v) for v in vehicles[best])  # type: ignore[assignment]
+            clear = as_box(vehicles[best].tolist())
             others = np.delete(vehicles, best, axis=0)
     heads = np.concatenate([faces.reshape(-1, 4), head_boxes(people)]).astype(np.float32)
     if clear is not None:

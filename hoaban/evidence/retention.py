@@ -44,7 +44,11 @@ class Retention(Strict):
         return self
 
     def events(self, kind: str, role: str | None, owner_days: int | None) -> "Term":
-        """For events of a type (without its prefix) from cameras of a role, under an owner's terms."""
+        """For events of a type (without its prefix) from cameras of a role, under an owner's terms.
+
+        A type's term is also that of its later parts: crowd's of crowd_grow and crowd_end.
+        """
+        kind = kind.removesuffix("_end").removesuffix("_grow")
         return _shortest(
             {
                 "events_days": self.events_days,

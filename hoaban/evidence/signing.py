@@ -1,4 +1,4 @@
-"""Ed25519 (RFC 8032) over a manifest's bytes as they are, so that openssl can check a signature without this software."""
+"""Ed25519 (RFC 8032) over a manifest's bytes as they are: openssl can check a signature without this software."""
 
 import hashlib
 from collections.abc import Iterable

@@ -9,6 +9,12 @@ from hoaban.evidence.manifest import Entry, Manifest, ManifestError
 from hoaban.evidence.signing import Trusted
 from hoaban.evidence.stamps import Stamp, StampError, read
 
+SHOWN: tuple[str, ...] = (
+    *("kind", "id", "key", "sealed", "exported", "redacted", "decision", "evidential", "not_evidential_because"),
+    *("missing", "erased_at", "rule", "by", "basis", "erased"),
+)
+"""what of a manifest a verification tells"""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -48,12 +54,10 @@ class Verification:
 
     def as_dict(self) -> dict[str, Any]:
         body: Mapping[str, Any] = self.manifest.body if self.manifest else {}
-        shown = ("kind", "id", "key", "sealed", "exported", "redacted", "decision", "evidential")
-        shown += ("not_evidential_because", "missing", "erased_at", "rule", "by", "basis", "erased")
         return {
             "ok": self.ok,
             "problems": [problem.as_dict() for problem in self.problems],
-            "manifest": {name: body[name] for name in shown if name in body},
+            "manifest": {name: body[name] for name in SHOWN if name in body},
             "files": {name: entry.as_dict() for name, entry in (self.manifest.files if self.manifest else {}).items()},
             "timestamp": None
             if self.stamp is None
@@ -82,7 +86,7 @@ def verify(package: Package, trusted: Trusted, roots: Sequence[bytes] = ()) -> V
         _files(found.manifest, names, contents, found.problems)
         if found.manifest.kind == m.EXPORT:
             _original(found.manifest, contents, trusted, found.problems)
-        _stamp(found, names, contents, trusted, roots)
+        found.stamp = _stamp(found.manifest, contents, trusted, roots, found.problems)
     return found
 
 
@@ -129,7 +133,9 @@ def _files(manifest: Manifest, names: set[str], contents: _Contents, problems: l
             problems.append(Problem("missing", name, "the manifest lists it and it is not there"))
         elif (data := contents.get(name)) is not None and (got := Entry.of(data)) != entry:
             same = next((other for other, known in manifest.files.items() if known == got), None)
-            why = f"it is {same}" if same else f"it has {got.bytes} bytes, sha256 {got.sha256}; signed was {entry.sha256}"
+            why = (
+                f"it is {same}" if same else f"it has {got.size} bytes, sha256 {got.sha256}; signed was {entry.sha256}"
+            )
             problems.append(Problem("changed", name, why))
     for name in sorted(names - manifest.files.keys() - m.ABOUT):
         problems.append(Problem("added", name, "the manifest does not list it"))
@@ -151,19 +157,18 @@ def _original(manifest: Manifest, contents: _Contents, trusted: Trusted, problem
 
 
 def _stamp(
-    found: Verification, names: set[str], contents: _Contents, trusted: Trusted, roots: Sequence[bytes]
-) -> None:
+    manifest: Manifest, contents: _Contents, trusted: Trusted, roots: Sequence[bytes], problems: list[Problem]
+) -> Stamp | None:
     stamp, signature = contents.get(m.STAMP), contents.get(m.STAMP_SIGNATURE)
-    if stamp is None and signature is None:
-        return
-    assert found.manifest is not None
     if stamp is None:
-        found.problems.append(Problem("missing", m.STAMP, f"{m.STAMP_SIGNATURE} is there without it"))
-        return
+        if signature is not None:
+            problems.append(Problem("missing", m.STAMP, f"{m.STAMP_SIGNATURE} is there without it"))
+        return None
     # Parts of an authority's answer are under no signature of its own; ours covers every byte.
-    if signature is None or not trusted.signed(found.manifest.key, signature, stamp):
-        found.problems.append(Problem("signature", m.STAMP, "it was changed since it was taken in, or never was"))
+    if signature is None or not trusted.signed(manifest.key, signature, stamp):
+        problems.append(Problem("signature", m.STAMP, "it was changed since it was taken in, or never was"))
     try:
-        found.stamp = read(stamp, contents.get(m.SIGNATURE) or b"", roots)
+        return read(stamp, contents.get(m.SIGNATURE) or b"", roots)
     except StampError as error:
-        found.problems.append(Problem("timestamp", m.STAMP, f"the timestamp does not hold: {error}"))
+        problems.append(Problem("timestamp", m.STAMP, f"the timestamp does not hold: {error}"))
+        return None
