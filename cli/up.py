@@ -263,7 +263,14 @@ class _System:
         from serve.settings import ApiSettings
 
         origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
-        settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins, data_dir=str(self._data))
+        settings = ApiSettings(
+            store_url,
+            redis_url,
+            secrets.token_urlsafe(32),
+            origins,
+            data_dir=str(self._data),
+            evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
+        )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
         deploy(settings, port=port)

@@ -223,6 +223,15 @@ class EvidenceRecords:
             rows = [_case(row) for row in connection.execute(query.where(*wanted))]
         return rows[:limit], rows[limit - 1].seq if len(rows) > limit else None
 
+    def by_plate(self, plate: str) -> list[CaseRow]:
+        """Cases that may be of a plate, newest first: characters that were not read (?) fit any."""
+        wanted = plain_plate(plate) or ""
+        may_be = (evidence.c.plate == wanted) | evidence.c.plate.contains("?", autoescape=True)
+        query = sa.select(evidence).where(may_be).order_by(evidence.c.seq.desc())
+        with self._engine.connect() as connection:
+            found = [_case(row) for row in connection.execute(query)]
+        return [case for case in found if fits(case.plate or "", wanted)]
+
     def waiting(self, what: str) -> list[str]:
         """Sealed packages that have no stamp ("stamped") or no redacted pictures ("redacted") yet, oldest first."""
         missing = evidence.c[what].is_(None) & evidence.c.manifest_sha256.is_not(None) & evidence.c.erased_s.is_(None)
@@ -268,6 +277,11 @@ class EvidenceRecords:
 def plain_plate(text: str | None) -> str | None:
     """A plate as it is searched: letters and digits alone. Unknown characters stay as ?."""
     return None if text is None else "".join(c for c in text.upper() if c.isalnum() or c == "?")[:32]
+
+
+def fits(read: str, plate: str) -> bool:
+    """Whether what was read, with ? for what was not, can be this plate."""
+    return len(read) == len(plate) and all(a in (b, "?") for a, b in zip(read, plate, strict=True))
 
 
 def _case(row: sa.Row[Any]) -> CaseRow:

@@ -21,8 +21,8 @@ STAMP, STAMP_SIGNATURE = "timestamp.tsr", "timestamp.sig"
 ABOUT = frozenset({MANIFEST, SIGNATURE, STAMP, STAMP_SIGNATURE})
 """files that speak of the package and are not listed in its manifest"""
 CANDIDATE = "candidate.json"
-ORIGINAL = {MANIFEST: "original-manifest.json", SIGNATURE: "original-manifest.sig"}
-"""under which names an export carries the manifest of the package that it was made from"""
+ORIGINAL = {name: f"original-{name}" for name in (MANIFEST, SIGNATURE, STAMP, STAMP_SIGNATURE)}
+"""under which names an export carries what speaks of the package that it was made from"""
 
 PROVENANCE = ("model", "config", "code", "calibration", "simulated")
 

@@ -145,6 +145,22 @@ def sort_out(items: Iterable[Item], holds: Iterable[Hold], now_s: float) -> Sort
     return Sorted(over, held)
 
 
+def refusal(state: State, evidential: bool, held_by: str | None) -> str | None:
+    """Why a case may not be erased at the request of the person it shows; None where it may.
+
+    What may ground a fine is kept for its term: the request is answered then, not before.
+    """
+    if held_by is not None:
+        return f"a legal hold keeps it ({held_by})"
+    if state is State.CONFIRMED:
+        return "an officer confirmed it: it is kept for its term as the ground of a decision"
+    if state is State.OPEN and evidential:
+        return "no officer has decided yet: decide first"
+    if state is State.ERASED:
+        return "it is erased already"
+    return None
+
+
 def _shortest(terms: Mapping[str, int | None]) -> Term:
     limits = {rule: days for rule, days in terms.items() if days is not None}
     if not limits:
