@@ -170,7 +170,11 @@ def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) ->
 
 def owners_days(fleet: Mapping[str, Any]) -> dict[str, int]:
     """camera -> the retention of its owner's terms as they are now; what was recorded under longer ones follows."""
-    terms = {camera["id"]: Terms.model_validate(camera["terms"]) for camera in fleet["cameras"] if camera.get("terms")}
+    terms = {
+        camera["id"]: Terms.model_validate(camera["terms"])
+        for camera in fleet.get("cameras", ())
+        if camera.get("terms")
+    }
     return {camera: one.retention_days for camera, one in terms.items() if one.retention_days is not None}
 
 

@@ -26,10 +26,10 @@ class Desk:
     """Packages, as far as people see them. Raises OSError when storage is away."""
 
     def __init__(self, files: PackageFiles, keys: Keys) -> None:
-        self._files, self.keys = files, keys
+        self.files, self.keys = files, keys
 
     def manifest(self, case: CaseRow) -> dict[str, Any]:
-        return json.loads(self._files.read(case.id, m.MANIFEST))
+        return json.loads(self.files.read(case.id, m.MANIFEST))
 
     def shown(self, case: CaseRow) -> list[str]:
         """Names of the redacted pictures there are."""
@@ -40,24 +40,29 @@ class Desk:
         entry = self._redaction(case)["files"].get(name)
         if entry is None:
             raise FileNotFoundError(name)
-        data = self._files.read(f"{REDACTED}/{case.id}", name)
+        data = self.files.read(f"{REDACTED}/{case.id}", name)
         if m.Entry.of(data).as_dict() != entry:
             raise RefusedError(f"{name} is not what was redacted")
         return data
 
     def original(self, case: CaseRow, name: str) -> bytes:
         """A picture as it was recorded, unblurred. Raises FileNotFoundError."""
-        if name not in SHOWN or not self._files.has(case.id, name):
+        if name not in SHOWN or not self.files.has(case.id, name):
             raise FileNotFoundError(name)
-        return self._files.read(case.id, name)
+        return self.files.read(case.id, name)
 
-    def export(self, case: CaseRow, decisions: list[Decision], by: Who, reason: str, *, unblurred: bool) -> dict[str, bytes]:
+    def export(
+        self, case: CaseRow, decisions: list[Decision], by: Who, reason: str, *, unblurred: bool
+    ) -> dict[str, bytes]:
         """The files of an export. Raises RefusedError unless it is confirmed and its package is what was signed."""
         check_export(case.state, case.version)
-        kept = self._files.read_all(case.id)
+        kept = self.files.read_all(case.id)
         found = verify(_Held(kept), self.keys.trusted())
         if not found.ok or found.manifest is None or m.digest(kept[m.MANIFEST]) != case.manifest_sha256:
-            why = "; ".join(f"{p.file}: {p.message}" for p in found.problems) or "its manifest is another than the store's"
+            why = (
+                "; ".join(f"{p.file}: {p.message}" for p in found.problems)
+                or "its manifest is another than the store's"
+            )
             raise RefusedError(f"the package is not what was sealed, so it does not leave: {why}")
         if unblurred:
             files, how = {name: data for name, data in kept.items() if name not in m.ABOUT}, None
@@ -85,7 +90,7 @@ class Desk:
 
     def _redaction(self, case: CaseRow) -> dict[str, Any]:
         try:
-            return json.loads(self._files.read(f"{REDACTED}/{case.id}", REDACTION))
+            return json.loads(self.files.read(f"{REDACTED}/{case.id}", REDACTION))
         except FileNotFoundError:
             raise NotReadyError from None
 
