@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from actors.proof.files import PackageFiles
-from hoaban.events import Event, Finding, ModelRef, Provenance, bind
+from hoaban.events import Event, Finding, ModelRef, Provenance, bind, format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.signing import Signer
 from hoaban.frames import FrameMeta
@@ -35,7 +35,12 @@ def red_light(
     """An event as the red-light rule gives it."""
     width, height = size
     frames = {
-        name: {"seq": int(at_s) % 1000 + i, "captured_s": at_s + i * 0.5, "bbox": [20.0 + 20 * i, 60, 90 + 20 * i, 120]}
+        name: {
+            "seq": int(at_s) % 1000 + i,
+            "captured_s": at_s + i * 0.5,
+            "time": format_time(utc(at_s + i * 0.5)),
+            "bbox": [20.0 + 20 * i, 60, 90 + 20 * i, 120],
+        }
         for i, name in enumerate(("before", "at", "past"))
     }
     extra = {"frames": frames, "seconds_into_red": 1.25, "yellow_s": 3.0, "evidential": not doubts}
