@@ -1,5 +1,6 @@
 """Erasing what is over: a bounded piece of work at a time, each with a signed record of what went."""
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -67,12 +68,12 @@ class Eraser:
             self._finish(erasure)
         return len(begun)
 
+    def erase_clip(self, case: CaseRow, rule: str, basis: str) -> Erasure:
+        """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
+        gone = {"what": "file", "id": case.id, "name": m.CLIP, "sha256": case.files[m.CLIP]["sha256"]}
+        return self._finish(self.store.begin_erasure(rule, basis, SYSTEM, [gone]))
+
     def _finish(self, erasure: Erasure) -> Erasure:
-        for one in erasure.plan:
-            if one["what"] == "evidence":
-                self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
-                self.files.remove(one["id"])
-        self.store.forget(erasure.plan)
         signer = self._signer()
         body = m.of_erasure(
             erasure.id,
@@ -84,10 +85,29 @@ class Eraser:
             previous=self.store.last_record(),
             erased=erasure.plan,
         )
-        manifest = m.canonical(body)
-        self.store.end_erasure(erasure.id, manifest, signer.sign(manifest))
+        record = m.canonical(body)
+        signature = signer.sign(record)
+        for one in erasure.plan:
+            if one["what"] == "evidence":
+                self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
+                self.files.remove(one["id"])
+            elif one["what"] == "file":
+                # The record first: there is no moment at which the package has a hole that nobody vouches for.
+                self.files.write(one["id"], {m.ERASED_SIGNATURE: signature, m.ERASED: record}, last=m.ERASED)
+                self.files.remove_file(one["id"], one["name"])
+                self._unlist(f"{REDACTED}/{one['id']}", one["name"])
+        self.store.forget(erasure.plan)
+        self.store.end_erasure(erasure.id, record, signature)
         log.info("erased", erasure=erasure.id, rule=erasure.rule, things=len(erasure.plan))
         return self.store.erasure(erasure.id)
+
+    def _unlist(self, redacted: str, name: str) -> None:
+        """Take a file out of the redacted pictures and out of what lists them."""
+        if self.files.has(redacted, REDACTION):
+            told = json.loads(self.files.read(redacted, REDACTION))
+            told["files"].pop(name, None)
+            self.files.write(redacted, {REDACTION: json.dumps(told).encode()}, last=REDACTION)
+            self.files.remove_file(redacted, name)
 
 
 class Purger:
@@ -109,7 +129,7 @@ class Purger:
         retention = Retention.model_validate(fleet.get("retention") or {})
         owners = owners_days(fleet)
         holds = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
-        if gone := self._cases(retention, owners, now_s):
+        if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
             return gone
         for group, term in self._over(retention, owners, now_s):
             before_s = now_s - (term.days or 0) * DAY_S
@@ -127,6 +147,15 @@ class Purger:
         for rule, gone in rules.items():
             self._eraser.erase(gone, [], rule, "its term is over", SYSTEM)
         return sum(len(gone) for gone in rules.values())
+
+    def _clips(self, retention: Retention, now_s: float) -> int:
+        term = retention.clip()
+        cases = {case.id: case for case in self._eraser.records.kept() if m.CLIP in case.files}
+        items = (Item(case.id, case.camera, case.captured_s, term) for case in cases.values())
+        found = sort_out(items, (hold for hold, _ in self._eraser.store.holds()), now_s)
+        for id, rule in found.over.items():
+            self._eraser.erase_clip(cases[id], rule, f"kept for {term.days} days")
+        return len(found.over)
 
     def _over(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> Iterator[tuple[Group, Term]]:
         for group in self._eraser.store.groups():

@@ -110,6 +110,8 @@ def _say(package: Path, found: Verification) -> None:
     if found.ok:
         print(f"{package}: whole; {body['kind']} {body['id']}, signed with the key {body['key']}")
         print(_stamp_in_words(found))
+        for name in found.erased:
+            print(f"{name}: erased since, by a signed record ({m.ERASED})")
         if "evidential" in body and not body["evidential"]:
             print(f"not evidential: {'; '.join(body.get('not_evidential_because') or [])}")
         for one in body.get("erased") or []:

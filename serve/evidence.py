@@ -29,7 +29,7 @@ from hoaban.evidence.review import REASONS, RefusedError, State, Verdict
 from hoaban.evidence.signing import SigningKeyError
 from serve import holds, subjects
 from serve.auditing import record, recorded
-from serve.auth import cameras_for, check_at, may, signed_in
+from serve.auth import cameras_for, check_at, may, refused, signed_in
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 from serve.unmask import Unmasking, unmask_reason
@@ -215,6 +215,7 @@ def case(request: Request, id: str, person: Seer) -> CaseDetail:
 def file(request: Request, id: str, name: str, person: Seer) -> Response:
     """A picture or the clip, with everybody else hidden."""
     found = _case(request, person, id, Permission.EVIDENCE_SEE)
+    _check_owner(request, person, found)
     request.app.state.looks.record(request, person, "evidence.look", f"{id}/{name}", found.camera)
     try:
         return _picture(_shared(request).desk.redacted(found, name), name, found.redacted or "")
@@ -232,6 +233,7 @@ def original(
 ) -> Response:
     """A picture or the clip as the camera gave it. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_SEE)
+    _check_owner(request, person, found)
     unmasking.use(found.camera, f"/evidence/{id}/{name}"[:200])
     try:
         return _picture(_shared(request).desk.original(found, name), name, "none")
@@ -321,9 +323,16 @@ def _case(request: Request, person: Person, id: str, permission: Permission) -> 
         raise missing from None
     try:
         check_at(request, person, permission, found.camera)
-    except HTTPException as refused:
-        raise missing if refused.status_code == 404 else refused from None
+    except HTTPException as error:
+        raise missing if error.status_code == 404 else error from None
     return found
+
+
+def _check_owner(request: Request, person: Person, found: CaseRow) -> None:
+    """403 where the owner of a shared camera shows its pictures to others only."""
+    if not request.app.state.places.shows_to(found.camera, person):
+        why = f"the owner of camera {found.camera!r} shares its pictures with others only (terms.viewers)"
+        raise refused(request, person, Permission.EVIDENCE_SEE, why, found.camera)
 
 
 def _picture(data: bytes, name: str, blur: str) -> Response:

@@ -73,10 +73,14 @@ class PackageFiles:
     def remove(self, package: str, last: str = MANIFEST) -> None:
         """Erase a package. What makes it whole goes first: half of it never passes for all of it."""
         for name in (last, CANDIDATE):
-            with suppress(FileNotFoundError):
-                self._fs.rm_file(self._path(package, name))
+            self.remove_file(package, name)
         if self._fs.exists(folder := self._path(package)):
             self._fs.rm(folder, recursive=True)
+
+    def remove_file(self, package: str, name: str) -> None:
+        """Erase one file of a package; nothing where there is none."""
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(package, name))
 
     def clean(self) -> int:
         """Remove what a killed process was writing; how many files. Nobody else may be writing."""

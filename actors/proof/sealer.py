@@ -27,7 +27,7 @@ STAMP_AGAIN_S = 60.0
 
 
 class Sealer:
-    """Makes packages of what the recorders wrote. `step` does what there is to do."""
+    """Makes packages of what the recorders wrote. `step` seals all that waits; `behind`: there is more to redact."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Sealer:
         self._files, self._records, self._signer = files, records, signer
         self._authority, self._redactor = authority, redactor
         self._known = records.known()
-        self._cleaned = False
+        self._cleaned = self.behind = False
         self._ask_s = float("-inf")
 
     def step(self) -> int:
@@ -53,13 +53,26 @@ class Sealer:
                 log.info("half written files of an earlier process removed", count=left)
             self._cleaned = True
         fresh = [package for package in self._files.packages() if package not in self._known]
-        sealed = sum(self.seal(package) for package in fresh)
+        sealed = sum(self._seal_or_tell(package) for package in fresh)
         if self._authority is not None and time.monotonic() - self._ask_s >= STAMP_AGAIN_S:
             self._stamp_all(self._authority)
-        if self._redactor is not None:
-            for package in self._records.waiting("redacted"):
-                self._redact(package, self._redactor)
+        waiting = self._records.waiting("redacted") if self._redactor is not None else []
+        if waiting and self._redactor is not None:
+            # One at a time: a clip takes seconds, and what was recorded meanwhile must not wait to be sealed.
+            self._redact(waiting[0], self._redactor)
+        self.behind = len(waiting) > 1
         return sealed
+
+    def _seal_or_tell(self, package: str) -> bool:
+        """One that cannot be sealed, whatever is wrong with it, must not hold the others up."""
+        try:
+            return self.seal(package)
+        except (OSError, sqlalchemy.exc.SQLAlchemyError):
+            raise
+        except Exception as error:
+            log.exception("evidence cannot be sealed", package=package)
+            self._refuse(package, b"{}", f"{type(error).__name__}: {error}")
+            return False
 
     def seal(self, package: str) -> bool:
         """Seal one candidate; False for what is none (yet), or is not what was recorded: then the case says so."""
@@ -160,7 +173,8 @@ class EvidenceActor:
             except Exception:
                 log.exception("evidence is not sealed; trying again")
                 self._stopping.wait(5.0)
-            self._stopping.wait(EVERY_S)
+            if sealer is None or not sealer.behind:
+                self._stopping.wait(EVERY_S)
 
     def ready(self) -> bool:
         return True

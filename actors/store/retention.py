@@ -188,13 +188,23 @@ class RetentionStore:
         return self.erasure(id)
 
     def forget(self, plan: list[dict[str, Any]]) -> None:
-        """Take the rows of a plan's cases and events out. Done again it does nothing more."""
+        """Take a plan's cases, events and files out of the tables. Done again it does nothing more."""
         cases = [one["id"] for one in plan if one["what"] == "evidence"]
         gone = [one["id"] for one in plan if one["what"] in ("evidence", "event")]
         values = {"state": State.ERASED, "erased_s": time.time(), "plate": None, "doubts": [], "missing": {}}
         with self._engine.begin() as connection:
             connection.execute(sa.update(evidence).where(evidence.c.id.in_(cases)).values(values | {"files": {}}))
             connection.execute(sa.delete(events).where(events.c.id.in_(gone)))
+            for one in plan:
+                if one["what"] == "file":
+                    self._forget_file(connection, one["id"], one["name"])
+
+    def _forget_file(self, connection: Connection, case: str, name: str) -> None:
+        there = evidence.c.id == case
+        row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one()
+        files = {other: entry for other, entry in row.files.items() if other != name}
+        missing = row.missing | {name: "erased: its term is over"}
+        connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
 
     def end_erasure(self, id: str, manifest: bytes, signature: bytes) -> None:
         """It is done, and this is its record."""

@@ -1,4 +1,4 @@
-"""Violations review: the evidence of one case side by side, and an officer's decision. Keys: Y, X, N, P (Streamlit keeps C and R)."""
+"""Violations review: one case side by side, and an officer's decision. Keys: Y, X, N, P (Streamlit keeps C and R)."""
 
 from datetime import datetime
 from html import escape

@@ -18,10 +18,13 @@ VERSION = 1
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 STAMP, STAMP_SIGNATURE = "timestamp.tsr", "timestamp.sig"
-ABOUT = frozenset({MANIFEST, SIGNATURE, STAMP, STAMP_SIGNATURE})
+ERASED, ERASED_SIGNATURE = "erased.json", "erased.sig"
+"""of a package whose clip had a shorter term: the record of the clip's erasure"""
+CLIP = "clip.mp4"
+ABOUT = frozenset({MANIFEST, SIGNATURE, STAMP, STAMP_SIGNATURE, ERASED, ERASED_SIGNATURE})
 """files that speak of the package and are not listed in its manifest"""
 CANDIDATE = "candidate.json"
-ORIGINAL = {name: f"original-{name}" for name in (MANIFEST, SIGNATURE, STAMP, STAMP_SIGNATURE)}
+ORIGINAL = {name: f"original-{name}" for name in sorted(ABOUT)}
 """under which names an export carries what speaks of the package that it was made from"""
 
 PROVENANCE = ("model", "config", "code", "calibration", "simulated")

@@ -31,6 +31,7 @@ class Retention(Strict):
     events_by_type: Mapping[str, Days] = Field({}, description='by type: {"face_watchlist": 30}')
     events_by_role: Mapping[str, Days] = Field({}, description='by the camera\'s role: {"neighbourhood": 30}')
     evidence_days: EvidenceDays = EvidenceDays()
+    clips_days: Days | None = Field(None, description="clips of evidence; none: as long as their package")
     reports_days: Days | None = Field(None, description="citizens' reports")
     audit_days: Days = 3650
     audit_least_days: Days = Field(1825, description="the law's: audit_days may not be shorter")
@@ -64,6 +65,10 @@ class Retention(Strict):
         if state is State.OPEN and not evidential:
             name = "not_evidential"
         return _shortest({f"evidence_days.{name}": getattr(self.evidence_days, name, None), OWNER: owner_days})
+
+    def clip(self) -> "Term":
+        """For the clip of a case, whose stills may stay longer."""
+        return _shortest({"clips_days": self.clips_days})
 
 
 OWNER = "terms.retention_days"

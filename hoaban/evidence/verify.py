@@ -47,6 +47,8 @@ class Verification:
     problems: list[Problem] = field(default_factory=list)
     manifest: Manifest | None = None
     stamp: Stamp | None = None
+    erased: list[str] = field(default_factory=list)
+    """files that are gone by a signed record of their erasure"""
 
     @property
     def ok(self) -> bool:
@@ -59,6 +61,7 @@ class Verification:
             "problems": [problem.as_dict() for problem in self.problems],
             "manifest": {name: body[name] for name in SHOWN if name in body},
             "files": {name: entry.as_dict() for name, entry in (self.manifest.files if self.manifest else {}).items()},
+            "erased_files": self.erased,
             "timestamp": None
             if self.stamp is None
             else {
@@ -83,7 +86,9 @@ def verify(package: Package, trusted: Trusted, roots: Sequence[bytes] = ()) -> V
         return found
     found.manifest = _signed(m.MANIFEST, data, contents.get(m.SIGNATURE), trusted, found.problems)
     if found.manifest is not None:
-        _files(found.manifest, names, contents, found.problems)
+        erased = _erased(found.manifest, contents, trusted, found.problems)
+        found.erased = sorted(erased.keys() - names)
+        _files(found.manifest, names, contents, erased, found.problems)
         if found.manifest.kind == m.EXPORT:
             _original(found.manifest, contents, trusted, found.problems)
         found.stamp = _stamp(found.manifest, contents, trusted, roots, found.problems)
@@ -127,8 +132,29 @@ def _signed(
     return manifest
 
 
-def _files(manifest: Manifest, names: set[str], contents: _Contents, problems: list[Problem]) -> None:
+def _erased(manifest: Manifest, contents: _Contents, trusted: Trusted, problems: list[Problem]) -> dict[str, str]:
+    """name -> sha256 of files that may be missing: a record in the package, signed as the package is, says so."""
+    data, signature = contents.get(m.ERASED), contents.get(m.ERASED_SIGNATURE)
+    if data is None:
+        if signature is not None:
+            problems.append(Problem("missing", m.ERASED, f"{m.ERASED_SIGNATURE} is there without it"))
+        return {}
+    before = len(problems)
+    record = _signed(m.ERASED, data, signature, trusted, problems)
+    if record is None or record.kind != m.ERASURE or len(problems) > before:
+        if len(problems) == before:
+            problems.append(Problem("manifest", m.ERASED, "it is no record of an erasure"))
+        return {}
+    things = [one for one in record.body.get("erased", []) if isinstance(one, dict) and one.get("what") == "file"]
+    return {str(one.get("name")): str(one.get("sha256")) for one in things if one.get("id") == manifest.id}
+
+
+def _files(
+    manifest: Manifest, names: set[str], contents: _Contents, erased: Mapping[str, str], problems: list[Problem]
+) -> None:
     for name, entry in sorted(manifest.files.items()):
+        if name not in names and erased.get(name) == entry.sha256:
+            continue
         if name not in names:
             problems.append(Problem("missing", name, "the manifest lists it and it is not there"))
         elif (data := contents.get(name)) is not None and (got := Entry.of(data)) != entry:

@@ -298,6 +298,16 @@ def test_a_real_authority_stamps_and_its_root_vouches(authority: RealAuthority, 
     assert not unchecked.stamp.checked
 
 
+def test_openssl_verifies_a_timestamp_without_this_software(
+    authority: RealAuthority, stamped: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = lay_out(tmp_path / "p", stamped)
+    (tmp_path / "root.pem").write_bytes(authority.root)
+    check = ["openssl", "ts", "-verify", "-in", m.STAMP, "-data", m.SIGNATURE, "-CAfile", "../root.pem"]
+    done = subprocess.run(check, cwd=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_another_root_another_message_and_another_nonce_do_not_hold(
     authority: RealAuthority, stamped: dict[str, bytes], tmp_path: Path
 ) -> None:

@@ -91,6 +91,16 @@ def test_what_is_not_what_was_recorded_is_not_sealed(records: EvidenceRecords, t
     assert records.get(package).doubts
 
 
+def test_a_package_that_was_tampered_with_before_it_was_known_holds_no_other_up(
+    records: EvidenceRecords, tmp_path: Path
+) -> None:
+    root = tmp_path / "evidence"
+    bad, good = (leave_candidate(root, red_light(track=i)) for i in range(2))
+    (root / bad / m.MANIFEST).write_bytes(b"{}")
+    assert Sealer(PackageFiles(str(root)), records, SIGNER).step() == 1
+    assert (records.get(bad).state, records.get(good).state) == (State.DAMAGED, State.OPEN)
+
+
 def test_an_object_store_gets_the_manifest_last(records: EvidenceRecords) -> None:
     root = "memory://evidence-sealing"
     package = leave_candidate(root, red_light())

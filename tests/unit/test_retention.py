@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from actors.proof.archive import zipped
+from actors.proof.archive import folder, to_zip, zipped
 from actors.proof.files import PackageFiles
 from actors.proof.sealer import Sealer
 from actors.retention import Eraser, Purger, PurgeTimer
@@ -203,6 +203,34 @@ def test_an_owners_term_ends_even_confirmed_evidence_and_a_hold_keeps_it(system:
     assert (kept.lifted_s is not None, about["by_name"], about["lifted_reason"]) == (True, "Officer", "withdrawn")
 
 
+def test_a_clip_may_go_before_its_stills_and_the_package_still_verifies(system: System) -> None:
+    case, held = system.case(20000), system.case(20001)
+    redacted = {"clip.mp4": b"x", "redaction.json": b'{"how": "faces", "files": {"clip.mp4": {}, "at.jpg": {}}}'}
+    system.files.write(f".redacted/{case}", redacted, last="redaction.json")
+    system.retention.hold("evidence", held, "court order", OFFICER)
+    system.fleet["retention"] = {"clips_days": 5}
+    assert system.purge(20010) == 1
+    assert system.purge(20010) == 0
+    left = {path.name for path in (system.root / case).iterdir()}
+    assert "clip.mp4" not in left
+    assert "at.jpg" in left
+    found = verify(folder(system.root / case), TRUSTED)
+    assert (found.problems, found.erased) == ([], ["clip.mp4"])
+    assert json.loads(system.files.read(f".redacted/{case}", "redaction.json"))["files"] == {"at.jpg": {}}
+    assert not system.files.has(f".redacted/{case}", "clip.mp4")
+    assert "erased" in system.records.get(case).missing["clip.mp4"]
+    assert verify(folder(system.root / held), TRUSTED).erased == []
+    # The record excuses that one file of that one package, and only as long as it is what was signed.
+    (system.root / case / "at.jpg").unlink()
+    assert {p.file for p in verify(folder(system.root / case), TRUSTED).problems} == {"at.jpg"}
+    for name in (m.ERASED, m.ERASED_SIGNATURE):
+        (system.root / held / name).write_bytes((system.root / case / name).read_bytes())
+    (system.root / held / "clip.mp4").unlink()
+    assert {p.file for p in verify(folder(system.root / held), TRUSTED).problems} == {"clip.mp4"}
+    (system.root / case / m.ERASED_SIGNATURE).unlink()
+    assert {p.file for p in verify(folder(system.root / case), TRUSTED).problems} >= {"clip.mp4", m.ERASED}
+
+
 def test_a_hold_on_a_camera_keeps_what_it_saw_in_that_time(system: System) -> None:
     within, after = system.event(100, days=1), system.event(101, days=1)
     system.retention.hold("camera", "cam", "accident", OFFICER, until_s=100.5 * DAY_S, ends_s=time.time() + 1e9)
@@ -287,8 +315,6 @@ def test_a_purge_that_fails_is_tried_again_and_stops_nobody(system: System) -> N
 
 
 def test_an_erasure_record_is_a_package_of_its_own(system: System, tmp_path: Path) -> None:
-    from actors.proof.archive import to_zip
-
     system.event(100, days=1)
     system.purge(20002)
     (erasure,) = system.retention.erasures()
