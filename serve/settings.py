@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from actors import NAMESPACE
-from serve.limits import Limits
+from hoaban.access.settings import AccessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,5 @@ class ApiSettings:
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
-    limits: Limits = field(default_factory=Limits)
     evidence_url: str | None = None
+    access: AccessSettings = field(default_factory=AccessSettings)
