@@ -1,8 +1,10 @@
 """From a candidate to a package: what is in it, what a killed process leaves, stamps later, pictures without others."""
 
 import io
+import itertools
 import json
 import multiprocessing
+import os
 import random
 import signal
 import time
@@ -146,7 +148,7 @@ def test_a_sealer_killed_at_any_moment_leaves_no_half_package(tmp_path: Path) ->
     waiting = iter([red_light(track=i) for i in range(400)])
     packages: list[str] = []
     chance, processes, cut_off = random.Random(3), multiprocessing.get_context("fork"), 0
-    for _ in range(6):
+    for _ in range(4):
         packages += [leave_candidate(root, next(waiting)) for _ in range(15)]
         began = processes.Event()
         child = processes.Process(target=seal_for_ever, args=(root, database, began))
@@ -168,6 +170,61 @@ def test_a_sealer_killed_at_any_moment_leaves_no_half_package(tmp_path: Path) ->
     Sealer(PackageFiles(str(root)), records, SIGNER).step()
     assert records.known() == set(packages)
     assert all(checked(root, package).ok for package in packages)
+
+
+def seal_and_die(root: Path, database: str, at_step: int) -> None:
+    """Seal, and be killed at one step: half way through a write, or before the file is moved into place."""
+    steps = itertools.count()
+    opened, replaced = Path.open, Path.replace
+
+    def step() -> None:
+        if next(steps) == at_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def replace(path: Path, target: Path) -> Path:
+        step()
+        return replaced(path, target)
+
+    def open_(path: Path, *arguments: Any, **more: Any) -> Any:
+        file = opened(path, *arguments, **more)
+        write = file.write
+
+        def in_halves(data: bytes) -> None:
+            write(data[: len(data) // 2])
+            file.flush()
+            step()
+            write(data[len(data) // 2 :])
+
+        return _Halved(file, in_halves)
+
+    Path.open, Path.replace = open_, replace  # type: ignore[method-assign,assignment]
+    Sealer(PackageFiles(str(root)), EvidenceRecords(EventStore.open(database).engine), SIGNER).step()
+
+
+class _Halved:
+    def __init__(self, file: Any, write: Any) -> None:
+        self._file, self.write, self.flush, self.fileno = file, write, file.flush, file.fileno
+
+    def __enter__(self) -> "_Halved":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize("at_step", range(6))
+def test_a_sealer_killed_at_each_step_of_its_writing_leaves_no_half_package(tmp_path: Path, at_step: int) -> None:
+    root, database = tmp_path / "evidence", f"sqlite:///{tmp_path / 'a.db'}"
+    EventStore.open(database).close()
+    package = leave_candidate(root, red_light())
+    child = multiprocessing.get_context("fork").Process(target=seal_and_die, args=(root, database, at_step))
+    child.start()
+    child.join(30)
+    killed = child.exitcode == -signal.SIGKILL
+    assert killed == (at_step < 4)  # two files, each written and moved
+    assert (root / package / m.MANIFEST).exists() == (not killed)
+    Sealer(PackageFiles(str(root)), EvidenceRecords(EventStore.open(database).engine), SIGNER).step()
+    assert checked(root, package).problems == []
 
 
 # Pictures without others
