@@ -40,10 +40,17 @@ def chosen(cases: list[EvidenceCase]) -> EvidenceCase:
     wanted = st.session_state.get("evidence_id")
     place = ids.index(wanted) if wanted in ids else min(place, len(ids) - 1)
     back, where, on = st.columns([1, 3, 1], vertical_alignment="center")
-    if back.button(t("Previous"), shortcut="P", disabled=place == 0, width="stretch", key="previous"):
-        place -= 1
-    if on.button(t("Next"), shortcut="N", disabled=place == len(ids) - 1, width="stretch", key="next"):
-        place += 1
+    for column, label, key, other in ((back, t("Previous"), "P", place - 1), (on, t("Next"), "N", place + 1)):
+        there = 0 <= other < len(ids)
+        # By a callback, which runs before the page is drawn: the buttons then stand as the case that is shown has them.
+        column.button(
+            label,
+            shortcut=key,
+            disabled=not there,
+            width="stretch",
+            key="previous" if key == "P" else "next",
+            on_click=lambda id=ids[other] if there else None: st.session_state.update(evidence_id=id),
+        )
     more = "+" if len(ids) == PAGE else ""
     where.markdown(t("Case {n} of {total}", n=place + 1, total=f"{len(ids)}{more}"))
     st.session_state["evidence_place"], st.session_state["evidence_id"] = place, ids[place]
