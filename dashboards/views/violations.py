@@ -67,7 +67,7 @@ def pictures(case: EvidenceDetail) -> dict[str, bytes]:
 
 
 def evidence(case: EvidenceDetail) -> None:
-    """What was recorded."""
+    """What was recorded, and beside it what is decided by it."""
     try:
         shown = pictures(case)
     except ApiError as error:
@@ -93,6 +93,10 @@ def evidence(case: EvidenceDetail) -> None:
         st.html(facts(case))
         for doubt in case["doubts"]:
             st.warning(escape(doubt), icon=":material/help:")
+        if case["state"] not in ("damaged", "erased"):
+            decision(case)
+        if case["state"] == "confirmed":
+            export(case)
 
 
 def moment(case: EvidenceDetail, name: str) -> str:
@@ -101,11 +105,17 @@ def moment(case: EvidenceDetail, name: str) -> str:
     return clock(frame["time"]) if frame else "?"
 
 
+def place(case: EvidenceDetail) -> str:
+    """The line or zone of the event."""
+    event = ((case["manifest"] or {}).get("event") or {}).get("data") or {}
+    return str(event.get("line") or event.get("zone") or "")
+
+
 def facts(case: EvidenceDetail) -> str:
     """What is known of a case, as HTML."""
     red = case["seconds_into_red"]
     rows = [
-        (t("What"), term(case["type"].removeprefix("hoaban."))),
+        (t("What"), f"{term(case['type'].removeprefix('hoaban.'))} {place(case)}"),
         (t("Camera"), case["camera"]),
         (t("Captured"), clock(case["captured"], date=True)),
         (t("Plate as read"), case["plate"] or t("not read")),
@@ -191,7 +201,3 @@ else:
     session.trouble(error)
     if detail is not None:
         evidence(detail)
-        if detail["state"] not in ("damaged", "erased"):
-            decision(detail)
-        if detail["state"] == "confirmed":
-            export(detail)
