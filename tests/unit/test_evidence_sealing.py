@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ TRUSTED = Trusted([SIGNER.public_pem()])
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> EvidenceRecords:
-    return EvidenceRecords(EventStore.open(f"sqlite:///{tmp_path / 'a.db'}").engine)
+def records(store_url: str) -> Iterator[EvidenceRecords]:
+    store = EventStore.open(store_url)
+    yield EvidenceRecords(store.engine)
+    store.close()
 
 
 def checked(root: Path, package: str) -> Any:

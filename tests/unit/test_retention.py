@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,8 +106,8 @@ def test_audit_is_never_shorter_than_the_law_and_names_are_checked() -> None:
 class System:
     """The stores of a system, and what purges them. fleet: as it is on the board."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = EventStore.open(f"sqlite:///{folder / 'a.db'}")
+    def __init__(self, folder: Path, store_url: str) -> None:
+        self.store = EventStore.open(store_url)
         self.records, self.retention = EvidenceRecords(self.store.engine), RetentionStore(self.store.engine)
         self.root = folder / "evidence"
         self.files = PackageFiles(str(self.root))
@@ -142,8 +143,10 @@ class System:
 
 
 @pytest.fixture
-def system(tmp_path: Path) -> System:
-    return System(tmp_path)
+def system(tmp_path: Path, store_url: str) -> Iterator[System]:
+    made = System(tmp_path, store_url)
+    yield made
+    made.store.close()
 
 
 def test_events_and_the_counts_made_of_them_go_by_the_owners_terms(system: System) -> None:
