@@ -1,7 +1,7 @@
 """A person asks what is held about them: found by plate, or place and time, answered, erased where law allows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -118,14 +118,14 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
     else:
         cases, _ = shared.records.page(cameras=wanted.cameras, since_s=since_s, until_s=until_s, limit=MOST + 1)
         events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
-    kept = {case.id: _refusal(request, case) for case in cases}
+    why = _Refusals(request, [event["id"] for event in events])
     more = {kind: find(wanted) for kind, find in getattr(request.app.state, "also_held", {}).items()}
     return Held(
         reference=wanted.reference,
         evidence=[
             HeldCase.model_validate(
                 {f: getattr(c, f) for f in ("id", "type", "camera", "plate", "state")}
-                | {"captured": utc(c.captured_s), "refusal": kept[c.id]}
+                | {"captured": utc(c.captured_s), "refusal": why.of_case(c)}
             )
             for c in cases[:MOST]
             if c.erased_s is None
@@ -136,7 +136,7 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
                 type=event["type"],
                 camera=event["data"]["camera"],
                 time=event["time"],
-                refusal=_event_refusal(request, event),
+                refusal=why.of_event(event),
             )
             for event in events[:MOST]
         ],
@@ -151,6 +151,8 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     if not wanted.evidence and not wanted.events:
         raise HTTPException(422, "name what is to be erased: ids of evidence or of events")
     shared = request.app.state.evidence
+    events = shared.retention.events_by_id(wanted.events)
+    whys = _Refusals(request, list(events))
     refused: dict[str, str] = {}
     cases: list[CaseRow] = []
     for id in dict.fromkeys(wanted.evidence):
@@ -159,16 +161,15 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
         except KeyError:
             refused[id] = "there is no such evidence"
             continue
-        if (why := _refusal(request, case)) is None:
+        if (why := whys.of_case(case)) is None:
             cases.append(case)
         else:
             refused[id] = why
-    events = shared.retention.events_by_id(wanted.events)
     refused |= {id: "there is no such event" for id in wanted.events if id not in events}
-    refused |= {id: why for id, event in events.items() if (why := _event_refusal(request, event)) is not None}
+    refused |= {id: why for id, event in events.items() if (why := whys.of_event(event)) is not None}
     going = [id for id in events if id not in refused]
     if not cases and not going:
-        record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", **refused)
+        record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
     eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
     gone = [case.id for case in cases] + going
@@ -177,23 +178,23 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     return Erased(erasure=done.id, erased=gone, refused=refused)
 
 
-def _refusal(request: Request, case: CaseRow) -> str | None:
-    return refusal(case.state, case.evidential, _hold(request, case.id, case.camera, case.captured_s))
+class _Refusals:
+    """Why things may not be erased at a request, by the holds and the cases there are now. events: ids."""
 
+    def __init__(self, request: Request, events: list[str]) -> None:
+        shared, now_s = request.app.state.evidence, time.time()
+        self._holds = [hold for hold, _ in shared.retention.holds() if hold.lasts(now_s)]
+        self._with_case = shared.records.kept_of(events)
 
-def _event_refusal(request: Request, event: Any) -> str | None:
-    """An event goes with its case where it has one; else nothing but a hold keeps it."""
-    held = _hold(request, event["id"], event["data"]["camera"], datetime.fromisoformat(event["time"]).timestamp())
-    if held is not None:
-        return f"a legal hold keeps it ({held})"
-    try:
-        case = request.app.state.evidence.records.get(event["id"])
-    except KeyError:
-        return None
-    return None if case.erased_s is not None else "it goes with its evidence: erase that"
+    def of_case(self, case: CaseRow) -> str | None:
+        return refusal(case.state, case.evidential, self._hold(case.id, case.camera, case.captured_s))
 
+    def of_event(self, event: Mapping[str, Any]) -> str | None:
+        """An event goes with its case where it has one; else nothing but a hold keeps it."""
+        captured_s = datetime.fromisoformat(event["time"]).timestamp()
+        if (held := self._hold(event["id"], event["data"]["camera"], captured_s)) is not None:
+            return f"a legal hold keeps it ({held})"
+        return "it goes with its evidence: erase that" if event["id"] in self._with_case else None
 
-def _hold(request: Request, id: str, camera: str, captured_s: float) -> str | None:
-    now_s = time.time()
-    lasting = (hold for hold, _ in request.app.state.evidence.retention.holds() if hold.lasts(now_s))
-    return next((hold.id for hold in lasting if hold.covers(id, camera, captured_s)), None)
+    def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
+        return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

@@ -49,8 +49,9 @@ class Keys:
         return self.signer()
 
     def public(self) -> dict[str, bytes]:
-        """key id -> PEM."""
-        return read_public(self._folder / PUBLIC)
+        """key id -> PEM; none before the first start."""
+        folder = self._folder / PUBLIC
+        return read_public(folder) if folder.is_dir() else {}
 
     def trusted(self) -> Trusted:
         return Trusted(self.public().values())

@@ -223,6 +223,12 @@ class EvidenceRecords:
             rows = [_case(row) for row in connection.execute(query.where(*wanted))]
         return rows[:limit], rows[limit - 1].seq if len(rows) > limit else None
 
+    def kept_of(self, ids: Sequence[str]) -> set[str]:
+        """Those of these ids that are cases and not erased."""
+        query = sa.select(evidence.c.id).where(evidence.c.id.in_(list(ids)), evidence.c.erased_s.is_(None))
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def by_plate(self, plate: str) -> list[CaseRow]:
         """Cases that may be of a plate, newest first: characters that were not read (?) fit any."""
         wanted = plain_plate(plate) or ""

@@ -328,6 +328,13 @@ def test_a_search_without_a_bound_is_refused(office: Office, body: dict[str, Any
     assert office.post("/subjects/search", **body).status_code == 422
 
 
+def test_ids_that_are_words_of_the_code_are_ids_like_others(office: Office) -> None:
+    words = ["camera", "reason", "outcome", "request"]
+    answer = office.post("/subjects/erase", reference="R", basis="asked by the person", evidence=words, events=words)
+    assert answer.status_code == 200
+    assert set(answer.json()["refused"]) == set(words)
+
+
 def test_every_route_is_described(office: Office) -> None:
     paths = office.get("/openapi.json").json()["paths"]
     for path in ("/evidence/{id}/decision", "/evidence/{id}/export", "/holds", "/subjects/erase", "/erasures/{id}"):
