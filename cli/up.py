@@ -271,10 +271,10 @@ class _System:
         if not replace:
             raise TroubleError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
-        for name, method in (("supervisor", "shutdown"), ("writer", "stop")):
+        for name, method in (("supervisor", "shutdown"), ("writer", "stop"), ("evidence", "stop")):
             if name in ours:
                 _end(ray.get_actor(name, NAMESPACE), method)
-        for name in ours - {"supervisor", "writer"}:  # left by a supervisor that is dead
+        for name in ours - {"supervisor", "writer", "evidence"}:  # left by a supervisor that is dead
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
         serve.shutdown()
@@ -284,15 +284,17 @@ class _System:
         import ray
 
         from actors.fleet_file import secrets_of
+        from actors.proof.sealer import EvidenceActor
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
 
+        evidence_url = os.environ.get("HOABAN_EVIDENCE_URL") or str(self._data / "evidence")
         settings = SystemSettings(
             secrets.token_hex(8),
             redis_url,
             str(self._data),
             tuple(str(p) for p in fleet),
-            os.environ.get("HOABAN_EVIDENCE_URL", ""),
+            evidence_url,
             secrets_of(fleet),
         )
         common: dict[str, Any] = {
@@ -302,11 +304,15 @@ class _System:
             "num_cpus": 0,
             "resources": ON_HEAD,
         }
-        writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
+        writer = WriterActor.options(name="writer", **common).remote(
+            redis_url, store_url, evidence_url, str(self._data)
+        )
         self._undo.append(("writer", lambda: _end(writer, "stop")))
+        sealer = EvidenceActor.options(name="evidence", **common).remote(store_url, evidence_url, str(self._data))
+        self._undo.append(("evidence", lambda: _end(sealer, "stop")))
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
-        ray.get([writer.ready.remote(), supervisor.ready.remote()], timeout=60)
+        ray.get([part.ready.remote() for part in (writer, sealer, supervisor)], timeout=60)
 
     def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
         self._step("API")
@@ -320,6 +326,7 @@ class _System:
             secrets.token_urlsafe(32),
             origins,
             data_dir=str(self._data),
+            evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
             access=self._access,
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends

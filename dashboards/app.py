@@ -21,6 +21,8 @@ navigation = st.navigation(
     [
         st.Page(HERE / "views" / "situation.py", title=t("Situation"), icon=":material/monitoring:", default=True),
         st.Page(HERE / "views" / "cameras.py", title=t("Cameras"), icon=":material/videocam:"),
+        st.Page(HERE / "views" / "violations.py", title=t("Violations review"), icon=":material/gavel:"),
+        st.Page(HERE / "views" / "subjects.py", title=t("Requests by persons"), icon=":material/person_search:"),
     ],
     position="top",
 )

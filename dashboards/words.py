@@ -77,6 +77,26 @@ TERMS = {
     "bicycle": "bicycle",
     "bus": "bus",
     "truck": "truck",
+    # evidence: states, verdicts and reasons of a case
+    "open": "to be decided",
+    "confirmed": "confirmed",
+    "rejected": "rejected",
+    "damaged": "damaged",
+    "erased": "erased",
+    "seen_in_stills": "seen in the stills",
+    "seen_in_clip": "seen in the clip",
+    "no_violation": "no violation",
+    "emergency_vehicle": "emergency vehicle",
+    "directed_by_police": "directed by the police",
+    "wrong_vehicle": "wrong vehicle",
+    "plate_unreadable": "plate unreadable",
+    "light_not_visible": "light not visible",
+    "picture_unusable": "picture unusable",
+    "equipment_fault": "fault of the equipment",
+    "other": "another reason",
+    "before": "before the line",
+    "at": "at the line",
+    "past": "past the line",
 }
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from hoaban.calibration import Calibration
+from hoaban.evidence.retention import Retention
 from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
@@ -167,6 +168,7 @@ class Fleet(Strict):
     agencies: tuple[Named, ...] = ()
     sites: tuple[SiteName, ...] = Field((), description="places with machines of their own; cameras may name no other")
     models: Models = Models()
+    retention: Retention = Field(Retention(), description="how long things are kept")
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":

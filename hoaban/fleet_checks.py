@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from hoaban.fleet import Role
 from hoaban.fleet_yaml import Path
 from hoaban.models.card import PINNED
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
@@ -24,6 +25,7 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
     """(path, message) of each misfit: names given twice, names that nothing bears, rates that exceed each other."""
     for key in ("districts", "agencies", "cameras"):
         yield from _doubles(document, (key,))
+    yield from _retention_misfits(_get(document, "retention"))
     districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
     sites = _items(_get(document, "sites"))
     for index, camera in enumerate(_items(_get(document, "cameras"))):
@@ -44,6 +46,15 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
         if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
             yield (*path, "guaranteed_fps"), f"{guaranteed} is above analysis_fps ({wanted}); lower it"
+
+
+def _retention_misfits(retention: Any) -> Iterator[Misfit]:
+    """A misspelt name would keep what should go."""
+    for key, known in (("events_by_type", RULE_KINDS), ("events_by_role", [role.value for role in Role])):
+        named = _get(retention, key)
+        for name in named if isinstance(named, dict) else ():
+            if name not in known:
+                yield ("retention", key, name), f"{name!r} is none of {', '.join(sorted(known))}; correct it"
 
 
 def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:

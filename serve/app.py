@@ -24,7 +24,7 @@ from hoaban import __version__
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, metrics, problems, schemas, sessions, unmask, watchlist
+from serve import accounts, audit, evidence, metrics, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -112,6 +112,7 @@ def build_app(
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    evidence.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
     refuse_undeclared(app)

@@ -2,7 +2,9 @@
 
 from actors.store.audit import AuditStore
 from actors.store.engine import StoreError
+from actors.store.evidence import EvidenceRecords
 from actors.store.people import Holder, PeopleStore
+from actors.store.retention import RetentionStore
 from actors.store.store import CountRow, EventPage, EventStore, StoredEvent, TooManyRowsError
 
 __all__ = [
@@ -10,8 +12,10 @@ __all__ = [
     "CountRow",
     "EventPage",
     "EventStore",
+    "EvidenceRecords",
     "Holder",
     "PeopleStore",
+    "RetentionStore",
     "StoreError",
     "StoredEvent",
     "TooManyRowsError",

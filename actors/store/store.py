@@ -197,16 +197,6 @@ class EventStore:
         with self._engine.connect() as connection:
             return {row[0]: float(row[1]) for row in connection.execute(query.group_by(events.c.camera))}
 
-    def purge(self, now_s: float) -> int:
-        """Delete the events whose retention by their camera's terms is over; how many went.
-
-        Evidential ones stay: what becomes of them is a matter of their case, not of the camera's owner.
-        """
-        over = events.c.time_s + events.c.retention_days * 86400.0 < now_s
-        statement = sa.delete(events).where(events.c.retention_days.is_not(None), over, ~events.c.evidential)
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount
-
     def last_seq(self) -> int:
         """The number of the newest event, 0 without any."""
         with self._engine.connect() as connection:

@@ -21,7 +21,7 @@ CASES += [(route, "negative") for route in sorted(set(FOR) - set(ENDLESS) - WITH
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_api(tmp_path_factory.mktemp("odd")) as running:
+    with running_api(folder := tmp_path_factory.mktemp("odd"), data_dir=str(folder)) as running:
         running.event("gate")
         yield running
 
