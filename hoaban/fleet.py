@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator, model_va
 
 from hoaban.calibration import Calibration
 from hoaban.heatmap import HeatMapSettings
+from hoaban.incidents.settings import IncidentSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
@@ -165,6 +166,7 @@ class Fleet(Strict):
     districts: tuple[Named, ...] = ()
     agencies: tuple[Named, ...] = ()
     models: Models = Models()
+    incidents: IncidentSettings = IncidentSettings()
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":

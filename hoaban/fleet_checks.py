@@ -7,6 +7,7 @@ fields and not only after they are mended.
 from collections.abc import Iterator
 from typing import Any
 
+from hoaban.incidents.settings import FAULTS
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 from hoaban.rules.base import default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
@@ -20,6 +21,7 @@ def misfits(document: Any) -> Iterator[Misfit]:
     for key in ("districts", "agencies", "cameras"):
         yield from _doubles(document, (key,))
     districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
+    yield from _incident_misfits(_get(document, "incidents"), districts)
     for index, camera in enumerate(_items(_get(document, "cameras"))):
         path: Path = ("cameras", index)
         for key, known, place in (("district", districts, "districts"), ("owner", agencies, "agencies")):
@@ -34,6 +36,20 @@ def misfits(document: Any) -> Iterator[Misfit]:
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
         if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
             yield (*path, "guaranteed_fps"), f"{guaranteed} is above analysis_fps ({wanted}); lower it"
+
+
+def _incident_misfits(settings: Any, districts: set[str]) -> Iterator[Misfit]:
+    orders = _get(settings, "work_orders")
+    for part, key, path, known, what in (
+        (settings, "kinds", (), {*RULE_KINDS, *UNBUILT_RULES}, "rule type"),
+        (orders, "faults", ("work_orders",), set(FAULTS), "fault of a camera"),
+        (orders, "maintainers", ("work_orders",), districts, "district of this fleet"),
+    ):
+        named = _get(part, key)
+        for name in named if isinstance(named, dict) else ():
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                yield ("incidents", *path, key, name), f"{name!r} is no {what}; use some of {listed}"
 
 
 def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
