@@ -41,9 +41,11 @@ class Fault:
     began_s: float
     ended_s: float | None = None
 
-    def began(self, time_s: float) -> "Fault":
-        """The fault after a start: one that comes back after its end begins anew, one that lasts goes on."""
-        return self if self.ended_s is None else Fault(time_s)
+    def began(self, time_s: float, settings: WorkOrderSettings) -> "Fault":
+        """The fault after a start: one that is back within check_after_s of its end was never over."""
+        if self.ended_s is None:
+            return self
+        return Fault(self.began_s if time_s - self.ended_s < settings.check_after_s else time_s)
 
     def ended(self, time_s: float) -> "Fault":
         """The fault after an end; a second end, or one from before its beginning, changes nothing."""

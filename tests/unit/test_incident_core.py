@@ -156,12 +156,14 @@ def test_quiet_is_told_once_and_not_while_something_lasts() -> None:
 
 def test_a_fault_is_told_by_its_first_start_and_its_first_end() -> None:
     fault = Fault(100.0)
-    assert fault.began(150.0) is fault
+    orders = SETTINGS.work_orders
+    assert fault.began(150.0, orders) is fault
     assert fault.ended(99.0) is fault
     over = fault.ended(200.0)
     assert over == Fault(100.0, 200.0)
     assert over.ended(300.0) is over
-    assert over.began(400.0) == Fault(400.0)
+    assert over.began(499.9, orders) == Fault(100.0)
+    assert over.began(500.0, orders) == Fault(500.0)
 
 
 @given(st.lists(st.floats(1, 10_000), min_size=1, max_size=60))
@@ -180,7 +182,7 @@ def test_a_flickering_fault_keeps_one_order_open(steps: list[float]) -> None:
         if action is not None:
             state = after(ORDER, action, state)
             assert order_moves(state, fault, orders, now) is None
-        fault = fault.ended(now) if number % 2 == 0 else fault.began(now)
+        fault = fault.ended(now) if number % 2 == 0 else fault.began(now, orders)
 
 
 def test_a_fault_opens_an_order_only_when_it_lasted_by_its_own_times_once_it_is_over() -> None:
