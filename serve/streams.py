@@ -1,7 +1,7 @@
 """Answers that do not end: events by SSE, pictures as MJPEG."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,13 +15,20 @@ BATCH = 200
 BOUNDARY = "hoaban-frame"
 
 
-async def event_stream(request: Request, store: EventStore, after_seq: int) -> AsyncIterator[ServerSentEvent]:
+async def event_stream(
+    request: Request, store: EventStore, after_seq: int, cameras: Callable[[], Collection[str] | None]
+) -> AsyncIterator[ServerSentEvent]:
     """Events stored after a number, then each new one; the SSE id is the store's number, so a client resumes exactly.
 
-    Reads committed rows only: what was streamed is stored.
+    Reads committed rows only: what was streamed is stored. cameras: whose events may be told now, None for all; asked
+    in a thread before each read; a PermissionError of it ends the stream.
     """
     while not await request.is_disconnected():
-        found = await run_in_threadpool(store.tail, after_seq, BATCH)
+        try:
+            told = await run_in_threadpool(cameras)
+        except PermissionError:
+            return
+        found = await run_in_threadpool(store.tail, after_seq, BATCH, told)
         for stored in found:
             after_seq = stored.seq
             yield ServerSentEvent(id=str(stored.seq), event=stored.event.type, data=stored.event.to_json())
@@ -30,9 +37,9 @@ async def event_stream(request: Request, store: EventStore, after_seq: int) -> A
 
 
 async def mjpeg(request: Request, tiles: TileCache, camera: str, may_see: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, for as long as may_see says so."""
+    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, while may_see, asked in a thread, says so."""
     last_seq = -1
-    while may_see() and not await request.is_disconnected():
+    while await run_in_threadpool(may_see) and not await request.is_disconnected():
         picture = await tiles.get(camera)
         if picture is not None and picture.seq != last_seq:
             last_seq = picture.seq

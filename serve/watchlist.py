@@ -1,11 +1,11 @@
-"""The watchlist's routes: an admin enrols, another admin approves, either may erase. No route gives a template out."""
+"""The watchlist's routes: an officer proposes, an approver approves and erases. No route gives a template out."""
 
 import threading
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import redis
 import structlog
@@ -28,8 +28,9 @@ from actors.watchlist import (
     publish_gallery,
 )
 from actors.watchlist.feed import VERSION
+from hoaban.access import Permission, Person
 from hoaban.shapes import Id
-from serve.auth import Admin
+from serve.auth import may
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 
@@ -146,14 +147,16 @@ router = APIRouter(
     tags=["watchlist"],
     responses={
         401: {"model": Problem, "description": "No valid token"},
-        403: {"model": Problem, "description": "Not an admin's token"},
+        403: {"model": Problem, "description": "Not by one of your roles"},
         503: {"model": Problem, "description": "The key, the model or a store is away"},
     },
 )
 
 
 @router.get("/watchlist")
-def entries(request: Request, _: Admin, watchlist: str | None = None) -> list[EntryView]:
+def entries(
+    request: Request, _: Annotated[Person, may(Permission.WATCHLIST_SEE)], watchlist: str | None = None
+) -> list[EntryView]:
     """The entries, without templates."""
     return [_view(info) for info in _shared(request).entries.entries(watchlist)]
 
@@ -166,8 +169,8 @@ def entries(request: Request, _: Admin, watchlist: str | None = None) -> list[En
         "requestBody": {"required": True, "content": {"application/json": {"schema": Enrolment.model_json_schema()}}}
     },
 )
-async def enrol(request: Request, admin: Admin) -> EntryView:
-    """Enrol a face from a photo. It is not searched before another admin has approved it."""
+async def enrol(request: Request, person: Annotated[Person, may(Permission.WATCHLIST_PROPOSE)]) -> EntryView:
+    """Enrol a face from a photo. It is not searched before another person has approved it."""
     # Read by hand, so that the token is checked before a body of megabytes is.
     body = bytearray()
     async for piece in request.stream():
@@ -179,10 +182,10 @@ async def enrol(request: Request, admin: Admin) -> EntryView:
     except ValidationError as invalid:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors(include_input=False))
         raise HTTPException(422, problems[:2000]) from None
-    return await run_in_threadpool(_enrol, _shared(request), wanted, admin)
+    return await run_in_threadpool(_enrol, _shared(request), wanted, person)
 
 
-def _enrol(shared: Watchlist, wanted: Enrolment, admin: Admin) -> EntryView:
+def _enrol(shared: Watchlist, wanted: Enrolment, person: Person) -> EntryView:
     try:
         model = shared.model()
         template, quality = template_of_photo(wanted.photo, model)
@@ -192,18 +195,18 @@ def _enrol(shared: Watchlist, wanted: Enrolment, admin: Admin) -> EntryView:
         raise HTTPException(422, f"photo: {error}") from None
     fields = wanted.model_dump(exclude={"photo"})
     try:
-        info = shared.entries.add(NewEntry(template=template, model=model.template, **fields), admin)
+        info = shared.entries.add(NewEntry(template=template, model=model.template, **fields), person)
     except WatchlistError as error:
         raise HTTPException(422, str(error)) from None
     return _view(info, quality)
 
 
 @router.post("/watchlist/{entry}/approve", responses={404: {"model": Problem}, 409: {"model": Problem}})
-def approve(request: Request, entry: str, admin: Admin) -> EntryView:
+def approve(request: Request, entry: str, person: Annotated[Person, may(Permission.WATCHLIST_APPROVE)]) -> EntryView:
     """Make an entry active. Another person than the one who enrolled it must."""
     shared = _shared(request)
     try:
-        info = shared.entries.approve(entry, admin)
+        info = shared.entries.approve(entry, person)
     except KeyError:
         raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
     except WatchlistError as error:
@@ -213,11 +216,11 @@ def approve(request: Request, entry: str, admin: Admin) -> EntryView:
 
 
 @router.delete("/watchlist/{entry}", status_code=204, responses={404: {"model": Problem}})
-def erase(request: Request, entry: str, admin: Admin) -> None:
+def erase(request: Request, entry: str, person: Annotated[Person, may(Permission.WATCHLIST_APPROVE)]) -> None:
     """Erase an entry and its template; the cameras forget it within seconds."""
     shared = _shared(request)
     try:
-        shared.entries.remove(entry, admin)
+        shared.entries.remove(entry, person)
     except KeyError:
         raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
     shared.publish()

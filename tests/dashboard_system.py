@@ -20,7 +20,8 @@ from fastapi import FastAPI
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
 from actors.processes import free_port
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
+from hoaban.access import Role
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
 from hoaban.fleet_text import redact
@@ -160,7 +161,7 @@ def dashboard_system(folder: Path, clip: Path, origins: tuple[str, ...] = ()) ->
     redis_url = valkey.start()
     store_url = f"sqlite:///{folder / 'hoaban.db'}"
     store = EventStore.open(store_url)
-    _, token = store.create_token("test", "viewer")
+    _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     pictures = ClipPictures(clip)
     app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", origins), pictures)
     port = free_port()

@@ -12,9 +12,9 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy.engine import Engine
 
-from actors.store import TokenInfo
 from actors.store.tables import watchlist_entries as table
 from actors.watchlist.key import WatchlistKey
+from hoaban.access import Person
 from hoaban.events import ModelRef
 from hoaban.faces.gallery import WatchlistEntry
 
@@ -76,7 +76,7 @@ class WatchlistStore:
     def __init__(self, engine: Engine, key: Callable[[], WatchlistKey]) -> None:
         self._engine, self._key = engine, key
 
-    def add(self, entry: NewEntry, by: TokenInfo) -> EntryInfo:
+    def add(self, entry: NewEntry, by: Person) -> EntryInfo:
         """Keep an entry, not active yet. Raises WatchlistError for one that is over already."""
         now = datetime.now(UTC)
         if min(entry.expires_at, entry.basis_until) <= now:
@@ -104,7 +104,7 @@ class WatchlistStore:
         log.info("watchlist entry added", entry=entry_id, watchlist=entry.watchlist, by=by.name)
         return self.info(entry_id)
 
-    def approve(self, entry_id: str, by: TokenInfo) -> EntryInfo:
+    def approve(self, entry_id: str, by: Person) -> EntryInfo:
         """Make an entry active. Raises KeyError, or WatchlistError for the one who added it."""
         with self._engine.begin() as connection:
             row = connection.execute(sa.select(table).where(table.c.id == entry_id)).one_or_none()
@@ -121,7 +121,7 @@ class WatchlistStore:
         log.info("watchlist entry approved", entry=entry_id, by=by.name)
         return self.info(entry_id)
 
-    def remove(self, entry_id: str, by: TokenInfo) -> None:
+    def remove(self, entry_id: str, by: Person) -> None:
         """Erase an entry and its template. Raises KeyError."""
         with self._engine.begin() as connection:
             if connection.execute(sa.delete(table).where(table.c.id == entry_id)).rowcount == 0:

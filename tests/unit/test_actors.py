@@ -22,9 +22,10 @@ from actors.models import ModelError, find_model, load_detector
 from actors.models.files import ModelPackage
 from actors.preroll import PacketRing
 from actors.source import SourceError, SourceThread, open_frames
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
 from actors.store.tables import metadata
 from actors.tile import TileMaker
+from hoaban.access import Role
 from hoaban.detections import Tracks
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
@@ -283,10 +284,11 @@ def test_the_store_takes_each_event_once_and_counts_it(tmp_path: Path) -> None:
     assert [s.event.id for s in page.events] == [e.id for e in events[99:89:-1]]
     assert store.page(limit=200, since_s=1000, until_s=1100, cursor=page.next_cursor).next_cursor is None
     assert [s.event.id for s in store.tail(1999)] == [e.id for e in some_events(2001)[-2:]]
-    token, secret = store.create_token("me", "viewer")
-    assert store.verify_token(secret).name == "me"
-    assert store.revoke_token(token)
-    assert store.verify_token(secret) is None
+    people = PeopleStore(store.engine)
+    token, secret = people.create_token("me", Role.VIEWER)
+    assert people.verify(secret).person.name == "me"
+    assert people.revoke_token(token)
+    assert people.verify(secret) is None
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:

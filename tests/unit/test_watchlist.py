@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from actors.store import EventStore, TokenInfo
+from actors.store import EventStore
 from actors.store.tables import watchlist_entries
 from actors.watchlist import KeyMissingError, NewEntry, WatchlistError, WatchlistKey, WatchlistStore
+from hoaban.access import Person
 from hoaban.events import ModelRef
 
-AN, BINH = TokenInfo("t1", "An", "admin"), TokenInfo("t2", "Bình", "admin")
+AN, BINH = Person("t1", "An"), Person("t2", "Bình")
 MODEL = ModelRef("maker", "1", "a" * 64)
 TEMPLATE = np.random.default_rng(0).normal(size=128).astype(np.float32)
 
@@ -77,7 +78,7 @@ def test_an_entry_is_searched_only_once_another_person_approved_it(store: Watchl
     info = store.add(new(), AN)
     assert info.state(datetime.now(UTC)) == "waiting for approval"
     assert store.active() == []
-    for same in (AN, TokenInfo("t3", "An", "admin"), TokenInfo("t1", "Other name", "admin")):
+    for same in (AN, Person("t3", "An"), Person("t1", "Other name")):
         with pytest.raises(WatchlistError, match="another person must"):
             store.approve(info.id, same)
     assert store.active() == []
