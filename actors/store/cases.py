@@ -76,9 +76,7 @@ class Cases:
             raise StaleError(number)
         state = type(next(iter(moves[action])))(row["state"])
         next_state = after(moves, action, state)
-        statement = sa.update(self.table).where(
-            self.table.c.number == number, self.table.c.version == row["version"]
-        )
+        statement = sa.update(self.table).where(self.table.c.number == number, self.table.c.version == row["version"])
         values = changed | {"state": next_state.value, "version": row["version"] + 1}
         if connection.execute(statement.values(values)).rowcount == 0:
             raise StaleError(number)

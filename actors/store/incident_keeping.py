@@ -7,6 +7,7 @@ none is passed over.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,14 +23,14 @@ from actors.store.incident_tables import (
     work_order_log,
     work_orders,
 )
-from actors.store.incidents import CASES, TURN
+from actors.store.incidents import CASES, STILL_OPEN, TURN
 from actors.store.tables import events
 from actors.store.turns import turn
 from hoaban.events import EVENT_TYPE_PREFIX
 from hoaban.incidents import Happening, IncidentSettings, OpenIncident, Seen, Severity, happening, join
 from hoaban.incidents.joining import Place
 from hoaban.incidents.settings import KINDS
-from hoaban.incidents.states import OPEN, ORDER, ORDER_OPEN, OrderState, State
+from hoaban.incidents.states import ORDER, ORDER_OPEN, OrderState, State
 from hoaban.incidents.timers import Fault, Waiting, escalates, order_moves, order_opens, quiet
 
 ORDERS = Cases(work_orders, work_order_log)
@@ -86,8 +87,11 @@ class _Keeping:
 
     def __init__(self, connection: Connection, ground: Ground, now_s: float) -> None:
         self._connection, self._ground, self._now_s = connection, ground, now_s
-        self._open: dict[int, OpenIncident] | None = None
         self._joined: dict[int, list[int]] = {}
+
+    @cached_property
+    def _open(self) -> dict[int, OpenIncident]:
+        return _open_incidents(self._connection, self._ground)
 
     def take(self, row: Mapping[str, Any]) -> None:
         kind = row["type"].removeprefix(EVENT_TYPE_PREFIX)
@@ -97,8 +101,6 @@ class _Keeping:
             return
         place = self._ground.places.get(row["camera"])
         new = happening(kind, row["camera"], row["time_s"], row["body"]["data"], place)
-        if self._open is None:
-            self._open = _open_incidents(self._connection, self._ground)
         found = join(new, self._open.values(), self._ground.settings)
         if found is None and new.over:
             return  # its beginning made no incident, or a person has closed that one
@@ -115,11 +117,11 @@ class _Keeping:
             CASES.tell(self._connection, number, SYSTEM, self._now_s, "joined", state, state, detail=detail)
 
     def _opened(self, new: Happening) -> int:
-        severity = self._ground.settings.severity(new.kind)
+        severity = self._ground.settings.severity(new.kind) or Severity.LOW
         row = {
             "kind": new.kind,
-            "severity": severity,
-            "state": State.NEW,
+            "severity": severity.value,
+            "state": State.NEW.value,
             "version": 1,
             "camera": new.camera,
             "district": self._ground.districts.get(new.camera),
@@ -133,13 +135,11 @@ class _Keeping:
         number: int = self._connection.execute(
             sa.insert(incidents).values(row).returning(incidents.c.number)
         ).scalar_one()
-        CASES.tell(self._connection, number, SYSTEM, self._now_s, "opened", None, State.NEW)
-        assert self._open is not None
+        CASES.tell(self._connection, number, SYSTEM, self._now_s, "opened", None, State.NEW.value)
         self._open[number] = OpenIncident(number, new.kind, (), new.simulated)
         return number
 
     def _add(self, number: int, new: Happening, row: Mapping[str, Any]) -> None:
-        assert self._open is not None
         incident = self._open[number]
         line = {"seq": row["seq"], "event": row["id"], "incident": number, "camera": new.camera, "time_s": new.time_s}
         self._connection.execute(sa.insert(incident_events).values(line))
@@ -192,7 +192,7 @@ def _open_incidents(connection: Connection, ground: Ground) -> dict[int, OpenInc
     query = sa.select(incidents.c.number, incidents.c.kind, incidents.c.simulated, incident_places)
     query = query.join(incident_places, incident_places.c.incident == incidents.c.number)
     found: dict[int, OpenIncident] = {}
-    for row in connection.execute(query.where(incidents.c.state.in_(OPEN)).order_by(incidents.c.number)):
+    for row in connection.execute(query.where(incidents.c.state.in_(STILL_OPEN)).order_by(incidents.c.number)):
         place = ground.places.get(row.camera)
         seen = Seen(row.camera, row.spot, row.first_s, row.last_s, place, row.lasting)
         known = found.get(row.number) or OpenIncident(row.number, row.kind, (), row.simulated)
@@ -209,7 +209,7 @@ def keep_time(engine: Engine, ground: Ground, now_s: float) -> None:
 
 def _remind(connection: Connection, settings: IncidentSettings, now_s: float) -> None:
     lasting = sa.select(sa.func.sum(incident_places.c.lasting)).where(incident_places.c.incident == incidents.c.number)
-    query = sa.select(incidents, lasting.scalar_subquery().label("lasting")).where(incidents.c.state.in_(OPEN))
+    query = sa.select(incidents, lasting.scalar_subquery().label("lasting")).where(incidents.c.state.in_(STILL_OPEN))
     for row in connection.execute(query).all():
         waiting = Waiting(
             State(row.state),
@@ -236,15 +236,14 @@ def _keep_orders(connection: Connection, ground: Ground, now_s: float) -> None:
         fault = Fault(row.began_s, row.ended_s)
         same = [work_orders.c.camera == row.camera, work_orders.c.fault == row.fault]
         order = connection.execute(
-            sa.select(work_orders).where(*same, work_orders.c.state.in_(ORDER_OPEN))
+            sa.select(work_orders).where(*same, work_orders.c.state.in_([state.value for state in ORDER_OPEN]))
         ).one_or_none()
         number, state = (None, None) if order is None else (order.number, OrderState(order.state))
         severity = settings.severity(row.fault)
         if number is None and severity is not None and order_opens(fault, settings, now_s):
             number, state = _open_order(connection, ground, row, severity, now_s), OrderState.OPEN
-        if number is not None and state is not None:
-            if action := order_moves(state, fault, settings, now_s):
-                ORDERS.edit(connection, number, ORDER, action, SYSTEM, now_s, ended_s=fault.ended_s)
+        if number is not None and state is not None and (action := order_moves(state, fault, settings, now_s)):
+            ORDERS.edit(connection, number, ORDER, action, SYSTEM, now_s, ended_s=fault.ended_s)
         if fault.ended_s is not None and now_s - fault.ended_s >= settings.check_after_s:
             settled = [camera_faults.c.camera == row.camera, camera_faults.c.fault == row.fault]
             connection.execute(sa.delete(camera_faults).where(*settled))
@@ -257,8 +256,8 @@ def _open_order(connection: Connection, ground: Ground, fault: Any, severity: Se
         "camera": fault.camera,
         "fault": fault.fault,
         "district": district,
-        "severity": severity,
-        "state": OrderState.OPEN,
+        "severity": severity.value,
+        "state": OrderState.OPEN.value,
         "version": 1,
         "reason": fault.reason,
         "opened_s": now_s,
@@ -268,5 +267,5 @@ def _open_order(connection: Connection, ground: Ground, fault: Any, severity: Se
     }
     number: int = connection.execute(sa.insert(work_orders).values(row).returning(work_orders.c.number)).scalar_one()
     detail = {"assignee": row["assignee"]} if row["assignee"] else {}
-    ORDERS.tell(connection, number, SYSTEM, now_s, "opened", None, OrderState.OPEN, detail=detail)
+    ORDERS.tell(connection, number, SYSTEM, now_s, "opened", None, OrderState.OPEN.value, detail=detail)
     return number

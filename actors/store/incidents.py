@@ -18,6 +18,7 @@ from hoaban.incidents.states import INCIDENT, OPEN, Action, Dismissal, State
 
 CASES = Cases(incidents, incident_log)
 TURN = "cases"
+STILL_OPEN = [state.value for state in OPEN]
 MOST_EVENTS = 200
 
 
@@ -167,7 +168,7 @@ class IncidentStore:
         if action is Action.ASSIGN:
             changed["assignee"] = assignee
         if action is Action.DISMISS:
-            changed["dismissal"] = dismissal
+            changed["dismissal"] = None if dismissal is None else dismissal.value
         if action is Action.REOPEN:
             changed |= {"waiting_since_s": now_s, "escalated_s": None, "proposed_s": None, "dismissal": None}
         detail = {key: changed[key] for key in ("assignee", "dismissal") if changed.get(key) is not None}
@@ -175,13 +176,16 @@ class IncidentStore:
             CASES.edit(
                 connection, number, INCIDENT, action, by, now_s, version=version, note=note, detail=detail, **changed
             )
+            if action is Action.REOPEN:  # how what lasted went on while it was closed, nobody has followed
+                of_it = incident_places.c.incident == number
+                connection.execute(sa.update(incident_places).where(of_it).values(lasting=0))
             return _with_places(connection, [CASES.row(connection, number)])[0]
 
     def hand_over(
         self, by: Person, to_name: str, note: str, now_s: float, cameras: Collection[str] | None = None
     ) -> Handover:
         """Sign off: a note with all open incidents as they stand at this moment."""
-        query = sa.select(incidents).where(incidents.c.state.in_(OPEN)).order_by(incidents.c.number)
+        query = sa.select(incidents).where(incidents.c.state.in_(STILL_OPEN)).order_by(incidents.c.number)
         if cameras is not None:
             query = query.where(_seen_by(cameras))
         shown = ("number", "kind", "severity", "state", "camera", "district", "assignee", "last_s", "escalated_s")
@@ -212,7 +216,6 @@ class IncidentStore:
             query = query.where(handovers.c.number < cursor)
         with self._engine.connect() as connection:
             return [Handover(**row) for row in connection.execute(query).mappings()]
-
 
 
 def _seen_by(cameras: Collection[str]) -> sa.ColumnElement[bool]:

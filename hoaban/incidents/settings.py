@@ -1,4 +1,4 @@
-"""How incidents, work orders and citizens' reports are handled: the fleet file's `incidents` block, all with defaults."""
+"""How incidents, work orders and citizens' reports are handled: the fleet file's `incidents` block."""
 
 from collections.abc import Mapping
 from enum import StrEnum

@@ -224,7 +224,7 @@ def errors_of(text: str) -> Iterator[str]:
 def test_the_fleet_file_takes_the_block_and_refuses_what_it_does_not_know() -> None:
     assert parse_fleet([("fleet.yaml", FLEET)], {}).incidents.severity("intrusion") is Severity.CRITICAL
     wrong = FLEET + "    smoke: high\n  work_orders:\n    faults: {rusty: low}\n    maintainers: {x: An}\n"
-    assert [error.split(":")[1:3] + [error.split("; ")[0].split(": ", 2)[2]] for error in errors_of(wrong)] == [
+    assert [[*error.split(":")[1:3], error.split("; ")[0].split(": ", 2)[2]] for error in errors_of(wrong)] == [
         ["7", " incidents.kinds.smoke", "'smoke' is no rule type"],
         ["9", " incidents.work_orders.faults.rusty", "'rusty' is no fault of a camera"],
         ["10", " incidents.work_orders.maintainers.x", "'x' is no district of this fleet"],

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005_incidents"
-down_revision = "0003_counting"
+down_revision = "0004_accounts"
 
 Number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 Seconds = sa.Float(53)
