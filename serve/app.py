@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
@@ -11,14 +12,17 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime
 from sse_starlette import EventSourceResponse
 
+from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
 from actors.models.files import list_models
 from actors.store import AuditStore, EventStore, Holder, PeopleStore
+from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
+from hoaban.access.misuse import LOOK, MisuseSettings
 from hoaban.signals import AHEAD_S, Reading
-from serve import metrics, problems, schemas, unmask, watchlist
-from serve.auditing import Refusals
+from serve import accounts, audit, metrics, problems, schemas, sessions, unmask, watchlist
+from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
     Credentials,
@@ -35,6 +39,7 @@ from serve.auth import (
 )
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
+from serve.limits import AddressLimit, Limiter
 from serve.places import Places
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
@@ -59,23 +64,35 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     app.state.board = Board(settings.redis_url)
     app.state.places = Places(app.state.board)
     app.state.audit = AuditStore(app.state.store.engine)
+    app.state.looks = Looks()
     app.state.refusals = Refusals()
-    app.state.credentials = Credentials(PeopleStore(app.state.store.engine))
+    app.state.misuse = MisuseSettings()
+    app.state.people = PeopleStore(app.state.store.engine)
+    app.state.sessions = SessionStore(app.state.store.engine)
+    app.state.credentials = Credentials(app.state.people, settings.limits.per_person)
+    app.state.wrong_by_name = Limiter(settings.limits.wrong_passwords_per_name)
+    app.state.wrong_by_address = Limiter(settings.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Last-Event-ID"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
+    app.add_middleware(AddressLimit, limit=settings.limits.per_address)
     problems.install(app)
     app.include_router(router)
+    app.include_router(sessions.router, prefix=PREFIX)
+    app.include_router(accounts.router, prefix=PREFIX)
+    app.include_router(audit.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    if settings.data_dir:
+        keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
     refuse_undeclared(app)
     return app
 
@@ -216,7 +233,11 @@ async def live(request: Request, camera: str, holder: Annotated[Holder, may_look
 def _still_looks(request: Request, camera: str, holder: Holder) -> bool:
     now = request.app.state.credentials.still(holder.credential)
     places: Places = request.app.state.places
-    return now is not None and places.sees(camera, now.person) and places.shows_to(camera, now.person)
+    if now is None or not (places.sees(camera, now.person) and places.shows_to(camera, now.person)):
+        return False
+    looks: Looks = request.app.state.looks
+    looks.record(request, now.person, LOOK, f"/cameras/{camera}", camera)
+    return True
 
 
 @router.post(
@@ -259,7 +280,17 @@ def events(
     cursor: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> schemas.EventPageView:
-    """Stored events, the newest first. since and until: capture time, RFC 3339 with a zone."""
+    """Stored events, the newest first. since and until: capture time, RFC 3339 with a zone.
+
+    A search, for a camera or a time, is recorded; the newest events as a page shows them are not.
+    """
+    searched = {"camera": camera, "since": since, "until": until, "type": type}
+    if camera or since or until or cursor:
+        looks: Looks = request.app.state.looks
+        text = (
+            " ".join(f"{name}={value}" for name, value in searched.items() if value is not None) or "all, page by page"
+        )
+        looks.record(request, person, "event.search", text[:500], camera)
     page = request.app.state.store.page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import Request
@@ -10,6 +12,7 @@ from actors.store import AuditStore
 from hoaban.access import Person
 
 NOBODY = Person("", "unknown")
+GAP_S, LONGEST_S = 60.0, 3600.0
 REFUSALS_EVERY_S = 60.0
 MOST_REMEMBERED = 10_000
 
@@ -36,12 +39,75 @@ def record(
         person.id,
         person.name,
         action,
-        subject,
-        camera=camera,
-        reason=reason,
+        _clean(subject, 1000),
+        camera=_clean(camera, 64) if camera else None,
+        reason=_clean(reason, 1000) if reason else None,
         outcome=outcome,
         detail=detail | {"address": address},
     )
+
+
+def _clean(text: str, most: int) -> str:
+    """What every database takes: odd characters of a request are shown as "?", and no request fills a disk."""
+    return "".join(c if c.isprintable() else "?" for c in text[:most]).encode(errors="replace").decode()
+
+
+@contextmanager
+def recorded(
+    request: Request, person: Person, action: str, subject: str, *, reason: str | None = None, **detail: Any
+) -> Iterator[None]:
+    """Record a change before it is made; when it then cannot be made, record that, too."""
+    record(request, person, action, subject, reason=reason, **detail)
+    try:
+        yield
+    except Exception as error:
+        why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        record(request, person, action, subject, reason=why, outcome="failed", **detail)
+        raise
+
+
+class _Recently:
+    """Keys that were told, and when."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._times: dict[tuple[str, ...], tuple[float, float]] = {}
+
+    def begins(self, key: tuple[str, ...], gap_s: float, longest_s: float) -> bool:
+        """Whether something new begins: not told within longest_s, or not seen within gap_s. Seen as of now."""
+        now_s = time.monotonic()
+        with self._lock:
+            told_s, seen_s = self._times.get(key, (float("-inf"), float("-inf")))
+            begins = now_s - seen_s > gap_s or now_s - told_s > longest_s
+            if len(self._times) >= MOST_REMEMBERED:
+                self._times.clear()  # some are told twice then; none is missed
+            self._times[key] = (now_s if begins else told_s, now_s)
+            return begins
+
+    def forget(self, key: tuple[str, ...]) -> None:
+        with self._lock:
+            self._times.pop(key, None)
+
+
+class Looks:
+    """Looks at pictures and at lists of personal data: one record for each viewing, not for each frame.
+
+    A viewing of one thing by one person begins with the first picture, or the first after GAP_S without, and is told
+    anew each LONGEST_S while it goes on.
+    """
+
+    def __init__(self) -> None:
+        self._recently = _Recently()
+
+    def record(self, request: Request, person: Person, action: str, subject: str, camera: str | None = None) -> None:
+        """Record a look, unless it belongs to a viewing that is recorded. Raises as `record`."""
+        key = (person.id, action, subject)
+        if self._recently.begins(key, GAP_S, LONGEST_S):
+            try:
+                record(request, person, action, subject, camera=camera)
+            except Exception:
+                self._recently.forget(key)
+                raise
 
 
 class Refusals:
@@ -49,18 +115,11 @@ class Refusals:
     would fill the chain, and so would anyone without a token."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._told_s: dict[tuple[str, str, str | None], float] = {}
+        self._recently = _Recently()
 
     def record(self, request: Request, person: Person, action: str, camera: str | None, why: str) -> None:
         address = request.client.host if request.client else ""
-        key = (person.id or address, action, camera)
-        now_s = time.monotonic()
-        with self._lock:
-            if now_s - self._told_s.get(key, float("-inf")) < REFUSALS_EVERY_S:
-                return
-            if len(self._told_s) >= MOST_REMEMBERED:
-                self._told_s.clear()
-            self._told_s[key] = now_s
+        if not self._recently.begins((person.id or address, action, camera or ""), float("inf"), REFUSALS_EVERY_S):
+            return
         subject = f"{request.method} {request.url.path}"[:500]
         record(request, person, action, subject, camera=camera, reason=why, outcome="refused")

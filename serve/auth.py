@@ -16,7 +16,9 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import Holder, PeopleStore
 from hoaban.access import Permission, Person, Place, decide, reaches
-from serve.auditing import NOBODY, Refusals
+from hoaban.access.misuse import LOOK
+from serve.auditing import NOBODY, Looks, Refusals
+from serve.limits import Limiter
 from serve.places import Places
 
 TICKET_LIVES_S = 3600
@@ -47,15 +49,26 @@ class Tickets:
 
 
 class Credentials:
-    """Who holds a credential now. Walls of pictures and open streams ask often: an answer is kept for KEEP_S."""
+    """Who holds a credential now, and whether they ask too much.
 
-    def __init__(self, people: PeopleStore) -> None:
+    Walls of pictures and open streams ask often: an answer is kept for KEEP_S.
+    """
+
+    def __init__(self, people: PeopleStore, most: str) -> None:
         self._people = people
+        self._limiter = Limiter(most)
         self._kept: dict[str, tuple[float, Holder | None]] = {}
 
     def verify(self, secret: str) -> Holder | None:
         """Whose secret this is, asked anew each time."""
         return self._people.verify(secret)
+
+    def count(self, holder: Holder) -> None:
+        """One more request of a person. Raises HTTPException 429 for who asks too much."""
+        person = holder.person.id
+        if not self._limiter.take(person):
+            wait = {"Retry-After": str(self._limiter.wait_s(person))}
+            raise HTTPException(429, "you ask too much; wait", wait)
 
     def still(self, credential: str) -> Holder | None:
         """The holder of a credential, as of at most KEEP_S ago; None once it is revoked or over."""
@@ -76,6 +89,7 @@ def holder_of(request: Request, credentials: Annotated[HTTPAuthorizationCredenti
         if credentials:
             _refusals(request).record(request, NOBODY, "token", None, "a token that is not known, or no longer valid")
         raise HTTPException(401, "a valid token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
+    known.count(holder)
     return holder
 
 
@@ -89,6 +103,7 @@ def holder_or_ticket(
         credential = request.app.state.tickets.credential(ticket, request.path_params.get("camera", "*"))
         known: Credentials = request.app.state.credentials
         if credential is not None and (holder := known.still(credential)) is not None:
+            known.count(holder)
             return holder
     return holder_of(request, credentials)
 
@@ -125,6 +140,8 @@ class _MayLook(Needs):
         if not _places(request).shows_to(camera, holder.person):
             why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
             raise refused(request, holder.person, self.permission, why, camera)
+        looks: Looks = request.app.state.looks
+        looks.record(request, holder.person, LOOK, f"/cameras/{camera}", camera)
         return holder
 
 
@@ -164,7 +181,10 @@ def may_at(permission: Permission) -> Any:
 
 
 def may_look() -> Any:
-    """Dependency of a camera's blurred pictures: the Holder, who has camera.see there; its owner's terms allow it."""
+    """Dependency of a camera's blurred pictures: the Holder, who has camera.see there; its owner's terms allow it.
+
+    The look is recorded (see Looks), or nothing is shown.
+    """
     return Depends(_MayLook())
 
 

@@ -33,6 +33,11 @@ class Places:
         self._refresh()
         return self._timezone
 
+    def districts(self) -> dict[str, str]:
+        """camera -> its district."""
+        self._refresh()
+        return {name: place.district for name, place in self._places.items() if place.district}
+
     def sees(self, camera: str | None, person: Person) -> bool:
         """Whether a person has camera.see for a camera now, or for any at all (None)."""
         place = None if camera is None else self.place(camera)

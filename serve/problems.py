@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from actors.store.people import PeopleError
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,6 +45,14 @@ def install(app: FastAPI) -> None:
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
         return problem(422, "the request does not fit; see errors", errors=errors)
+
+    @app.exception_handler(PeopleError)
+    async def _people(_: Request, error: PeopleError) -> JSONResponse:
+        return problem(422, str(error))
+
+    @app.exception_handler(sqlalchemy.exc.DataError)
+    async def _unfit(_: Request, error: sqlalchemy.exc.DataError) -> JSONResponse:
+        return problem(422, "a value has characters or a size that the database does not take")
 
     @app.exception_handler(redis.RedisError)
     @app.exception_handler(sqlalchemy.exc.OperationalError)

@@ -1,8 +1,9 @@
 """What the API must know; plain values, so that a Serve replica can be handed them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors import NAMESPACE
+from serve.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class ApiSettings:
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
+    limits: Limits = field(default_factory=Limits)

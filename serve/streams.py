@@ -37,7 +37,7 @@ async def event_stream(
 
 
 async def mjpeg(request: Request, tiles: TileCache, camera: str, may_see: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, while may_see, asked in a thread, says so."""
+    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, while may_see, which may wait, allows."""
     last_seq = -1
     while await run_in_threadpool(may_see) and not await request.is_disconnected():
         picture = await tiles.get(camera)

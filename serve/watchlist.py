@@ -30,6 +30,7 @@ from actors.watchlist import (
 from actors.watchlist.feed import VERSION
 from hoaban.access import Permission, Person
 from hoaban.shapes import Id
+from serve.auditing import Looks, recorded
 from serve.auth import may
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
@@ -155,9 +156,11 @@ router = APIRouter(
 
 @router.get("/watchlist")
 def entries(
-    request: Request, _: Annotated[Person, may(Permission.WATCHLIST_SEE)], watchlist: str | None = None
+    request: Request, person: Annotated[Person, may(Permission.WATCHLIST_SEE)], watchlist: str | None = None
 ) -> list[EntryView]:
     """The entries, without templates."""
+    looks: Looks = request.app.state.looks
+    looks.record(request, person, "watchlist.see", watchlist or "all lists")
     return [_view(info) for info in _shared(request).entries.entries(watchlist)]
 
 
@@ -182,10 +185,11 @@ async def enrol(request: Request, person: Annotated[Person, may(Permission.WATCH
     except ValidationError as invalid:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors(include_input=False))
         raise HTTPException(422, problems[:2000]) from None
-    return await run_in_threadpool(_enrol, _shared(request), wanted, person)
+    return await run_in_threadpool(_enrol, request, wanted, person)
 
 
-def _enrol(shared: Watchlist, wanted: Enrolment, person: Person) -> EntryView:
+def _enrol(request: Request, wanted: Enrolment, person: Person) -> EntryView:
+    shared = _shared(request)
     try:
         model = shared.model()
         template, quality = template_of_photo(wanted.photo, model)
@@ -194,10 +198,11 @@ def _enrol(shared: Watchlist, wanted: Enrolment, person: Person) -> EntryView:
     except EnrolmentError as error:
         raise HTTPException(422, f"photo: {error}") from None
     fields = wanted.model_dump(exclude={"photo"})
-    try:
-        info = shared.entries.add(NewEntry(template=template, model=model.template, **fields), person)
-    except WatchlistError as error:
-        raise HTTPException(422, str(error)) from None
+    with recorded(request, person, "watchlist.propose", wanted.subject, reason=wanted.law, watchlist=wanted.watchlist):
+        try:
+            info = shared.entries.add(NewEntry(template=template, model=model.template, **fields), person)
+        except WatchlistError as error:
+            raise HTTPException(422, str(error)) from None
     return _view(info, quality)
 
 
@@ -205,12 +210,13 @@ def _enrol(shared: Watchlist, wanted: Enrolment, person: Person) -> EntryView:
 def approve(request: Request, entry: str, person: Annotated[Person, may(Permission.WATCHLIST_APPROVE)]) -> EntryView:
     """Make an entry active. Another person than the one who enrolled it must."""
     shared = _shared(request)
-    try:
-        info = shared.entries.approve(entry, person)
-    except KeyError:
-        raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
-    except WatchlistError as error:
-        raise HTTPException(409, str(error)) from None
+    with recorded(request, person, "watchlist.approve", entry):
+        try:
+            info = shared.entries.approve(entry, person)
+        except KeyError:
+            raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
+        except WatchlistError as error:
+            raise HTTPException(409, str(error)) from None
     shared.publish()
     return _view(info)
 
@@ -219,10 +225,11 @@ def approve(request: Request, entry: str, person: Annotated[Person, may(Permissi
 def erase(request: Request, entry: str, person: Annotated[Person, may(Permission.WATCHLIST_APPROVE)]) -> None:
     """Erase an entry and its template; the cameras forget it within seconds."""
     shared = _shared(request)
-    try:
-        shared.entries.remove(entry, person)
-    except KeyError:
-        raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
+    with recorded(request, person, "watchlist.erase", entry):
+        try:
+            shared.entries.remove(entry, person)
+        except KeyError:
+            raise HTTPException(404, f"there is no watchlist entry {entry!r}") from None
     shared.publish()
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from actors.store.tables import audit as table
+from hoaban.access.misuse import LOOK, UNMASK
 from hoaban.audit import START, AuditRecord
 
 READ_AT_ONCE = 1000
@@ -70,6 +71,36 @@ class AuditStore:
                 return
             after = found[-1].seq
 
+    def page(
+        self,
+        *,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        who: str | None = None,
+        action: str | None = None,
+        camera: str | None = None,
+        outcome: str | None = None,
+        cursor: int | None = None,
+        limit: int = 100,
+    ) -> tuple[list[AuditRecord], int | None]:
+        """Records, the newest first, and the cursor of the next page. who: an id or a name. action: "picture.look", or
+        the first part of several, "picture"."""
+        query = sa.select(table).order_by(table.c.seq.desc()).limit(limit + 1)
+        for condition in _conditions(since_s, until_s, who, action, camera, outcome):
+            query = query.where(condition)
+        if cursor is not None:
+            query = query.where(table.c.seq < cursor)
+        with self._engine.connect() as connection:
+            found = [AuditRecord(**row._mapping) for row in connection.execute(query)]
+        return found[:limit], found[limit - 1].seq if len(found) > limit else None
+
+    def looks(self, since_s: float, until_s: float) -> list[AuditRecord]:
+        """All looks at pictures between two times, in order."""
+        query = sa.select(table).where(table.c.at_s >= since_s, table.c.at_s < until_s)
+        query = query.where(table.c.action.in_([LOOK, UNMASK])).order_by(table.c.seq)
+        with self._engine.connect() as connection:
+            return [AuditRecord(**row._mapping) for row in connection.execute(query)]
+
     def _take_turn(self, connection: Connection) -> None:
         """Other writers, in whatever process, wait from here to the end of the transaction; readers do not."""
         if connection.dialect.name == "sqlite":
@@ -81,6 +112,30 @@ class AuditStore:
         newest = sa.select(table.c.seq, table.c.digest, table.c.at_s).order_by(table.c.seq.desc()).limit(1)
         row = connection.execute(newest).one_or_none()
         return (0, START, 0.0) if row is None else (row.seq, row.digest, row.at_s)
+
+
+def _conditions(
+    since_s: float | None,
+    until_s: float | None,
+    who: str | None,
+    action: str | None,
+    camera: str | None,
+    outcome: str | None,
+) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if since_s is not None:
+        found.append(table.c.at_s >= since_s)
+    if until_s is not None:
+        found.append(table.c.at_s < until_s)
+    if who is not None:
+        found.append((table.c.who_id == who) | (table.c.who_name == who))
+    if action is not None:
+        found.append((table.c.action == action) | table.c.action.startswith(f"{action}.", autoescape=True))
+    if camera is not None:
+        found.append(table.c.camera == camera)
+    if outcome is not None:
+        found.append(table.c.outcome == outcome)
+    return found
 
 
 def _row(record: AuditRecord) -> dict[str, Any]:

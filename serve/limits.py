@@ -1,0 +1,60 @@
+"""How much one may ask: of each address, of each person, and of passwords tried."""
+
+import time
+from dataclasses import dataclass
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serve.problems import problem
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In the words of the library `limits`, "60/minute". They hold for each replica of the API.
+
+    A wall of 40 cameras asks for some 80 pictures a second, and several people may sit behind one address.
+    """
+
+    per_address: str = "12000/minute"
+    per_person: str = "9000/minute"
+    wrong_passwords_per_name: str = "10/15 minutes"
+    wrong_passwords_per_address: str = "50/15 minutes"
+
+
+class Limiter:
+    """Counts, in this process, against one limit."""
+
+    def __init__(self, limit: str) -> None:
+        self._limit = parse(limit)
+        self._counts = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def take(self, who: str) -> bool:
+        """Count one more; whether it is within the limit."""
+        return self._counts.hit(self._limit, who)
+
+    def spent(self, who: str) -> bool:
+        """Whether the limit is reached; counts nothing."""
+        return not self._counts.test(self._limit, who)
+
+    def wait_s(self, who: str) -> int:
+        """Whole seconds until it may be tried again."""
+
+        return max(1, round(self._counts.get_window_stats(self._limit, who).reset_time - time.time()))
+
+
+class AddressLimit:
+    """ASGI middleware: 429 for an address that asks too much, before anything else is done for it."""
+
+    def __init__(self, app: ASGIApp, limit: str) -> None:
+        self._app, self._limiter = app, Limiter(limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if scope["type"] == "http" and client is not None and not self._limiter.take(client[0]):
+            wait = {"Retry-After": str(self._limiter.wait_s(client[0]))}
+            await problem(429, "this address asks too much; wait", wait)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
