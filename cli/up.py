@@ -97,13 +97,13 @@ class _System:
             fleet = [demo_fleet]
             fleet_or_refuse(fleet)
         redis_url, store_url = self._stores()
-        token = self._token(store_url)
+        token, intake_token = self._tokens(store_url)
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
         if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, token)
+            self._dashboard(api_port, dashboard_port, token, intake_token)
         from actors.board import Board
 
         self._board = Board(redis_url)
@@ -162,23 +162,29 @@ class _System:
         self._valkey = server
         return redis_url, store_url
 
-    def _token(self, store_url: str) -> str:
-        """The operator's token, kept in a file that only this user can read."""
+    def _tokens(self, store_url: str) -> tuple[str, str]:
+        """The operator's token, and that of the page for citizens: in files that only this user can read."""
         from actors.store import EventStore, PeopleStore
         from hoaban.access import Role
 
         self._step("store")
         store = EventStore.open(store_url)
         people = PeopleStore(store.engine)
-        path = self._data / "token"
-        secret = path.read_text().strip() if path.exists() else ""
-        if not secret or people.verify(secret) is None:
-            # Who starts the system runs it: all that needs no second person beside them.
-            _, secret = people.create_token("embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
-            path.touch(mode=0o600)
-            path.write_text(secret)
+        tokens = []
+        # Who starts the system runs it: all that needs no second person beside them.
+        for file, name, roles in (
+            ("token", "embedded", (Role.ADMIN, Role.OPERATOR, Role.OFFICER)),
+            ("intake-token", "page for citizens", (Role.INTAKE,)),
+        ):
+            path = self._data / file
+            secret = path.read_text().strip() if path.exists() else ""
+            if not secret or people.verify(secret) is None:
+                _, secret = people.create_token(name, *roles)
+                path.touch(mode=0o600)
+                path.write_text(secret)
+            tokens.append(secret)
         store.close()
-        return secret
+        return tokens[0], tokens[1]
 
     def _ray(self, address: str | None) -> None:
         if address is not None and not (os.environ.get("HOABAN_REDIS_URL") and os.environ.get("HOABAN_STORE_URL")):
@@ -221,10 +227,10 @@ class _System:
         if not replace:
             raise RuntimeError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
-        for name, method in (("supervisor", "shutdown"), ("writer", "stop")):
+        for name, method in (("supervisor", "shutdown"), ("keeper", "stop"), ("writer", "stop")):
             if name in ours:
                 _end(ray.get_actor(name, NAMESPACE), method)
-        for name in ours - {"supervisor", "writer"}:  # left by a supervisor that is dead
+        for name in ours - {"supervisor", "keeper", "writer"}:  # left by a supervisor that is dead
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
         serve.shutdown()
@@ -233,6 +239,7 @@ class _System:
         self._step("supervisor, inference, cameras")
         import ray
 
+        from actors.incidents import KeeperActor
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
 
@@ -251,9 +258,11 @@ class _System:
         }
         writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
         self._undo.append(("writer", lambda: _end(writer, "stop")))
+        keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
+        self._undo.append(("keeper", lambda: _end(keeper, "stop")))
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
-        ray.get([writer.ready.remote(), supervisor.ready.remote()], timeout=60)
+        ray.get([writer.ready.remote(), keeper.ready.remote(), supervisor.ready.remote()], timeout=60)
 
     def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
         self._step("API")
@@ -266,7 +275,7 @@ class _System:
             self._undo.append(("API", shutdown))
         deploy(settings, port=port)
 
-    def _dashboard(self, api_port: int, port: int, token: str) -> None:
+    def _dashboard(self, api_port: int, port: int, token: str, intake_token: str) -> None:
         self._step("dashboard")
         from actors.processes import end, start
         from dashboards.launch import command
@@ -274,6 +283,7 @@ class _System:
         environment = os.environ | {
             "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
+            "HOABAN_INTAKE_TOKEN": intake_token,
         }
         process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))

@@ -21,7 +21,7 @@ from hoaban import __version__
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK, MisuseSettings
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, metrics, problems, schemas, sessions, unmask, watchlist
+from serve import accounts, audit, cases, metrics, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -79,7 +79,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Last-Event-ID"],
+        allow_headers=["Authorization", "If-Match", "Last-Event-ID"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
     app.add_middleware(AddressLimit, limit=settings.limits.per_address)
@@ -91,6 +91,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    cases.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
     refuse_undeclared(app)

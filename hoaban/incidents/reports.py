@@ -1,5 +1,6 @@
 """Citizens' reports: which cameras are near, and the two words by which a citizen finds theirs again."""
 
+import re
 from collections.abc import Mapping
 
 from hoaban.incidents.joining import Place, distance_m
@@ -23,3 +24,11 @@ def nearest(place: Place, cameras: Mapping[str, Place]) -> list[tuple[str, float
     """(camera, metres) of all cameras that have a place, the nearest first."""
     away = ((camera, distance_m(place, there)) for camera, there in cameras.items())
     return sorted(away, key=lambda found: (found[1], found[0]))
+
+
+_CONTACT = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|\+?\d(?:[\s.-]?\d){7,}")
+
+
+def masked(text: str) -> str:
+    """A citizen's words without what looks like a telephone number, an identity number or an e-mail address."""
+    return _CONTACT.sub("…", text)
