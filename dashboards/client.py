@@ -4,6 +4,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
 
+from dashboards.case_calls import CaseCalls
+
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
 
@@ -91,7 +93,7 @@ class ApiError(Exception):
         self.status = status
 
 
-class ApiClient:
+class ApiClient(CaseCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -119,10 +121,20 @@ class ApiClient:
         return cast(dict[str, Ticket], self._call("POST", "/tickets", json={"cameras": cameras}))
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
+        return self._document(self._answer(method, path, **more), path)
+
+    def _bytes(self, path: str) -> bytes:
+        answer = self._answer("GET", path)
+        return answer.content if answer.is_success else cast(bytes, self._document(answer, path))
+
+    def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, self.url + path, **more)
+            return self._http.request(method, self.url + path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiError(f"{self.url}: {error or type(error).__name__}") from None
+
+    def _document(self, answer: httpx.Response, path: str) -> Any:
+        """What a JSON answer holds. Raises ApiError for a refusal, and for an answer of another kind."""
         try:
             document = answer.json()
         except ValueError:
