@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from html import escape
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from dashboards import session
@@ -38,7 +39,7 @@ def age(since_s: float) -> str:
 def log_list(lines: Sequence[LogLine], zone: tzinfo) -> str:
     """A log as HTML, the newest line first. Text from outside is escaped."""
     rows = "".join(
-        f"<li><div><b>{escape(term(f'did_{line["action"]}'))}</b> {escape(_detail(line))}"
+        f"<li><div><b>{escape(term('did_' + line['action']))}</b> {escape(_detail(line))}"
         f"<span>{escape(line['who'])}{': ' if line['note'] else ''}{escape(line['note'] or '')}</span></div>"
         f"<time>{escape(at(line['at_s'], zone))}</time></li>"
         for line in reversed(lines)
@@ -88,15 +89,38 @@ def missing(error: ApiError | None) -> None:
         session.trouble(error)
 
 
-def picked(key: str, numbers: Sequence[int]) -> int | None:
-    """The chosen case: the one chosen last while it is listed, else the first."""
-    if st.session_state.get(key) not in numbers:
+def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], table: str, nothing: str) -> None:
+    """A list in which one case is chosen, by a click or by the keys J and K; kept in the session under `key`.
+
+    The one chosen last stays chosen while it is listed. table: key of the table's widget. nothing: what an empty
+    list says. Within a fragment: another choice draws the whole page anew.
+    """
+    before = st.session_state.get(key)
+    if before not in numbers:
         st.session_state[key] = numbers[0] if numbers else None
-    found: int | None = st.session_state[key]
-    return found
+    if not numbers:
+        st.success(nothing, icon=":material/task_alt:")
+    else:
+        height = min(560, 38 + 35 * len(rows))
+        picked = st.dataframe(
+            pd.DataFrame(rows),
+            hide_index=True,
+            height=height,
+            on_select="rerun",
+            selection_mode="single-row",
+            key=table,
+        )
+        marked = next((numbers[index] for index in picked["selection"]["rows"] if index < len(numbers)), None)
+        # A mark in the table stays when the keys move on: only a new one counts.
+        if marked is not None and marked != st.session_state.get(f"{key}-marked"):
+            st.session_state[key] = marked
+        st.session_state[f"{key}-marked"] = marked
+        _steps(key, numbers)
+    if before != st.session_state[key]:
+        st.rerun()
 
 
-def steps(key: str, numbers: Sequence[int]) -> None:
+def _steps(key: str, numbers: Sequence[int]) -> None:
     """Buttons to the one before and the one after, also by the keys K and J."""
     here = numbers.index(st.session_state[key])
     back, on, place = st.columns([1, 1, 2], vertical_alignment="center")

@@ -110,7 +110,7 @@ def refused(error: ApiError) -> None:
 
 def address() -> str:
     """Whose browser this is: so many reports an hour are taken from each."""
-    return st.context.ip_address or "local"
+    return str(st.context.ip_address or "local")
 
 
 st.title(t("Report something"), anchor=False)

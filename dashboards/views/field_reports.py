@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from html import escape
 
-import pandas as pd
 import streamlit as st
 
 from dashboards import cases, feed, session
@@ -44,27 +43,8 @@ def listing() -> None:
     cases.missing(error)
     if found is None:
         return
-    numbers = [one["number"] for one in found]
-    before = st.session_state.get(CHOSEN)
-    chosen = cases.picked(CHOSEN, numbers)
-    if not found:
-        st.success(t("No report waits here."), icon=":material/task_alt:")
-    else:
-        picked = st.dataframe(
-            pd.DataFrame([row(one) for one in found]),
-            hide_index=True,
-            height=min(560, 38 + 35 * len(found)),
-            on_select="rerun",
-            selection_mode="single-row",
-            key=f"reports-{wanted}",
-        )
-        rows = [index for index in picked["selection"]["rows"] if index < len(found)]
-        marked = numbers[rows[0]] if rows else None
-        if marked is not None and marked != st.session_state.get("marked-report"):
-            st.session_state["marked-report"] = st.session_state[CHOSEN] = marked
-        cases.steps(CHOSEN, numbers)
-    if before != st.session_state[CHOSEN] or chosen != st.session_state[CHOSEN]:
-        st.rerun()
+    rows = [row(one) for one in found]
+    cases.choose(CHOSEN, [one["number"] for one in found], rows, f"reports-{wanted}", t("No report waits here."))
 
 
 def detail(number: int) -> None:
@@ -104,7 +84,7 @@ def actions(seen: ReportDetail) -> None:
     def do(action: str, **more: object) -> None:
         cases.act(api, lambda: api.act_on_report(number, action, version, **more), term(f"did_{action}"))
 
-    plain = [(t("Checked"), "check", "c"), (t("Start"), "start", "s"), (t("Close"), "close", "x")]
+    plain = [(t("Checked"), "check", "v"), (t("Start"), "start", "s"), (t("Close"), "close", "x")]
     for column, (label, action, key) in zip(st.columns(len(plain)), plain, strict=True):
         if column.button(label, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
             do(action)

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from html import escape
 
-import pandas as pd
 import streamlit as st
 
 from dashboards import cases, feed, session, states
 from dashboards.case_calls import Incident, IncidentDetail
-
 from dashboards.wall import wall
 from dashboards.words import t, term
 
@@ -95,7 +93,7 @@ def actions(seen: IncidentDetail) -> None:
     plain = [
         (t("Acknowledge"), "acknowledge", "a", ":material/visibility:"),
         (t("Start"), "start", "s", ":material/play_arrow:"),
-        (t("Resolve"), "resolve", "r", ":material/check_circle:"),
+        (t("Resolve"), "resolve", "e", ":material/check_circle:"),
     ]
     for column, (label, action, key, icon) in zip(st.columns(len(plain)), plain, strict=True):
         if column.button(label, icon=icon, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
@@ -182,27 +180,10 @@ def listing() -> None:
     found = queue()
     if found is None:
         return
-    numbers = [one["number"] for one in found]
-    before = st.session_state.get(CHOSEN)
-    chosen = cases.picked(CHOSEN, numbers)
-    if not found:
-        st.success(t("No incident here."), icon=":material/task_alt:")
-    else:
-        picked = st.dataframe(
-            pd.DataFrame([row(one) for one in found]),
-            hide_index=True,
-            height=min(560, 38 + 35 * len(found)),
-            on_select="rerun",
-            selection_mode="single-row",
-            key=f"queue-{st.session_state.get('which')}",
-        )
-        rows = [index for index in picked["selection"]["rows"] if index < len(found)]
-        marked = numbers[rows[0]] if rows else None
-        if marked is not None and marked != st.session_state.get("marked"):
-            st.session_state["marked"] = st.session_state[CHOSEN] = marked
-        cases.steps(CHOSEN, numbers)
-    if before != st.session_state[CHOSEN] or chosen != st.session_state[CHOSEN]:
-        st.rerun()
+    rows = [row(one) for one in found]
+    cases.choose(
+        CHOSEN, [one["number"] for one in found], rows, f"queue-{st.session_state.get('which')}", t("No incident here.")
+    )
 
 
 api = session.client()

@@ -47,27 +47,8 @@ def listing() -> None:
     if found is None:
         return
     found = sorted(found, key=lambda one: one["due_s"]) if of is OPEN else found
-    numbers = [one["number"] for one in found]
-    before = st.session_state.get(CHOSEN)
-    chosen = cases.picked(CHOSEN, numbers)
-    if not found:
-        st.success(t("No camera waits for repair."), icon=":material/task_alt:")
-    else:
-        picked = st.dataframe(
-            pd.DataFrame([row(one) for one in found]),
-            hide_index=True,
-            height=min(560, 38 + 35 * len(found)),
-            on_select="rerun",
-            selection_mode="single-row",
-            key=f"orders-{wanted}",
-        )
-        rows = [index for index in picked["selection"]["rows"] if index < len(found)]
-        marked = numbers[rows[0]] if rows else None
-        if marked is not None and marked != st.session_state.get("marked-order"):
-            st.session_state["marked-order"] = st.session_state[CHOSEN] = marked
-        cases.steps(CHOSEN, numbers)
-    if before != st.session_state[CHOSEN] or chosen != st.session_state[CHOSEN]:
-        st.rerun()
+    rows = [row(one) for one in found]
+    cases.choose(CHOSEN, [one["number"] for one in found], rows, f"orders-{wanted}", t("No camera waits for repair."))
 
 
 def detail(number: int) -> None:
