@@ -29,8 +29,9 @@ from actors.face_watch import FaceWatcher
 from actors.link import LinkedModel, ModelLink, Peer
 from actors.picture import Picture
 from actors.preroll import Clip, PacketRing
+from actors.privacy import PrivacyMask
 from actors.source import SourceThread
-from actors.tile import Tile, TileMaker, with_heat
+from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban import __version__
 from hoaban.detections import Floats, Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
@@ -366,6 +367,13 @@ class CameraRuntime:
             return None
         return self._tiles.make(self.camera, latest, analysed, max_width or self.camera.tile_width)
 
+    def unblurred(self, max_width: int | None = None) -> Tile | None:
+        """The newest picture with nothing hidden but the privacy zones. Only for who holds a permit to unmask."""
+        latest = self._latest
+        if latest is None or self._source.closed:
+            return None
+        return plain_tile(self.camera, latest, max_width or self.camera.tile_width)
+
     def heat_map(self) -> dict[str, Any] | None:
         """Where people and things have been lately (see hoaban.heatmap); None for a camera that keeps no such map."""
         with self._lock:
@@ -386,7 +394,9 @@ class CameraRuntime:
         return self._cut(from_s, to_s).data
 
     def _cut(self, from_s: float, to_s: float) -> Clip:
-        return Clip(b"") if self._ring is None else self._ring.cut(from_s, to_s)
+        if self._ring is None:
+            return Clip(b"")
+        return PrivacyMask(self.camera.privacy_zones).clip(self._ring.cut(from_s, to_s))
 
     def latencies(self) -> list[tuple[float, ...]]:
         """Seconds that the last analysed frames spent in each of STAGES."""
@@ -555,6 +565,12 @@ class CameraActor:
     def tile(self, max_width: int | None = None) -> dict[str, Any] | None:
         """The newest picture: {jpeg, seq, captured_s, blur}, faces blurred; None before the first frame."""
         tile = self._runtime.tile(max_width)
+        return None if tile is None else tile.as_dict()
+
+    def unblurred(self, who: str, reason: str) -> dict[str, Any] | None:
+        """The newest picture unblurred, for who was let by a permit: it is in the audit chain already."""
+        log.warning("unblurred picture given out", camera=self._runtime.camera.id, who=who, reason=reason)
+        tile = self._runtime.unblurred()
         return None if tile is None else tile.as_dict()
 
     def heat_map(self) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import bench, check, diff, faces, models, replay, sim, up
+from cli import audit, bench, check, diff, faces, models, replay, sim, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command()(up.up)
@@ -14,6 +14,7 @@ app.command()(bench.bench)
 app.add_typer(models.app, name="models")
 app.add_typer(sim.app, name="sim")
 app.add_typer(faces.app, name="faces")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

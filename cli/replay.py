@@ -15,6 +15,7 @@ import typer
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
 from actors.preroll import PacketRing
+from actors.privacy import PrivacyMask
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
 from cli.replay_faces import ReplayFaces
@@ -100,12 +101,15 @@ def run(
     kinds: Counter[str] = Counter()
     started = time.perf_counter()
     ring = None if evidence is None else PacketRing(ring_seconds(camera), RING_BYTES)
-    keeper = None if evidence is None or ring is None else EvidenceKeeper(camera, str(evidence), ring.cut, live=False)
+    privacy = PrivacyMask(camera.privacy_zones)
+    keeper = None
+    if evidence is not None and ring is not None:
+        keeper = EvidenceKeeper(camera, str(evidence), lambda *span: privacy.clip(ring.cut(*span)), live=False)
     # Written beside and moved into place: a run that breaks leaves no half file behind.
     with tempfile.NamedTemporaryFile("w", dir=out.parent, delete=False, encoding="utf-8") as file:
         part = Path(file.name)
         try:
-            for picture in open_frames(source, camera.id, ring):
+            for picture in open_frames(source, camera.id, ring, privacy):
                 read += 1
                 media_s = picture.meta.captured_s
                 events = [] if faces is None else faces.step(picture)

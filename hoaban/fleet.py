@@ -103,6 +103,9 @@ class Camera(Strict):
     tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")
     heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
+    privacy_zones: tuple[Zone, ...] = Field(
+        (), description="windows, gardens: blacked out as soon as a frame is decoded, for models, people and evidence"
+    )
     lines: tuple[Line, ...] = ()
     signals: tuple[Signal, ...] = Field((), description="traffic signals in the picture, or told by their controller")
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")

@@ -29,6 +29,7 @@ def misfits(document: Any) -> Iterator[Misfit]:
             if isinstance(name, str) and name not in known:
                 yield (*path, key), f"{name!r} is not among {place}; add it there or correct it"
         yield from _doubles(camera, ("zones",), path)
+        yield from _doubles(camera, ("privacy_zones",), path)
         yield from _doubles(camera, ("lines",), path)
         yield from _doubles(camera, ("signals",), path)
         yield from _rule_misfits(camera, path)

@@ -43,15 +43,27 @@ from serve.limits import AddressLimit, Limiter
 from serve.places import Places
 from serve.settings import ApiSettings
 from serve.streams import BOUNDARY, event_stream, mjpeg
-from serve.tiles import Picture, RayTiles, TileCache, TileSource
+from serve.tiles import RayTiles, TileCache, TileSource, jpeg_answer
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
+PICTURE: dict[str, Any] = {
+    "tags": ["cameras"],
+    "dependencies": [may_look()],
+    "response_class": Response,
+    "responses": {
+        200: {"content": {"image/jpeg": {}}},
+        403: {"model": problems.Problem},
+        404: {"model": problems.Problem},
+    },
+}
 Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 
 
-def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI:
+def build_app(
+    settings: ApiSettings, tiles: TileSource | None = None, unmasked: unmask.UnmaskedSource | None = None
+) -> FastAPI:
     """The application. Raises SQLAlchemyError when the store cannot be opened."""
     app = FastAPI(
         title="Hoa Ban",
@@ -74,6 +86,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     app.state.wrong_by_address = Limiter(settings.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)
+    app.state.unmasked = unmasked or unmask.RayUnmasked(settings.ray_namespace)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
         CORSMiddleware,
@@ -158,31 +171,14 @@ def _view(camera: dict[str, Any], status: dict[str, Any] | None) -> schemas.Came
 
 @router.get(
     "/cameras/{camera}/snapshot.jpg",
-    tags=["cameras"],
-    dependencies=[may_look()],
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        403: {"model": problems.Problem},
-        404: {"model": problems.Problem},
-    },
+    **PICTURE,
 )
 async def snapshot(request: Request, camera: str) -> Response:
     """The newest picture, faces hidden (X-Hoaban-Blur says how)."""
     picture = await request.app.state.tiles.get(camera)
     if picture is None:
         raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
-    return _jpeg(picture)
-
-
-def _jpeg(picture: Picture) -> Response:
-    headers = {
-        "Cache-Control": "no-store",
-        "X-Hoaban-Captured": f"{picture.captured_s:.3f}",
-        "X-Hoaban-Age": f"{max(0.0, time.time() - picture.captured_s):.3f}",
-        "X-Hoaban-Blur": picture.blur,
-    }
-    return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
+    return jpeg_answer(picture)
 
 
 @router.get("/cameras/{camera}/heatmap", tags=["cameras"], responses={404: {"model": problems.Problem}})
@@ -198,21 +194,14 @@ async def heat_map(
 
 @router.get(
     "/cameras/{camera}/heatmap.jpg",
-    tags=["cameras"],
-    dependencies=[may_look()],
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        403: {"model": problems.Problem},
-        404: {"model": problems.Problem},
-    },
+    **PICTURE,
 )
 async def heat_picture(request: Request, camera: str) -> Response:
     """The newest picture, faces hidden, under its heat map."""
     picture = await request.app.state.tiles.source.heat_tile(camera)
     if picture is None:
         raise HTTPException(404, f"camera {camera!r} keeps no heat map, or has no picture now", {"Retry-After": "1"})
-    return _jpeg(picture)
+    return jpeg_answer(picture)
 
 
 @router.get(
@@ -325,7 +314,8 @@ def stream(
 def _streams(request: Request, holder: Holder) -> Collection[str] | None:
     """The cameras whose events a stream may carry now; None: of all. Raises PermissionError once it must end."""
     now = request.app.state.credentials.still(holder.credential)
-    if now is None:
+    places: Places = request.app.state.places
+    if now is None or not places.sees(None, now.person):
         raise PermissionError
     return cameras_for(request, now.person, Permission.CAMERA_SEE)
 

@@ -1,17 +1,20 @@
 """Permits to see unblurred pixels of one camera for a while: for a reason, audited when made and at each use."""
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, Header, HTTPException, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 from pydantic import BaseModel, ConfigDict, Field
 
 from actors.store import Holder
 from hoaban.access import Permission, Person
 from serve.auditing import record
-from serve.auth import Needs, check_at, holder_of, may_at
+from serve.auth import Needs, check_at, holder_of, may_at, refused
+from serve.places import Places
 from serve.problems import Problem
+from serve.tiles import Picture, ask_camera, jpeg_answer
 
 PERMIT_LIVES_S = 900
 router = APIRouter(tags=["unmask"], responses={403: {"model": Problem}, 404: {"model": Problem}})
@@ -64,6 +67,10 @@ class Unmasking:
         as `may_at`), and SQLAlchemyError when the look cannot be recorded. Waits: call it from a thread.
         """
         check_at(self._request, self.person, Permission.PICTURE_UNMASK, camera)
+        places: Places = self._request.app.state.places
+        if not places.shows_to(camera, self.person):
+            why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
+            raise refused(self._request, self.person, Permission.PICTURE_UNMASK, why, camera)
         try:
             permit_id, person, about, reason = self._permits().read(self._permit)
             if person != self.person.id or about != camera:
@@ -79,6 +86,25 @@ class Unmasking:
     def _permits(self) -> Permits:
         permits: Permits = self._request.app.state.permits
         return permits
+
+
+class UnmaskedSource(Protocol):
+    """Where unblurred pictures come from: not from what gives out tiles."""
+
+    async def unblurred(self, camera: str, who: str, reason: str) -> Picture | None:
+        """The newest picture, or None when the camera has none or does not run."""
+        ...
+
+
+class RayUnmasked:
+    """From the camera actors."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+
+    async def unblurred(self, camera: str, who: str, reason: str) -> Picture | None:
+        answer = await ask_camera(self._namespace, camera, "unblurred", who, reason)
+        return None if answer is None else Picture(**answer)
 
 
 class _UnmaskReason(Needs):
@@ -114,3 +140,18 @@ def make_permit(
     )
     permits: Permits = request.app.state.permits
     return Permit(permit=permits.issue(permit_id, person, camera, wanted.reason), expires_in_s=PERMIT_LIVES_S)
+
+
+@router.get(
+    "/cameras/{camera}/unmasked.jpg",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}},
+)
+async def unmasked(request: Request, camera: str, unmasking: Annotated[Unmasking, unmask_reason()]) -> Response:
+    """The newest picture with faces shown, for who holds a permit for this camera; each look is recorded."""
+    reason = await run_in_threadpool(unmasking.use, camera, f"/cameras/{camera}/unmasked.jpg")
+    source: UnmaskedSource = request.app.state.unmasked
+    picture = await source.unblurred(camera, unmasking.person.name, reason)
+    if picture is None:
+        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
+    return jpeg_answer(picture)

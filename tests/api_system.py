@@ -34,7 +34,7 @@ class Pictures:
     async def heat_tile(self, camera: str) -> Picture | None:
         return Picture(b"\xff\xd8heat", 1, time.time(), "faces")
 
-    async def unmasked(self, camera: str) -> Picture | None:
+    async def unblurred(self, camera: str, who: str, reason: str) -> Picture | None:
         return Picture(b"\xff\xd8unmasked", 1, time.time(), "none")
 
     async def heat_map(self, camera: str) -> dict[str, Any] | None:
@@ -92,16 +92,13 @@ def running_api(folder: Path, tiles: Any = None, store_url: str | None = None, *
     )
     board.put_json("fleet", fleet.model_dump(mode="json", by_alias=True) | {"errors": ["secret"], "digest": ""})
     for camera in CAMERAS:
-        status = CameraStatus.unknown(camera) if hasattr(CameraStatus, "unknown") else None
-        board.put_status(camera, (status and status.as_dict()) or _status(camera), 600.0)
-    app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", **settings), tiles or Pictures())
+        board.put_status(camera, CameraStatus(camera, SourceState.LIVE, 0.0, time.time()).as_dict(), 600.0)
+    app = build_app(
+        ApiSettings(store_url, redis_url, "only-for-this-test", **settings), tiles or Pictures(), Pictures()
+    )
     try:
         with TestClient(app) as client:
             yield Api(client, store, board, folder)
     finally:
         store.close()
         valkey.stop()
-
-
-def _status(camera: str) -> dict[str, Any]:
-    return {"camera": camera, "state": SourceState.LIVE.value, "state_since_s": 0.0, "reported_s": 0.0, "tracks": 3}

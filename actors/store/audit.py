@@ -1,7 +1,7 @@
 """The audit chain in SQL: records are only ever added, one writer at a time, each bound to the one before."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +17,8 @@ READ_AT_ONCE = 1000
 class AuditStore:
     """The chain. Raises sqlalchemy.exc.SQLAlchemyError when it cannot be written or read."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self._engine, self._clock = engine, clock
 
     def append(
         self,
@@ -39,7 +39,7 @@ class AuditStore:
             record = AuditRecord(
                 seq=seq + 1,
                 # The order of the chain is the order of time: a clock set back does not make it a lie.
-                at_s=max(round(time.time(), 3), last_s),
+                at_s=max(round(self._clock(), 3), last_s),
                 who_id=who_id,
                 who_name=who_name,
                 action=action,

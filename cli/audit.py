@@ -1,0 +1,66 @@
+"""`hoaban audit`: whether the record of who did what is whole."""
+
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from actors.audit_anchor import Anchor, AnchorError
+from actors.store import AuditStore
+from cli.common import data_folder, print_json, refuse, store_or_refuse
+from hoaban.audit import broken
+
+app = typer.Typer(no_args_is_help=True, help="The record of who did what: check that it is whole.")
+
+
+@app.callback()
+def audit() -> None:
+    """Keeps `verify` a command of its own, also while it is the only one."""
+
+
+@app.command()
+def verify(
+    data: Annotated[Path | None, typer.Option(help="folder of `hoaban up`; its stores and its anchor")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="a copy of audit-anchor.json kept elsewhere")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+) -> None:
+    """Whether no record was changed, taken out, put in, moved, or cut off the end.
+
+    Exit code 0: the chain is sound. 1: it is not, or nothing says where it should end.
+    """
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    store = AuditStore(events.engine)
+    wrong: list[str] = []
+    head = None
+    try:
+        head = Anchor(folder).read(anchor)
+    except AnchorError as error:
+        if anchor is not None:
+            refuse(str(error))
+        if store.head()[0] > 0:
+            wrong.append(f"{error}; without it nothing says whether records are missing at the end")
+    last = 0
+
+    def counted():  # type: ignore[no-untyped-def]
+        nonlocal last
+        for record in store.records():
+            last = record.seq
+            yield record
+
+    try:
+        wrong = broken(counted(), head) + wrong
+    except sa.exc.SQLAlchemyError as error:
+        refuse(f"the store cannot be read: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    if as_json:
+        print_json({"sound": not wrong, "records": last, "anchored": head[0] if head else None, "wrong": wrong})
+    elif wrong:
+        print("\n".join(wrong))
+    else:
+        print(f"sound: {last} records, anchored at {head[0] if head else 0}")
+    raise typer.Exit(1 if wrong else 0)

@@ -1,0 +1,186 @@
+"""The audit chain: any change of it is found, also of its end; writers take turns on SQLite and PostgreSQL."""
+
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.audit_anchor import Anchor, AnchorError
+from actors.store import AuditStore, EventStore
+from actors.store.tables import audit as table
+from hoaban.audit import START, AuditRecord, broken
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+FIELDS = st.builds(
+    AuditRecord,
+    seq=st.just(0),
+    at_s=st.floats(0, 4e9),
+    who_id=TEXT,
+    who_name=TEXT,
+    action=TEXT,
+    subject=TEXT,
+    camera=st.none() | TEXT,
+    reason=st.none() | TEXT,
+    outcome=st.sampled_from(["done", "refused", "failed"]),
+    detail=st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXT, max_size=3),
+)
+
+
+def chain(records: list[AuditRecord]) -> list[AuditRecord]:
+    made: list[AuditRecord] = []
+    for number, record in enumerate(records, 1):
+        made.append(replace(record, seq=number).sealed(made[-1].digest if made else START))
+    return made
+
+
+@settings(max_examples=150, deadline=None)
+@given(records=st.lists(FIELDS, min_size=1, max_size=8), data=st.data())
+def test_any_single_change_is_found(records: list[AuditRecord], data: st.DataObject) -> None:
+    whole = chain(records)
+    head = (whole[-1].seq, whole[-1].digest)
+    assert broken(whole, head) == []
+    changed = list(whole)
+    at = data.draw(st.integers(0, len(whole) - 1), "at")
+    how = data.draw(st.sampled_from(["edit", "edit and seal", "delete", "swap", "repeat", "insert", "cut"]), "how")
+    if how in ("edit", "edit and seal"):
+        name = data.draw(
+            st.sampled_from(["at_s", "who_id", "who_name", "action", "subject", "camera", "reason", "outcome"])
+        )
+        value = -1.0 if name == "at_s" else f"{getattr(whole[at], name)}x"
+        changed[at] = replace(whole[at], **{name: value})
+        if how == "edit and seal":  # the forger knows how records are sealed
+            changed[at] = changed[at].sealed(changed[at].previous)
+    elif how == "delete":
+        del changed[at]
+    elif how == "swap":
+        other = data.draw(st.integers(0, len(whole) - 1))
+        changed[at], changed[other] = changed[other], changed[at]
+        if at == other:
+            return
+    elif how == "repeat":
+        changed.insert(at, whole[at])
+    elif how == "insert":
+        forged = replace(whole[at], subject="forged").sealed(whole[at].previous)
+        changed.insert(at, forged)
+    else:
+        changed = whole[:at]
+    assert broken(changed, head)
+
+
+@settings(max_examples=40, deadline=None)
+@given(records=st.lists(FIELDS, min_size=2, max_size=6), data=st.data())
+def test_a_chain_written_anew_from_some_record_on_is_found_by_the_anchor(
+    records: list[AuditRecord], data: st.DataObject
+) -> None:
+    whole = chain(records)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    anew = chain([*records[:at], replace(records[at], subject="another"), *records[at + 1 :]])
+    if anew == whole:
+        return
+    assert broken(anew) == []
+    assert broken(anew, (whole[-1].seq, whole[-1].digest))
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own; skipped where there is none."""
+    pytest.importorskip("psycopg")
+    initdb = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server on this machine")
+    folder = tmp_path_factory.mktemp("pg")
+    bin_, data = Path(initdb).resolve().parent, folder / "data"
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    if user:
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        shutil.chown(folder, "postgres", "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder} | user
+    subprocess.run([bin_ / "initdb", "-D", data, "-U", "hoaban", "-A", "trust"], **run)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    subprocess.run([bin_ / "pg_ctl", "-D", data, "-o", options, "-w", "start"], **run)
+    yield f"postgresql+psycopg://hoaban@127.0.0.1:{port}/postgres"
+    subprocess.run([bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'a.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
+
+
+def write_some(url: str, name: str, count: int) -> None:
+    store = AuditStore(EventStore.open(url).engine)
+    for number in range(count):
+        store.append(name, name, "picture.look", str(number), detail={"n": number, "share": 0.1})
+
+
+def test_writers_in_several_processes_make_one_chain(url: str) -> None:
+    EventStore.open(url).close()
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_some, args=(url, f"w{n}", 15)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    store = AuditStore(EventStore.open(url).engine)
+    records = list(store.records())
+    assert [w.exitcode for w in writers] == [0, 0, 0]
+    assert len(records) == 45
+    assert broken(records, store.head()) == []
+    for n in range(3):  # each writer's own order is kept
+        assert [r.subject for r in records if r.who_id == f"w{n}"] == [str(i) for i in range(15)]
+
+
+@pytest.mark.parametrize("tamper", ["edit", "delete", "cut", "reorder", None])
+def test_the_command_finds_what_was_changed_in_the_database(tmp_path: Path, tamper: str | None) -> None:
+    url = f"sqlite:///{tmp_path / 'hoaban.db'}"
+    events = EventStore.open(url)
+    store = AuditStore(events.engine)
+    for number in range(5):
+        store.append("a", "An", "picture.look", f"/cameras/{number}")
+    Anchor(tmp_path).write(*store.head())
+    with events.engine.begin() as connection:
+        if tamper == "edit":
+            connection.execute(sa.update(table).where(table.c.seq == 2).values(who_name="Bình"))
+        elif tamper == "delete":
+            connection.execute(sa.delete(table).where(table.c.seq == 3))
+        elif tamper == "cut":
+            connection.execute(sa.delete(table).where(table.c.seq >= 4))
+        elif tamper == "reorder":
+            for old, new in ((2, 99), (3, 2), (99, 3)):
+                connection.execute(sa.update(table).where(table.c.seq == old).values(seq=new))
+    events.close()
+    command = [sys.executable, "-m", "cli.main", "audit", "verify", "--data", str(tmp_path), "--json"]
+    command[1:3] = ["-c", "from cli.main import main; main()"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == (0 if tamper is None else 1), done.stderr
+    assert ('"sound": true' in done.stdout) is (tamper is None)
+
+
+def test_an_anchor_that_was_changed_is_no_anchor(tmp_path: Path) -> None:
+    anchor = Anchor(tmp_path)
+    anchor.write(7, "ab" * 32)
+    assert anchor.read() == (7, "ab" * 32)
+    anchor.path.write_text(anchor.path.read_text().replace('"seq": 7', '"seq": 3'))
+    with pytest.raises(AnchorError, match="was not signed"):
+        anchor.read()
+    assert (tmp_path / "audit.key").stat().st_mode & 0o077 == 0
+
+
+def test_time_goes_only_forward_in_the_chain(tmp_path: Path) -> None:
+    times = iter([2000.0, 1000.0, 3000.0])
+    store = AuditStore(EventStore.open(f"sqlite:///{tmp_path / 'a.db'}").engine, lambda: next(times))
+    assert [store.append("a", "An", "x", "y").at_s for _ in range(3)] == [2000.0, 2000.0, 3000.0]
