@@ -64,12 +64,12 @@ def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
 
     Conflicts are answered with how things stand, so that nobody has to ask again before they decide anew.
     """
-    from serve import citizens, incidents, reports, work_orders  # they use what stands here
+    from serve import citizens, filing, incidents, reports, work_orders  # they use what stands here
 
     engine = app.state.store.engine
     data_dir = Path(settings.data_dir) if settings.data_dir else None
     app.state.incidents, app.state.work_orders = IncidentStore(engine), WorkOrderStore(engine)
-    app.state.intake = reports.Intake(ReportStore(engine, lambda: WatchlistKey.load_or_make(data_dir)))
+    app.state.intake = filing.Intake(ReportStore(engine, lambda: WatchlistKey.load_or_make(data_dir)))
     for module in (incidents, reports, citizens, work_orders):
         app.include_router(module.router, prefix=prefix)
 

@@ -16,9 +16,9 @@ from hoaban.incidents.reports import bare, grouped
 from hoaban.incidents.states import ReportState
 from serve import cases
 from serve.auth import may
+from serve.filing import Filed, Filing, Intake, file, filed, filing
 from serve.limits import Limiter
 from serve.problems import Problem
-from serve.reports import Filed, Filing, Intake, file, filed, filing
 
 router = APIRouter(
     prefix="/public/reports",

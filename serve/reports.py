@@ -4,17 +4,15 @@ Whoever may see reports reads their words without what looks like a telephone nu
 stays sealed until a handler asks for it with a reason, which is recorded first.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field
 
-from actors.report_photo import PhotoCleaner, PhotoError
-from actors.store import EventStore, NewReport, Report, ReportStore
+from actors.store import EventStore, Report, ReportStore
 from hoaban.access import Permission, Person, Place, Role
 from hoaban.incidents.reports import grouped, masked, nearest
 from hoaban.incidents.states import REPORT, ReportAction, ReportState, allowed_in
@@ -22,6 +20,7 @@ from serve import cases
 from serve.auditing import record
 from serve.auth import cameras_for, check, may, visible
 from serve.cases import REFUSALS, Change, IfMatch, LogView, Note, log_view, now_s, told
+from serve.filing import MOST_TEXT, Contact, Filed, Filing, Intake, file, filed, filing
 from serve.problems import Problem
 from serve.schemas import EventView
 from serve.unmask import Reason, Unmasking, unmask_reason
@@ -30,50 +29,7 @@ router = APIRouter(tags=["reports"], responses={401: {"model": Problem, "descrip
 Seer = Annotated[Person, may(Permission.REPORT_SEE)]
 Handler = Annotated[Person, may(Permission.REPORT_HANDLE)]
 MAX_NUMBER = 2**53
-MOST_TEXT = 4000
-AHEAD_S = 300.0
-DISTRICT_WITHIN_M = 20_000.0
-"""where no camera is within reach, the nearest one up to here tells the district"""
 NEAR_CAMERAS, NEAR_EVENTS = 10, 100
-
-
-class Contact(BaseModel):
-    """How the citizen can be reached. Kept sealed."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-    name: str | None = Field(None, max_length=200)
-    phone: str | None = Field(None, max_length=50)
-    email: str | None = Field(None, max_length=200)
-
-
-class Filing(BaseModel):
-    """A report. Where it happened is told by lat and lon, or by a landmark, or by both."""
-
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
-    text: str = Field(min_length=5, max_length=MOST_TEXT)
-    lat: float | None = Field(None, ge=-90, le=90)
-    lon: float | None = Field(None, ge=-180, le=180)
-    landmark: str | None = Field(None, min_length=3, max_length=200)
-    district: str | None = Field(None, max_length=64)
-    happened_at: AwareDatetime | None = Field(None, description="by default now")
-    contact: Contact = Contact()
-    photo: Base64Bytes | None = Field(None, description="JPEG, PNG or WebP, as base64")
-
-    @model_validator(mode="after")
-    def _has_a_place(self) -> "Filing":
-        if (self.lat is None) != (self.lon is None):
-            raise ValueError("lat and lon come together")
-        if self.lat is None and self.landmark is None:
-            raise ValueError("say where: lat and lon, or a landmark")
-        return self
-
-
-class Filed(BaseModel):
-    """What the citizen keeps. The access code is shown this once and kept nowhere."""
-
-    tracking: str
-    access_code: str
-    number: int | None = Field(None, description="for officers alone")
 
 
 class ReportView(BaseModel):
@@ -129,71 +85,6 @@ class WithNote(Change):
 
 class Link(Change):
     incident: int | None = Field(ge=1, description="null: the link is taken away")
-
-
-class Intake:
-    """What filing needs beside the store: the cleaner of photos."""
-
-    def __init__(self, store: ReportStore) -> None:
-        self.store, self.photos = store, PhotoCleaner()
-        self.cleaning = threading.BoundedSemaphore(2)
-        """decoded photos take much memory: so many at once"""
-
-
-async def filing(request: Request) -> Filing:
-    """The report in the request's body, read only as far as the largest that is allowed. 413, 422."""
-    settings = (await run_in_threadpool(cases.ground, request)).settings.reports
-    most = int(settings.photo_mib * 2**20)
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most * 4 // 3 + 64 * 1024:
-            raise HTTPException(413, f"the photo is larger than {settings.photo_mib:g} MiB; make it smaller")
-    try:
-        wanted = Filing.model_validate_json(bytes(body))
-    except ValidationError as invalid:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'report'}: {e['msg']}" for e in invalid.errors(include_input=False)
-        )
-        raise HTTPException(422, problems[:2000]) from None
-    if wanted.photo is not None and len(wanted.photo) > most:
-        raise HTTPException(413, f"the photo is larger than {settings.photo_mib:g} MiB; make it smaller")
-    return wanted
-
-
-def file(request: Request, wanted: Filing, person: Person, channel: str) -> tuple[Report, str]:
-    """Keep a report; it and its access code. 422 for a photo or a time that cannot be."""
-    intake: Intake = request.app.state.intake
-    at_s = now_s()
-    happened_s = wanted.happened_at.timestamp() if wanted.happened_at else at_s
-    if happened_s > at_s + AHEAD_S:
-        raise HTTPException(422, "happened_at lies in the future")
-    photo = None
-    if wanted.photo is not None:
-        try:
-            with intake.cleaning:
-                photo = intake.photos.clean(wanted.photo)
-        except PhotoError as error:
-            raise HTTPException(422, f"photo: {error}") from None
-    camera, district = _where(request, wanted)
-    contact = {key: value for key, value in wanted.contact.model_dump().items() if value}
-    new = NewReport(
-        text=wanted.text,
-        happened_s=happened_s,
-        channel=channel,
-        contact=contact,
-        lat=wanted.lat,
-        lon=wanted.lon,
-        landmark=wanted.landmark,
-        district=district,
-        camera=camera,
-        photo=photo,
-    )
-    return intake.store.file(new, person, at_s)
-
-
-def filed(report: Report, code: str, number: int | None = None) -> Filed:
-    return Filed(tracking=grouped(report.tracking), access_code=grouped(code), number=number)
 
 
 @router.post(
@@ -360,21 +251,6 @@ def _reached(request: Request, person: Person, permission: Permission, number: i
 
 def _handles(request: Request, person: Person, found: Report) -> bool:
     return bool(visible(request, person, Permission.REPORT_HANDLE, [found], _placed(request)))
-
-
-def _where(request: Request, wanted: Filing) -> tuple[str | None, str | None]:
-    """The nearest camera within reach, and the district: the citizen's, else that of the nearest camera at all."""
-    ground = cases.ground(request)
-    district = wanted.district if wanted.district in set(ground.districts.values()) else None
-    if wanted.lat is None or wanted.lon is None:
-        return None, district
-    cameras = nearest((wanted.lat, wanted.lon), ground.places)
-    if not cameras:
-        return None, district
-    camera, metres = cameras[0]
-    if metres <= ground.settings.reports.cameras_within_m:
-        return camera, ground.districts[camera]
-    return None, district or (ground.districts[camera] if metres <= DISTRICT_WITHIN_M else None)
 
 
 def _place(request: Request, found: Report) -> Place:
