@@ -99,6 +99,27 @@ def test_one_escalation_and_one_proposal_and_a_further_event_withdraws_it(
     assert store.get(1).state == "new"  # nothing but a person resolves it
 
 
+def test_what_lasts_stays_one_incident_until_its_end_and_is_not_called_quiet(
+    events: EventStore, store: IncidentStore
+) -> None:
+    def crowd(time_s: float, phase: str) -> int:
+        finding = Finding("crowd", "c", zone="yard", extra={"phase": phase, "count": 9})
+        events.write([event("gate", time_s, finding)])
+        follow(events.engine, GROUND, time_s)
+        keep_time(events.engine, GROUND, time_s)
+        return store.page(camera="gate", limit=1)[0][0].number
+
+    number = crowd(2000.0, "start")
+    assert crowd(9000.0, "grow") == crowd(20_000.0, "end") == number
+    assert store.get(number).events == 3
+    told = [line.action for line in store.log(number)]
+    assert "resolve_proposed" not in told
+    keep_time(events.engine, GROUND, 20_900.0)
+    assert store.get(number).proposed_s == 20_900.0
+    assert crowd(21_000.0, "end") == number  # an end alone opens nothing
+    assert crowd(22_000.0, "start") != number
+
+
 def test_reopened_it_waits_and_escalates_anew(events: EventStore, store: IncidentStore) -> None:
     keep_time(events.engine, GROUND, 1700.0)
     store.act(1, Action.DISMISS, 1, AN, 1710.0, dismissal=Dismissal.FALSE_ALARM, note="bóng cây")
