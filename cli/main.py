@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import audit, bench, check, diff, faces, models, replay, sim, up
+from cli import audit, bench, check, diff, faces, models, people, replay, sim, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command()(up.up)
@@ -15,6 +15,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(sim.app, name="sim")
 app.add_typer(faces.app, name="faces")
 app.add_typer(audit.app, name="audit")
+app.add_typer(people.people, name="people")
+app.add_typer(people.tokens, name="tokens")
 
 
 def main() -> None:

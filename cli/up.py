@@ -16,7 +16,9 @@ import typer
 from platformdirs import user_data_path
 
 from actors import NAMESPACE
+from actors.access_file import AccessFileError, load_access
 from cli.common import fleet_or_refuse, refuse
+from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
 
 
@@ -49,7 +51,11 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    system = _System(data, stop)
+    try:
+        access = load_access()
+    except AccessFileError as error:
+        refuse(str(error))
+    system = _System(data, stop, access)
     code = 0
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -78,8 +84,8 @@ def say(text: str) -> None:
 class _System:
     """Everything `up` started, in order, so that it can be ended in the opposite order."""
 
-    def __init__(self, data: Path, stop: threading.Event) -> None:
-        self._data, self._stop = data, stop
+    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings) -> None:
+        self._data, self._stop, self._access = data, stop, access
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
         self._board: Any = None
@@ -270,7 +276,14 @@ class _System:
         from serve.settings import ApiSettings
 
         origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
-        settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins, data_dir=str(self._data))
+        settings = ApiSettings(
+            store_url,
+            redis_url,
+            secrets.token_urlsafe(32),
+            origins,
+            data_dir=str(self._data),
+            access=self._access,
+        )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
         deploy(settings, port=port)

@@ -19,7 +19,7 @@ from actors.store import AuditStore, EventStore, Holder, PeopleStore
 from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
-from hoaban.access.misuse import LOOK, MisuseSettings
+from hoaban.access.misuse import LOOK
 from hoaban.signals import AHEAD_S, Reading
 from serve import accounts, audit, cases, metrics, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
@@ -78,12 +78,12 @@ def build_app(
     app.state.audit = AuditStore(app.state.store.engine)
     app.state.looks = Looks()
     app.state.refusals = Refusals()
-    app.state.misuse = MisuseSettings()
+    app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)
     app.state.sessions = SessionStore(app.state.store.engine)
-    app.state.credentials = Credentials(app.state.people, settings.limits.per_person)
-    app.state.wrong_by_name = Limiter(settings.limits.wrong_passwords_per_name)
-    app.state.wrong_by_address = Limiter(settings.limits.wrong_passwords_per_address)
+    app.state.credentials = Credentials(app.state.people, settings.access)
+    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_address = Limiter(settings.access.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)
     app.state.unmasked = unmasked or unmask.RayUnmasked(settings.ray_namespace)
@@ -95,7 +95,7 @@ def build_app(
         allow_headers=["Authorization", "If-Match", "Last-Event-ID"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
-    app.add_middleware(AddressLimit, limit=settings.limits.per_address)
+    app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
     problems.install(app)
     app.include_router(router)
     app.include_router(sessions.router, prefix=PREFIX)

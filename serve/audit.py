@@ -71,7 +71,7 @@ def records(
 ) -> AuditPageView:
     """Who did what, the newest first. Reading it is recorded, too."""
     wanted = {"who": who, "action": action, "camera": camera, "outcome": outcome, "cursor": cursor}
-    record(request, auditor, "audit.read", "records", **{k: v for k, v in wanted.items() if v is not None})
+    record(request, auditor, "audit.read", "records", filters={k: v for k, v in wanted.items() if v is not None})
     found, next_cursor = _store(request).page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,

@@ -15,10 +15,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import Holder, PeopleStore
+from actors.store.people import Account, PeopleError, digest_of
 from hoaban.access import Permission, Person, Place, decide, reaches
 from hoaban.access.misuse import LOOK
+from hoaban.access.settings import AccessSettings, OidcSettings
 from serve.auditing import NOBODY, Looks, Refusals
 from serve.limits import Limiter
+from serve.oidc import Provider
 from serve.places import Places
 
 TICKET_LIVES_S = 3600
@@ -54,13 +57,17 @@ class Credentials:
     Walls of pictures and open streams ask often: an answer is kept for KEEP_S.
     """
 
-    def __init__(self, people: PeopleStore, most: str) -> None:
+    def __init__(self, people: PeopleStore, access: AccessSettings) -> None:
         self._people = people
-        self._limiter = Limiter(most)
+        self._limiter = Limiter(access.limits.per_person)
+        self._provider = Provider(access.oidc) if access.oidc else None
+        self._provided: dict[str, tuple[float, Holder]] = {}
         self._kept: dict[str, tuple[float, Holder | None]] = {}
 
     def verify(self, secret: str) -> Holder | None:
-        """Whose secret this is, asked anew each time."""
+        """Whose secret this is, asked anew each time. Raises ProviderAwayError."""
+        if self._provider is not None and secret.count(".") == 2:  # a signed token of the provider's
+            return self._from_provider(self._provider, secret)
         return self._people.verify(secret)
 
     def count(self, holder: Holder) -> None:
@@ -74,11 +81,50 @@ class Credentials:
         """The holder of a credential, as of at most KEEP_S ago; None once it is revoked or over."""
         asked_s, holder = self._kept.get(credential, (float("-inf"), None))
         if time.monotonic() - asked_s >= KEEP_S:
-            holder = self._people.holder(credential)
+            holder = self._ask(credential)
             if len(self._kept) > 10_000:
                 self._kept.clear()
             self._kept[credential] = (time.monotonic(), holder)
         return holder
+
+    def _ask(self, credential: str) -> Holder | None:
+        if not credential.startswith("oidc:"):
+            return self._people.holder(credential)
+        until_s, holder = self._provided.get(credential, (0.0, None))
+        if holder is None or until_s <= time.time() or self._people.account(holder.person.id).disabled:
+            return None
+        return holder
+
+    def _from_provider(self, provider: Provider, secret: str) -> Holder | None:
+        claims = provider.claims(secret)
+        if claims is None:
+            return None
+        account = self._provided_account(provider.settings, claims)
+        if account.disabled:
+            return None
+        agency_claim = provider.settings.agency_claim
+        agency = str(claims[agency_claim]) if agency_claim and claims.get(agency_claim) else None
+        grants = provider.settings.grants_of(claims)
+        holder = Holder(
+            Person(account.id, account.name, agency, grants, account.neighbourhood), f"oidc:{digest_of(secret)}"
+        )
+        if len(self._provided) > 10_000:
+            now_s = time.time()
+            self._provided = {name: kept for name, kept in self._provided.items() if kept[0] > now_s}
+        self._provided[holder.credential] = (float(claims["exp"]), holder)
+        return holder
+
+    def _provided_account(self, settings: OidcSettings, claims: dict[str, Any]) -> Account:
+        """The person here whom the provider speaks of; made when they come for the first time."""
+        who = (settings.issuer, str(claims["sub"])[:255])
+        if (account := self._people.from_issuer(*who)) is not None:
+            return account
+        name = str(claims.get(settings.name_claim) or who[1])[:100]
+        try:
+            return self._people.add(name, issuer=who, by=settings.issuer[:128])
+        except PeopleError:  # another has the name, or this person was added a moment ago
+            account = self._people.from_issuer(*who)
+            return account or self._people.add(f"{name} ({who[1][:24]})", issuer=who, by=settings.issuer[:128])
 
 
 def holder_of(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Holder:

@@ -1,7 +1,6 @@
-"""How much one may ask: of each address, of each person, and of passwords tried."""
+"""How much one may ask: of each address, of each person, and of passwords tried (hoaban/access/settings.py)."""
 
 import time
-from dataclasses import dataclass
 
 from limits import parse
 from limits.storage import MemoryStorage
@@ -9,19 +8,6 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve.problems import problem
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """In the words of the library `limits`, "60/minute". They hold for each replica of the API.
-
-    A wall of 40 cameras asks for some 80 pictures a second, and several people may sit behind one address.
-    """
-
-    per_address: str = "12000/minute"
-    per_person: str = "9000/minute"
-    wrong_passwords_per_name: str = "10/15 minutes"
-    wrong_passwords_per_address: str = "50/15 minutes"
 
 
 class Limiter:

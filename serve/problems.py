@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from actors.store.people import PeopleError
+from serve.oidc import ProviderAwayError
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,10 @@ def install(app: FastAPI) -> None:
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         errors = [{"where": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
         return problem(422, "the request does not fit; see errors", errors=errors)
+
+    @app.exception_handler(ProviderAwayError)
+    async def _provider(_: Request, error: ProviderAwayError) -> JSONResponse:
+        return problem(503, str(error), {"Retry-After": "10"})
 
     @app.exception_handler(PeopleError)
     async def _people(_: Request, error: PeopleError) -> JSONResponse:

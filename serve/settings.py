@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from actors import NAMESPACE
-from serve.limits import Limits
+from hoaban.access.settings import AccessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +19,4 @@ class ApiSettings:
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
-    limits: Limits = field(default_factory=Limits)
+    access: AccessSettings = field(default_factory=AccessSettings)

@@ -10,6 +10,7 @@ import pytest
 
 from actors.models import ModelError, find_clip, find_model
 from hoaban.fleet import Camera
+from tests.postgres import Postgres, find_binaries
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -54,6 +55,28 @@ def yolox() -> str:
     except ModelError as missing:
         absent(str(missing))
     return "yolox-nano"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL of this run's own."""
+    if (binaries := find_binaries()) is None:
+        assert not os.environ.get("HOABAN_REQUIRE_POSTGRESQL"), "PostgreSQL is not installed"
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    server = Postgres(binaries)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    return request.getfixturevalue("postgres").create()
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_a_frame_is_black_in_the_zone_and_as_it_was_outside(tmp_path: Path, pix_
         assert before[INSIDE].min() > 3 * BLACKER
         assert hidden(after)
         beside = before.astype(int)[:, 154:], after.astype(int)[:, 154:]  # where a spoilt reference would spread
-        assert np.abs(beside[0] - beside[1]).mean() < 2
+        assert np.abs(beside[0] - beside[1]).mean() < 3  # of rounding when 4:4:4 becomes 4:2:0
 
 
 def test_the_model_the_tile_and_the_unblurred_picture_see_black(tmp_path: Path) -> None:
