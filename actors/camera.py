@@ -38,6 +38,7 @@ from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.motion import MotionGate
+from hoaban.phase import PhaseSeeker
 from hoaban.pipeline import CameraPipeline
 from hoaban.sampling import FrameSampler
 from hoaban.status import CameraStatus
@@ -168,6 +169,7 @@ class CameraRuntime:
     def _open(self, first_seq: int) -> None:
         camera = self.camera
         self._sampler, self._sweeps = FrameSampler(camera.sweeps_per_s), Sweeps(camera.tiles)
+        self._phase = PhaseSeeker(camera.id, 1 / camera.sweeps_per_s)
         # A lamp that changes is too small a motion for the gate, so who watches signals sees every frame.
         gated = camera.motion_gate and not camera.signals and self._pacing == "live"
         self._gate = MotionGate() if gated else None
@@ -320,6 +322,11 @@ class CameraRuntime:
             self._analyse(older)
         if pending is None:
             return True
+        if pending.taken_s is None and pending.offered_s is not None:
+            # Each difference is of one node's clock; the two may differ.
+            wait_s = time.time() - pending.offered_s - (result.done_s - result.taken_s)
+            if delay_s := self._phase.waited(wait_s, time.monotonic()):
+                self._sampler.delay(delay_s)
         if not result.failed and pending.letterbox is not None:
             pending.sweep.parts.append(Part(result.rows, pending.letterbox))
             pending.taken_s, pending.done_s = pending.taken_s or result.taken_s, result.done_s

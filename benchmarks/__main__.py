@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    capacity,
     counting,
     crowd,
     footprint,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "tiles": lambda: mosaic.measure(tracking.truth_folder()),
     "rules": rules.measure,
     "happenings": happenings.measure,
+    "capacity": capacity.measure,
 }
 
 

@@ -25,6 +25,7 @@ from hoaban.scheduling import jain_index
 
 LOAD = 0.7
 SECONDS = 25.0
+SETTLE_S = 30.0
 OVERLOAD = 3.0
 FAST_CLIP = "plaza.mp4"
 """30 frames a second: enough to ask for more than can be served"""
@@ -54,7 +55,7 @@ def at_load(clips: list[str], frames_per_s: float, threads: int, folder: Path, r
     rate = frames_per_s / len(clips)
     cameras = [bench_camera(i, clip, analysis_fps=rate, motion_gate=False) for i, clip in enumerate(clips)]
     with running(cameras, threads, folder, redis_url, "live") as actors:
-        time.sleep(3)  # the start is not the steady state
+        time.sleep(SETTLE_S)  # cameras that met at the start move apart
         before, began = statuses(actors), time.perf_counter()
         time.sleep(SECONDS)
         after, took_s = statuses(actors), time.perf_counter() - began

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import counting, crowd, footprint, happenings, latency, mosaic, rules, throughput, transport
+from benchmarks import capacity, counting, crowd, footprint, happenings, latency, mosaic, rules, throughput, transport
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PARTS = {
@@ -16,6 +16,7 @@ PARTS = {
     "tiles": ("Small people in a large picture", mosaic),
     "rules": ("What the rules cost", rules),
     "happenings": ("Happenings told, against simulated truth", happenings),
+    "capacity": ("What a camera asks of a node", capacity),
 }
 LEFT_OUT = ("date", "machine")
 

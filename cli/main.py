@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import audit, bench, check, diff, faces, models, people, replay, sim, up
+from cli import audit, bench, check, diff, faces, models, people, plan, replay, sim, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command()(up.up)
@@ -11,6 +11,7 @@ app.command()(check.schema)
 app.command()(replay.replay)
 app.command()(diff.diff)
 app.command()(bench.bench)
+app.command()(plan.plan)
 app.add_typer(models.app, name="models")
 app.add_typer(sim.app, name="sim")
 app.add_typer(faces.app, name="faces")

@@ -13,6 +13,7 @@ class FrameSampler:
             raise ValueError(f"rate {rate}: above 0 is expected")
         self.rate = rate
         self._next_due_s: float | None = None
+        self._delay_s = 0.0
 
     def due(self, captured_s: float) -> bool:
         """True when the frame captured at `captured_s` is to be analysed."""
@@ -20,9 +21,16 @@ class FrameSampler:
         if self._next_due_s is None or abs(captured_s - self._next_due_s) > max(1.0, 2 * period_s):
             self._next_due_s = captured_s + period_s
             return True
+        # Another thread may ask for a delay meanwhile: it moves the next frame but one.
+        delay_s, self._delay_s = self._delay_s, 0.0
+        self._next_due_s += delay_s
         # Timestamps are rounded to the stream's time base; a tenth of a period forgives that.
         if captured_s < self._next_due_s - 0.1 * period_s:
             return False
         while self._next_due_s <= captured_s + 0.1 * period_s:
             self._next_due_s += period_s
         return True
+
+    def delay(self, by_s: float) -> None:
+        """Sample later from now on, once by this many seconds (see hoaban.phase)."""
+        self._delay_s = by_s

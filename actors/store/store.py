@@ -12,7 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
 from actors.store.tables import events
-from actors.store.turns import turn
 from hoaban.events import Event
 from hoaban.uptime import FaultChange
 
@@ -95,7 +94,7 @@ class EventStore:
             return 0
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         rows = [_row(event) for event in {event.id: event for event in batch}.values()]
-        with turn(self._engine, "events") as connection:
+        with self._engine.begin() as connection:
             statement = dialect.insert(events).on_conflict_do_nothing(index_elements=["id"]).returning(events.c.seq)
             return len(connection.execute(statement, rows).all())
 
