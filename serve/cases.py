@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Header, HTTPException, Request
+from fastapi import FastAPI, Header, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,9 @@ from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 
 T = TypeVar("T")
+MAX_NUMBER = 2**53
+Number = Annotated[int, Path(ge=1, le=MAX_NUMBER)]
+Cursor = Annotated[int | None, Query(ge=0, le=MAX_NUMBER, description="next_cursor of the page before")]
 Note = Annotated[str, Field(min_length=1, max_length=4000)]
 MOST_ROUNDS = 20
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -67,7 +70,7 @@ def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
     from serve import citizens, filing, incidents, reports, work_orders  # they use what stands here
 
     engine = app.state.store.engine
-    data_dir = Path(settings.data_dir) if settings.data_dir else None
+    data_dir = FilePath(settings.data_dir) if settings.data_dir else None
     app.state.incidents, app.state.work_orders = IncidentStore(engine), WorkOrderStore(engine)
     app.state.intake = filing.Intake(ReportStore(engine, lambda: WatchlistKey.load_or_make(data_dir)))
     for module in (incidents, reports, citizens, work_orders):

@@ -20,14 +20,13 @@ from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import INCIDENT, Action, Dismissal, State, allowed_in
 from serve import cases
 from serve.auth import cameras_for, check, may, refused, signed_in, visible
-from serve.cases import REFUSALS, Change, IfMatch, LogView, Note, log_view, now_s, told
+from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
 from serve.schemas import EventView
 
 router = APIRouter(tags=["incidents"], responses={401: {"model": Problem, "description": "No valid token"}})
 Seer = Annotated[Person, may(Permission.INCIDENT_SEE)]
 Handler = Annotated[Person, may(Permission.INCIDENT_HANDLE)]
-MAX_NUMBER = 2**53
 POLL_S, BATCH = 0.5, 200
 
 
@@ -126,7 +125,7 @@ def incidents(
     camera: str | None = None,
     district: str | None = None,
     since: Annotated[AwareDatetime | None, Query(description="seen since then, RFC 3339 with a zone")] = None,
-    cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER, description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> IncidentPageView:
     """Incidents, the newest first."""
@@ -194,7 +193,7 @@ class ChangeView(LogView):
 
 
 @router.get("/incidents/{number}", responses={404: {"model": Problem}})
-def incident(request: Request, response: Response, number: int, person: Seer) -> IncidentDetail:
+def incident(request: Request, response: Response, number: Number, person: Seer) -> IncidentDetail:
     """One incident with its log, its events and the cameras near it. The ETag is its version, for If-Match."""
     found = _reached(request, person, Permission.INCIDENT_SEE, number)
     seen, store, ground = cameras_for(request, person, Permission.INCIDENT_SEE), _store(request), cases.ground(request)
@@ -215,7 +214,7 @@ def incident(request: Request, response: Response, number: int, person: Seer) ->
 
 @router.post("/incidents/{number}/acknowledge", responses=REFUSALS)
 def acknowledge(
-    request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None
+    request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None
 ) -> IncidentView:
     """Somebody has seen it and takes care: it escalates no more."""
     return _act(request, person, number, Action.ACKNOWLEDGE, change, if_match)
@@ -223,40 +222,46 @@ def acknowledge(
 
 @router.post("/incidents/{number}/assign", responses=REFUSALS)
 def assign(
-    request: Request, number: int, change: Assignment, person: Handler, if_match: IfMatch = None
+    request: Request, number: Number, change: Assignment, person: Handler, if_match: IfMatch = None
 ) -> IncidentView:
     """Give it to a person or a team."""
     return _act(request, person, number, Action.ASSIGN, change, if_match, assignee=change.assignee)
 
 
 @router.post("/incidents/{number}/start", responses=REFUSALS)
-def start(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> IncidentView:
+def start(request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None) -> IncidentView:
     """Work on it begins."""
     return _act(request, person, number, Action.START, change, if_match)
 
 
 @router.post("/incidents/{number}/resolve", responses=REFUSALS)
-def resolve(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> IncidentView:
+def resolve(
+    request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None
+) -> IncidentView:
     """It is over and dealt with."""
     return _act(request, person, number, Action.RESOLVE, change, if_match)
 
 
 @router.post("/incidents/{number}/dismiss", responses=REFUSALS)
 def dismiss(
-    request: Request, number: int, change: Dismissing, person: Handler, if_match: IfMatch = None
+    request: Request, number: Number, change: Dismissing, person: Handler, if_match: IfMatch = None
 ) -> IncidentView:
     """It was none."""
     return _act(request, person, number, Action.DISMISS, change, if_match, dismissal=change.reason)
 
 
 @router.post("/incidents/{number}/reopen", responses=REFUSALS)
-def reopen(request: Request, number: int, change: Comment, person: Handler, if_match: IfMatch = None) -> IncidentView:
+def reopen(
+    request: Request, number: Number, change: Comment, person: Handler, if_match: IfMatch = None
+) -> IncidentView:
     """It is not over after all: it waits for somebody again."""
     return _act(request, person, number, Action.REOPEN, change, if_match)
 
 
 @router.post("/incidents/{number}/comment", responses=REFUSALS)
-def comment(request: Request, number: int, change: Comment, person: Handler, if_match: IfMatch = None) -> IncidentView:
+def comment(
+    request: Request, number: Number, change: Comment, person: Handler, if_match: IfMatch = None
+) -> IncidentView:
     """Add words to the log. Two people may do so at once: the version is not needed."""
     return _act(request, person, number, Action.COMMENT, change, if_match)
 
@@ -269,7 +274,7 @@ def hand_over(request: Request, wanted: NewHandover, person: Handler) -> Handove
 
 
 @router.post("/handovers/{number}/accept", responses={404: {"model": Problem}, 409: {"model": Problem}})
-def accept(request: Request, number: int, person: Handler) -> HandoverView:
+def accept(request: Request, number: Number, person: Handler) -> HandoverView:
     """Sign that you have taken over."""
     try:
         return HandoverView(**asdict(_store(request).accept(number, person, now_s())))
@@ -283,7 +288,7 @@ def accept(request: Request, number: int, person: Handler) -> HandoverView:
 def handovers(
     request: Request,
     person: Handler,
-    cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER)] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[HandoverView]:
     """The newest first; of their incidents those at cameras where you may see incidents."""
@@ -318,8 +323,6 @@ def _act(
 
 def _reached(request: Request, person: Person, permission: Permission, number: int) -> Incident:
     """404 for one that does not exist, or none of whose cameras is in the person's scope; 403 where they may not."""
-    if not 0 < number <= MAX_NUMBER:
-        raise HTTPException(404, f"there is no incident {number}")
     try:
         found = _store(request).get(number)
     except KeyError:

@@ -19,7 +19,7 @@ from hoaban.incidents.states import REPORT, ReportAction, ReportState, allowed_i
 from serve import cases
 from serve.auditing import record
 from serve.auth import cameras_for, check, may, visible
-from serve.cases import REFUSALS, Change, IfMatch, LogView, Note, log_view, now_s, told
+from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.filing import MOST_TEXT, Contact, Filed, Filing, Intake, file, filed, filing
 from serve.problems import Problem
 from serve.schemas import EventView
@@ -28,7 +28,6 @@ from serve.unmask import Reason, Unmasking, unmask_reason
 router = APIRouter(tags=["reports"], responses={401: {"model": Problem, "description": "No valid token"}})
 Seer = Annotated[Person, may(Permission.REPORT_SEE)]
 Handler = Annotated[Person, may(Permission.REPORT_HANDLE)]
-MAX_NUMBER = 2**53
 NEAR_CAMERAS, NEAR_EVENTS = 10, 100
 
 
@@ -84,7 +83,7 @@ class WithNote(Change):
 
 
 class Link(Change):
-    incident: int | None = Field(ge=1, description="null: the link is taken away")
+    incident: int | None = Field(ge=1, le=MAX_NUMBER, description="null: the link is taken away")
 
 
 @router.post(
@@ -109,7 +108,7 @@ def reports(
     person: Seer,
     state: Annotated[list[ReportState] | None, Query(description="one or several; none: all")] = None,
     incident: Annotated[int | None, Query(ge=1, le=MAX_NUMBER, description="linked to this one")] = None,
-    cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER, description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> ReportPageView:
     """Reports, the newest first."""
@@ -126,7 +125,7 @@ def reports(
 
 
 @router.get("/reports/{number}", responses={404: {"model": Problem}})
-def report(request: Request, response: Response, number: int, person: Seer) -> ReportDetail:
+def report(request: Request, response: Response, number: Number, person: Seer) -> ReportDetail:
     """One report with its log, the cameras near it and their events around the time. The ETag is its version."""
     found = _reached(request, person, Permission.REPORT_SEE, number)
     response.headers["ETag"] = f'"{found.version}"'
@@ -138,14 +137,14 @@ def report(request: Request, response: Response, number: int, person: Seer) -> R
 
 
 @router.get("/reports/{number}/photo.jpg", response_class=Response, responses={404: {"model": Problem}})
-def photo(request: Request, number: int, person: Seer) -> Response:
+def photo(request: Request, number: Number, person: Seer) -> Response:
     """The photo, faces hidden."""
     _reached(request, person, Permission.REPORT_SEE, number)
     return _jpeg(_store(request).photo(number), number)
 
 
 @router.get("/reports/{number}/unmasked.jpg", response_class=Response, responses=REFUSALS)
-def clear_photo(request: Request, number: int, unmasking: Annotated[Unmasking, unmask_reason()]) -> Response:
+def clear_photo(request: Request, number: Number, unmasking: Annotated[Unmasking, unmask_reason()]) -> Response:
     """The photo, faces not hidden, by a permit for the camera nearest to it. The look is recorded."""
     found = _reached(request, unmasking.person, Permission.REPORT_HANDLE, number)
     if found.camera is None:
@@ -155,7 +154,7 @@ def clear_photo(request: Request, number: int, unmasking: Annotated[Unmasking, u
 
 
 @router.post("/reports/{number}/contact", responses=REFUSALS)
-def contact(request: Request, number: int, wanted: Reason, person: Handler) -> Contact:
+def contact(request: Request, number: Number, wanted: Reason, person: Handler) -> Contact:
     """How the citizen can be reached: for a reason, which is recorded."""
     found = _reached(request, person, Permission.REPORT_HANDLE, number)
     record(request, person, "report.contact", f"/reports/{number}/contact", camera=found.camera, reason=wanted.reason)
@@ -164,44 +163,44 @@ def contact(request: Request, number: int, wanted: Reason, person: Handler) -> C
 
 @router.post("/reports/{number}/check", responses=REFUSALS)
 def check_report(
-    request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None
+    request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None
 ) -> ReportView:
     """Somebody has read it and takes it seriously."""
     return _act(request, person, number, ReportAction.CHECK, change, if_match)
 
 
 @router.post("/reports/{number}/start", responses=REFUSALS)
-def start(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> ReportView:
+def start(request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None) -> ReportView:
     """Work on it begins."""
     return _act(request, person, number, ReportAction.START, change, if_match)
 
 
 @router.post("/reports/{number}/answer", responses=REFUSALS)
-def answer(request: Request, number: int, change: Answer, person: Handler, if_match: IfMatch = None) -> ReportView:
+def answer(request: Request, number: Number, change: Answer, person: Handler, if_match: IfMatch = None) -> ReportView:
     """Tell the citizen; they see these words and no note."""
     return _act(request, person, number, ReportAction.ANSWER, change, if_match, answer=change.answer)
 
 
 @router.post("/reports/{number}/close", responses=REFUSALS)
-def close(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> ReportView:
+def close(request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None) -> ReportView:
     """Nothing more is to be done. It is erased when its time is over."""
     return _act(request, person, number, ReportAction.CLOSE, change, if_match)
 
 
 @router.post("/reports/{number}/reopen", responses=REFUSALS)
-def reopen(request: Request, number: int, change: WithNote, person: Handler, if_match: IfMatch = None) -> ReportView:
+def reopen(request: Request, number: Number, change: WithNote, person: Handler, if_match: IfMatch = None) -> ReportView:
     """It is not done after all."""
     return _act(request, person, number, ReportAction.REOPEN, change, if_match)
 
 
 @router.post("/reports/{number}/note", responses=REFUSALS)
-def note(request: Request, number: int, change: WithNote, person: Handler, if_match: IfMatch = None) -> ReportView:
+def note(request: Request, number: Number, change: WithNote, person: Handler, if_match: IfMatch = None) -> ReportView:
     """Add words for colleagues alone."""
     return _act(request, person, number, ReportAction.NOTE, change, if_match)
 
 
 @router.post("/reports/{number}/link", responses=REFUSALS)
-def link(request: Request, number: int, change: Link, person: Handler, if_match: IfMatch = None) -> ReportView:
+def link(request: Request, number: Number, change: Link, person: Handler, if_match: IfMatch = None) -> ReportView:
     """Say which incident it is about; both logs tell so."""
     if change.incident is not None:
         _incident_in_reach(request, person, change.incident)
@@ -240,7 +239,7 @@ def _incident_in_reach(request: Request, person: Person, number: int) -> None:
 def _reached(request: Request, person: Person, permission: Permission, number: int) -> Report:
     """404 for one that does not exist or lies outside the person's scope; 403 where they see it and may not do this."""
     try:
-        found = _store(request).get(min(number, MAX_NUMBER))
+        found = _store(request).get(number)
     except KeyError:
         raise HTTPException(404, f"there is no report {number}") from None
     if not visible(request, person, Permission.REPORT_SEE, [found], _placed(request)):

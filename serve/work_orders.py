@@ -13,7 +13,7 @@ from hoaban.incidents.states import BY_THE_CAMERA, ORDER, OrderAction, OrderStat
 from hoaban.incidents.timers import overdue
 from serve import cases
 from serve.auth import cameras_for, check_at, may
-from serve.cases import REFUSALS, Change, IfMatch, LogView, Note, log_view, now_s, told
+from serve.cases import REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
 
 router = APIRouter(
@@ -21,7 +21,6 @@ router = APIRouter(
 )
 Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 Handler = Annotated[Person, may(Permission.WORKORDER_HANDLE)]
-MAX_NUMBER = 2**53
 
 
 class WorkOrderView(BaseModel):
@@ -76,7 +75,7 @@ def work_orders(
     state: Annotated[list[OrderState] | None, Query(description="one or several; none: all")] = None,
     camera: str | None = None,
     district: str | None = None,
-    cursor: Annotated[int | None, Query(ge=0, le=MAX_NUMBER, description="next_cursor of the page before")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> WorkOrderPageView:
     """Work orders, the newest first."""
@@ -100,7 +99,7 @@ def repair_times(request: Request, person: Seer, since: AwareDatetime | None = N
 
 
 @router.get("/{number}", responses={404: {"model": Problem}})
-def work_order(request: Request, response: Response, number: int, person: Seer) -> WorkOrderDetail:
+def work_order(request: Request, response: Response, number: Number, person: Seer) -> WorkOrderDetail:
     """One work order with its log. The ETag is its version, for If-Match."""
     found = _reached(request, person, Permission.CAMERA_SEE, number)
     response.headers["ETag"] = f'"{found.version}"'
@@ -110,32 +109,36 @@ def work_order(request: Request, response: Response, number: int, person: Seer) 
 
 @router.post("/{number}/assign", responses=REFUSALS)
 def assign(
-    request: Request, number: int, change: Assignment, person: Handler, if_match: IfMatch = None
+    request: Request, number: Number, change: Assignment, person: Handler, if_match: IfMatch = None
 ) -> WorkOrderView:
     """Give it to who repairs."""
     return _act(request, person, number, OrderAction.ASSIGN, change, if_match, change.assignee)
 
 
 @router.post("/{number}/start", responses=REFUSALS)
-def start(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
+def start(request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
     """Work on it begins."""
     return _act(request, person, number, OrderAction.START, change, if_match)
 
 
 @router.post("/{number}/done", responses=REFUSALS)
-def done(request: Request, number: int, change: Change, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
+def done(request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
     """Somebody has checked that the camera works again. Possible once its own events say that the fault is over."""
     return _act(request, person, number, OrderAction.DONE, change, if_match)
 
 
 @router.post("/{number}/cancel", responses=REFUSALS)
-def cancel(request: Request, number: int, change: WithNote, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
+def cancel(
+    request: Request, number: Number, change: WithNote, person: Handler, if_match: IfMatch = None
+) -> WorkOrderView:
     """It is not to be repaired; say why."""
     return _act(request, person, number, OrderAction.CANCEL, change, if_match)
 
 
 @router.post("/{number}/note", responses=REFUSALS)
-def note(request: Request, number: int, change: WithNote, person: Handler, if_match: IfMatch = None) -> WorkOrderView:
+def note(
+    request: Request, number: Number, change: WithNote, person: Handler, if_match: IfMatch = None
+) -> WorkOrderView:
     """Add words to the log."""
     return _act(request, person, number, OrderAction.NOTE, change, if_match)
 
@@ -159,7 +162,7 @@ def _act(
 def _reached(request: Request, person: Person, permission: Permission, number: int) -> WorkOrder:
     """404 for one that does not exist, or whose camera is outside the person's scope; 403 where they may not."""
     try:
-        found = _store(request).get(min(number, MAX_NUMBER))
+        found = _store(request).get(number)
     except KeyError:
         raise HTTPException(404, f"there is no work order {number}") from None
     check_at(request, person, permission, found.camera)
