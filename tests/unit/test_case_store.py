@@ -188,6 +188,7 @@ def test_an_order_ends_to_be_checked_comes_back_with_its_fault_and_a_person_fini
     store = orders_of(events, until_s=1400.0)
     assert (store.get(1).state, store.get(1).ended_s) == ("to_check", 1100.0)
     assert [(one.district, one.orders, one.mean_s) for one in store.repair_times()] == [("dbp", 1, 1000.0)]
+    assert store.repair_times(since_s=1101.0) == store.repair_times(cameras=["market"]) == []
     store = orders_of(events, fault("gate", 1500.0, "start"), until_s=1510.0)
     assert (store.get(1).state, store.get(1).ended_s) == ("open", None)
     assert store.repair_times() == []
@@ -195,6 +196,12 @@ def test_an_order_ends_to_be_checked_comes_back_with_its_fault_and_a_person_fini
     store.act(1, OrderAction.DONE, store.get(1).version, AN, 2501.0)
     assert [line.action for line in store.log(1)] == ["opened", "fault_over", "fault_back", "fault_over", "done"]
     assert len(orders_of(events, fault("gate", 3000.0, "start"), until_s=3300.0).page()[0]) == 2
+
+
+def test_a_cancelled_order_counts_for_no_mean_time(events: EventStore) -> None:
+    store = orders_of(events, fault("gate", 100.0, "start"), fault("gate", 1100.0, "end"), until_s=1400.0)
+    store.act(1, OrderAction.CANCEL, 2, AN, 1401.0, note="máy đã tháo")
+    assert store.repair_times() == []
 
 
 def test_short_faults_and_ends_without_a_beginning_open_nothing(events: EventStore) -> None:
