@@ -1,5 +1,6 @@
 """Incidents, work orders and reports in SQL: who may change what they read, and what is told of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,10 @@ def fault(camera: str, time_s: float, phase: str, name: str = "covered") -> Even
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> EventStore:
-    return EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
+def events(store_url: str) -> Iterator[EventStore]:
+    store = EventStore.open(store_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture
