@@ -101,11 +101,12 @@ def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], 
     if not numbers:
         st.success(nothing, icon=":material/task_alt:")
     else:
-        height = min(560, 38 + 35 * len(rows))
+        chosen = st.session_state[key]
+        marks = [{"": "▶" if number == chosen else ""} | row for number, row in zip(numbers, rows, strict=True)]
         picked = st.dataframe(
-            pd.DataFrame(rows),
+            pd.DataFrame(marks),
             hide_index=True,
-            height=height,
+            height=min(560, 38 + 35 * len(rows)),
             on_select="rerun",
             selection_mode="single-row",
             key=table,

@@ -21,7 +21,7 @@ from hoaban import __version__
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, cases, metrics, problems, schemas, sessions, unmask, watchlist
+from serve import accounts, audit, casework, metrics, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -104,7 +104,7 @@ def build_app(
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
-    cases.install(app, PREFIX, settings)
+    casework.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
     refuse_undeclared(app)

@@ -3,20 +3,16 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeVar
 
-from fastapi import FastAPI, Header, HTTPException, Path, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import Header, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.store import IncidentStore, ReportStore, StaleError, WorkOrderStore
+from actors.store import StaleError
 from actors.store.cases import LogLine
 from actors.store.incident_keeping import Ground
-from actors.watchlist import WatchlistKey
 from hoaban.incidents import NotAllowedError
-from serve.problems import Problem, problem
-from serve.settings import ApiSettings
+from serve.problems import Problem
 
 T = TypeVar("T")
 MAX_NUMBER = 2**53
@@ -60,25 +56,6 @@ class ConflictError(Exception):
     def __init__(self, why: str, current: BaseModel) -> None:
         super().__init__(why)
         self.current = current
-
-
-def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
-    """Add the routes of incidents, reports and work orders.
-
-    Conflicts are answered with how things stand, so that nobody has to ask again before they decide anew.
-    """
-    from serve import citizens, filing, incidents, reports, work_orders  # they use what stands here
-
-    engine = app.state.store.engine
-    data_dir = FilePath(settings.data_dir) if settings.data_dir else None
-    app.state.incidents, app.state.work_orders = IncidentStore(engine), WorkOrderStore(engine)
-    app.state.intake = filing.Intake(ReportStore(engine, lambda: WatchlistKey.load_or_make(data_dir)))
-    for module in (incidents, reports, citizens, work_orders):
-        app.include_router(module.router, prefix=prefix)
-
-    @app.exception_handler(ConflictError)
-    async def _conflict(_: Request, error: ConflictError) -> JSONResponse:
-        return problem(409, str(error), current=error.current.model_dump(mode="json"))
 
 
 def seen_version(change: Change, if_match: str | None) -> int:

@@ -66,9 +66,12 @@ def follow(engine: Engine, ground: Ground, now_s: float, batch: int = BATCH) -> 
     """Take the next stored events; how many numbers of events that took the cursor on, 0 at the end."""
     wanted = {*KINDS, *ground.settings.kinds}
     kinds = [EVENT_TYPE_PREFIX + kind for kind in (HEALTH, *wanted) if kind == HEALTH or ground.settings.severity(kind)]
+    with engine.connect() as connection:  # nobody else waits while there is nothing to take
+        at, newest = _range(connection)
+    if newest <= at:
+        return 0
     with turn(engine, TURN) as connection:
-        at = connection.execute(sa.select(keeper_cursors.c.seq).where(keeper_cursors.c.name == CURSOR)).scalar_one()
-        newest = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar() or 0
+        at, newest = _range(connection)
         if newest <= at:
             return 0
         query = sa.select(events).where(events.c.seq > at, events.c.seq <= newest, events.c.type.in_(kinds))
@@ -79,7 +82,14 @@ def follow(engine: Engine, ground: Ground, now_s: float, batch: int = BATCH) -> 
         keeping.tell()
         after = rows[-1]["seq"] if len(rows) == batch else newest
         connection.execute(sa.update(keeper_cursors).where(keeper_cursors.c.name == CURSOR).values(seq=after))
-    return int(after - at)
+    return after - at
+
+
+def _range(connection: Connection) -> tuple[int, int]:
+    """The number of the last event that was taken, and of the newest that is stored."""
+    at = connection.execute(sa.select(keeper_cursors.c.seq).where(keeper_cursors.c.name == CURSOR)).scalar_one()
+    newest = connection.execute(sa.select(sa.func.max(events.c.seq))).scalar() or 0
+    return int(at), int(newest)
 
 
 class _Keeping:
