@@ -1,5 +1,6 @@
 """`hoaban audit`: whether the record of who did what is whole."""
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,6 @@ from cli.common import data_folder, print_json, refuse, store_or_refuse
 from hoaban.audit import broken
 
 app = typer.Typer(no_args_is_help=True, help="The record of who did what: check that it is whole.")
-
-
-@app.callback()
-def audit() -> None:
-    """Keeps `verify` a command of its own, also while it is the only one."""
 
 
 @app.command()
@@ -64,3 +60,23 @@ def verify(
     else:
         print(f"sound: {last} records, anchored at {head[0] if head else 0}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def anchor(
+    reason: Annotated[str, typer.Option(help="why, in words: it is recorded")],
+    data: Annotated[Path | None, typer.Option(help="folder of `hoaban up`")] = None,
+) -> None:
+    """Anchor the chain anew as it is now: after the anchor was lost, or a fault that was looked into."""
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    try:
+        record = AuditStore(events.engine).append(
+            "", f"{getpass.getuser()}@command", "audit.anchor", "anchored anew", reason=reason
+        )
+        Anchor(folder).write(record.seq, record.digest)
+    except (AnchorError, OSError, sa.exc.SQLAlchemyError) as error:
+        refuse(f"not anchored: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    print(f"anchored at {record.seq}")

@@ -5,12 +5,13 @@ import fcntl
 import os
 import secrets
 import signal
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from platformdirs import user_data_path
@@ -21,6 +22,9 @@ from cli.common import fleet_or_refuse, refuse
 from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
 
+if TYPE_CHECKING:
+    from serve.deployment import Tls
+
 
 def up(
     fleet: Annotated[list[Path] | None, typer.Argument(metavar="[FLEET]", help="fleet file(s); none: the demo")] = None,
@@ -29,6 +33,8 @@ def up(
     api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    tls_certificate: Annotated[Path | None, typer.Option(metavar="PEM", help="the API speaks https with it")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="the certificate's key")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="end a system that already runs in the cluster")] = False,
     for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="stop by itself")] = None,
 ) -> None:
@@ -51,11 +57,12 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    tls = _tls(tls_certificate, tls_key)
     try:
         access = load_access()
     except AccessFileError as error:
         refuse(str(error))
-    system = _System(data, stop, access)
+    system = _System(data, stop, access, tls)
     code = 0
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -84,8 +91,9 @@ def say(text: str) -> None:
 class _System:
     """Everything `up` started, in order, so that it can be ended in the opposite order."""
 
-    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings) -> None:
-        self._data, self._stop, self._access = data, stop, access
+    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings, tls: "Tls | None") -> None:
+        self._data, self._stop, self._access, self._tls = data, stop, access, tls
+        self._scheme = "https" if tls else "http"
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
         self._board: Any = None
@@ -114,7 +122,7 @@ class _System:
 
         self._board = Board(redis_url)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
-        say(f"API          http://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
+        say(f"API          {self._scheme}://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
         if dashboard_port is not None:
             say(f"dashboard    http://127.0.0.1:{dashboard_port}")
 
@@ -286,7 +294,7 @@ class _System:
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
-        deploy(settings, port=port)
+        deploy(settings, port=port, tls=self._tls)
 
     def _dashboard(self, api_port: int, port: int, token: str, intake_token: str) -> None:
         self._step("dashboard")
@@ -294,12 +302,30 @@ class _System:
         from dashboards.launch import command
 
         environment = os.environ | {
-            "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
+            "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
             "HOABAN_INTAKE_TOKEN": intake_token,
         }
+        if self._tls is not None:
+            environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":
+    """Both files, looked at before anything starts; exit code 2 for what is no certificate and its key."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        refuse("--tls-certificate and --tls-key belong together; give both")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or str(error)
+        refuse(f"{certificate}, {key}: not a certificate in PEM and its key ({why}); check the two files")
+    from serve.deployment import Tls
+
+    return Tls(certificate.resolve(), key.resolve())
 
 
 def _end(actor: Any, method: str) -> None:

@@ -46,14 +46,16 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
     return hashlib.sha256(rfc8785.dumps({"previous": previous, "record": content})).hexdigest()
 
 
-def broken(records: Iterable[AuditRecord], head: tuple[int, str] | None = None) -> list[str]:
-    """All that is wrong with a whole chain, in order; empty when it is sound.
+def broken(
+    records: Iterable[AuditRecord], head: tuple[int, str] | None = None, after: tuple[int, str] = (0, START)
+) -> list[str]:
+    """All that is wrong with a whole chain, or with what follows the record `after`; in order, empty when it is sound.
 
     head: (seq, digest) of a record that was once the newest and is kept elsewhere. Without one, records missing at the
     end, and a chain that was written anew from some record on, cannot be told.
     """
     found: list[str] = []
-    seq, previous, at_head = 0, START, None
+    (seq, previous), at_head = after, None
     for record in records:
         if record.seq != seq + 1:
             found.append(f"record {record.seq} follows {seq}: records are missing, or out of order")

@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import AwareDatetime
 from sse_starlette import EventSourceResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
@@ -96,6 +97,8 @@ def build_app(
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
+    if settings.access.trusted_proxies:  # outermost: from there on the address is that of who asks
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.trusted_proxies))
     problems.install(app)
     app.include_router(router)
     app.include_router(sessions.router, prefix=PREFIX)

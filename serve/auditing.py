@@ -66,29 +66,6 @@ def recorded(
         raise
 
 
-class _Recently:
-    """Keys that were told, and when."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._times: dict[tuple[str, ...], tuple[float, float]] = {}
-
-    def begins(self, key: tuple[str, ...], gap_s: float, longest_s: float) -> bool:
-        """Whether something new begins: not told within longest_s, or not seen within gap_s. Seen as of now."""
-        now_s = time.monotonic()
-        with self._lock:
-            told_s, seen_s = self._times.get(key, (float("-inf"), float("-inf")))
-            begins = now_s - seen_s > gap_s or now_s - told_s > longest_s
-            if len(self._times) >= MOST_REMEMBERED:
-                self._times.clear()  # some are told twice then; none is missed
-            self._times[key] = (now_s if begins else told_s, now_s)
-            return begins
-
-    def forget(self, key: tuple[str, ...]) -> None:
-        with self._lock:
-            self._times.pop(key, None)
-
-
 class Looks:
     """Looks at pictures and at lists of personal data: one record for each viewing, not for each frame.
 
@@ -97,17 +74,31 @@ class Looks:
     """
 
     def __init__(self) -> None:
-        self._recently = _Recently()
+        self._writing = threading.Lock()
+        self._viewings: dict[tuple[str, str, str], tuple[float, float]] = {}
+        """when it was told, and seen last"""
 
     def record(self, request: Request, person: Person, action: str, subject: str, camera: str | None = None) -> None:
-        """Record a look, unless it belongs to a viewing that is recorded. Raises as `record`."""
+        """Record a look, unless it belongs to a viewing whose record is written. Raises as `record`."""
         key = (person.id, action, subject)
-        if self._recently.begins(key, GAP_S, LONGEST_S):
-            try:
-                record(request, person, action, subject, camera=camera)
-            except Exception:
-                self._recently.forget(key)
-                raise
+        if self._goes_on(key):
+            return
+        with self._writing:  # another look of the same viewing waits until it is known that the record is written
+            if self._goes_on(key):
+                return
+            record(request, person, action, subject, camera=camera)
+            if len(self._viewings) >= MOST_REMEMBERED:
+                self._viewings.clear()  # some are told twice then; none is missed
+            now_s = time.monotonic()
+            self._viewings[key] = (now_s, now_s)
+
+    def _goes_on(self, key: tuple[str, str, str]) -> bool:
+        now_s = time.monotonic()
+        told_s, seen_s = self._viewings.get(key, (float("-inf"), float("-inf")))
+        if now_s - seen_s > GAP_S or now_s - told_s > LONGEST_S:
+            return False
+        self._viewings[key] = (told_s, now_s)
+        return True
 
 
 class Refusals:
@@ -115,11 +106,17 @@ class Refusals:
     would fill the chain, and so would anyone without a token."""
 
     def __init__(self) -> None:
-        self._recently = _Recently()
+        self._lock = threading.Lock()
+        self._told_s: dict[tuple[str, str, str | None], float] = {}
 
     def record(self, request: Request, person: Person, action: str, camera: str | None, why: str) -> None:
         address = request.client.host if request.client else ""
-        if not self._recently.begins((person.id or address, action, camera or ""), float("inf"), REFUSALS_EVERY_S):
-            return
+        key, now_s = (person.id or address, action, camera), time.monotonic()
+        with self._lock:
+            if now_s - self._told_s.get(key, float("-inf")) < REFUSALS_EVERY_S:
+                return
+            if len(self._told_s) >= MOST_REMEMBERED:
+                self._told_s.clear()
+            self._told_s[key] = now_s
         subject = f"{request.method} {request.url.path}"[:500]
         record(request, person, action, subject, camera=camera, reason=why, outcome="refused")

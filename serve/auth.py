@@ -260,7 +260,8 @@ def check_at(request: Request, person: Person, permission: Permission, camera: s
     """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`)."""
     place = _places(request).place(camera)
     if not reaches(person, place):
-        _refusals(request).record(request, person, permission, camera, "outside of what they are granted")
+        known = camera if place.district else None  # who tries names that are none fills no disk with them
+        _refusals(request).record(request, person, permission, known, "outside of what they are granted")
         raise HTTPException(404, f"there is no camera {camera!r}")
     check(request, person, permission, place)
 

@@ -21,6 +21,10 @@ class Limiter:
         """Count one more; whether it is within the limit."""
         return self._counts.hit(self._limit, who)
 
+    def forget(self, who: str) -> None:
+        """Count from nothing again."""
+        self._counts.clear(self._limit, who)
+
     def spent(self, who: str) -> bool:
         """Whether the limit is reached; counts nothing."""
         return not self._counts.test(self._limit, who)

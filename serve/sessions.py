@@ -61,17 +61,21 @@ def sign_in(request: Request, wanted: SignIn) -> SessionView:
     by_name: Limiter = request.app.state.wrong_by_name
     by_address: Limiter = request.app.state.wrong_by_address
     name = wanted.name.strip()
-    for limiter, key in ((by_name, name), (by_address, address)):
-        if limiter.spent(key):
+    # A name is counted before the password is looked at, so that a thousand tries at once are not a thousand tries.
+    for limiter, key, over in (
+        (by_address, address, by_address.spent(address)),
+        (by_name, name, not by_name.take(name)),
+    ):
+        if over:
             raise HTTPException(
                 429, "too many wrong passwords; wait, then try again", {"Retry-After": str(limiter.wait_s(key))}
             )
     account = _people(request).check_password(name, wanted.password)
     if account is None:
-        by_name.take(name)
         by_address.take(address)
         record(request, NOBODY, "session.begin", name, outcome="refused", reason="wrong name or password")
         raise HTTPException(401, "the name or the password is wrong")
+    by_name.forget(name)
     person = Person(account.id, account.name)
     record(request, person, "session.begin", account.name)
     return _view(_sessions(request).begin(account.id))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from actors.store import Holder
 from hoaban.access import Permission, Person
 from serve.auditing import record
-from serve.auth import Needs, check_at, holder_of, may_at, refused
+from serve.auth import Needs, check, check_at, holder_of, may_at, refused
 from serve.places import Places
 from serve.problems import Problem
 from serve.tiles import Picture, ask_camera, jpeg_answer
@@ -116,6 +116,7 @@ class _UnmaskReason(Needs):
         holder: Annotated[Holder, Depends(holder_of)],
         x_hoaban_permit: Annotated[str | None, Header(description="from POST /cameras/{camera}/unmask")] = None,
     ) -> Unmasking:
+        check(request, holder.person, self.permission)
         if x_hoaban_permit is None:
             raise HTTPException(403, "unblurred pixels need a permit: POST /cameras/{camera}/unmask with a reason")
         return Unmasking(request, holder.person, x_hoaban_permit)

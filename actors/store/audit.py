@@ -57,9 +57,14 @@ class AuditStore:
         with self._engine.connect() as connection:
             return self._head(connection)[:2]
 
-    def records(self) -> Iterator[AuditRecord]:
-        """The whole chain, oldest first, in order of seq."""
-        after: int | None = None
+    def record(self, seq: int) -> AuditRecord | None:
+        """The record with a number."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(table).where(table.c.seq == seq)).one_or_none()
+        return None if row is None else AuditRecord(**row._mapping)
+
+    def records(self, after: int | None = None) -> Iterator[AuditRecord]:
+        """The whole chain, or what follows a number; in order of seq."""
         while True:
             query = sa.select(table).order_by(table.c.seq).limit(READ_AT_ONCE)
             if after is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from hoaban.schedule import Hours
 LEAST_PASSWORD = 12
 MOST_PASSWORD = 200
 _hasher = PasswordHasher()
+_checking = threading.Semaphore(2)
+"""each check takes 64 MiB: a flood of them must not take all memory"""
 _NOBODYS = _hasher.hash(secrets.token_urlsafe(16))
 """checked for a name that is not there, so that the time to refuse does not tell which names are"""
 
@@ -162,7 +165,8 @@ class PeopleStore:
             given = () if row is None else _given(connection, row.id)
         known = row is not None and row.password is not None and not row.disabled
         try:
-            _hasher.verify(row.password if row is not None and known else _NOBODYS, password)
+            with _checking:
+                _hasher.verify(row.password if row is not None and known else _NOBODYS, password)
         except (VerificationError, InvalidHashError):
             return None
         if row is None or not known:

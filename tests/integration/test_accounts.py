@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -268,6 +269,39 @@ def test_who_asks_too_much_waits_and_others_do_not(tmp_path: Path) -> None:
         assert int(answers[-1].headers["Retry-After"]) > 0
         assert api.get("/models", other).status_code == 200
         assert {api.get("/healthz", None).status_code for _ in range(60)} == {200, 429}  # the address, by now
+
+
+def test_behind_a_trusted_proxy_the_address_is_that_of_who_asks(tmp_path: Path) -> None:
+    access = {"limits": {"per_address": "5/minute"}, "trusted_proxies": ["testclient"]}
+    with running_api(tmp_path, access=AccessSettings.model_validate(access)) as api:
+
+        def asked(address: str) -> int:
+            return int(api.ask("GET", "/healthz", None, headers={"X-Forwarded-For": address}).status_code)
+
+        assert [asked("10.0.0.1") for _ in range(6)] == [200] * 5 + [429]
+        assert asked("10.0.0.2") == 200
+        sign = {"json": {"name": "Lan", "password": "x"}, "headers": {"X-Forwarded-For": "10.0.0.3"}}
+        api.ask("POST", "/session", None, **sign)
+        assert list(api.app.state.audit.records())[-1].detail["address"] == "10.0.0.3"
+
+
+def test_odd_text_is_answered_in_order_on_each_database(tmp_path: Path, store_url: str) -> None:
+    url = store_url.replace("postgresql://", "postgresql+psycopg://")
+    with running_api(tmp_path, store_url=url) as api:
+        everyone, auditor = api.token(*Role), api.token(Role.AUDITOR)
+        odd = ["\x00", "\ud7ff", "'; DROP TABLE audit; --", "%", "_", "\\", "‮", "a" * 3000, "ß" * 70]
+        for text in odd:
+            for path in ("/events", "/counts", "/audit", "/watchlist"):
+                for field in ("camera", "type", "who", "action", "watchlist"):
+                    assert api.get(path, everyone, **{field: text}).status_code in (200, 422)
+            assert api.get(f"/cameras/{quote(text, safe='')}", everyone).status_code in (404, 422)
+            assert api.get(f"/cameras/{quote(text, safe='')}/snapshot.jpg", auditor).status_code in (403, 404)
+            assert sign_in(api, text, text).status_code in (401, 422)
+            assert api.ask("POST", "/people", everyone, json={"name": text}).status_code in (201, 422)
+        who = api.people.add("Lan", Role.VIEWER, password=PASSWORD, by="test")
+        token = sign_in(api, "Lan").json()["access_token"]
+        assert api.get("/session", token).json()["id"] == who.id
+        assert broken(api.app.state.audit.records(), api.app.state.audit.head()) == []
 
 
 def test_a_grant_in_words_is_what_the_scope_says(api: Api, admin: str) -> None:

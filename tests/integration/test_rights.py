@@ -1,5 +1,6 @@
 """Who may do what through the API: every route by every role, scopes, tickets, streams, and what a refusal tells."""
 
+import json
 import re
 import threading
 import time
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -135,6 +137,19 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield running
 
 
+@pytest.fixture
+def served(api: Api) -> Iterator[str]:
+    """The application behind a real socket: only there can a stream be open while something else happens."""
+    server = uvicorn.Server(uvicorn.Config(api.app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/api/v1"
+    server.should_exit = True
+    thread.join()
+
+
 def filled(path: str) -> str:
     return re.sub(r"{(\w+)}", lambda match: {"camera": "gate"}.get(match[1], "none"), path)
 
@@ -240,6 +255,23 @@ def test_who_is_scoped_learns_nothing_of_cameras_outside(api: Api, grant: Grant,
         assert api.get(f"/cameras/{camera}/snapshot.jpg", token).status_code == 200
 
 
+def test_the_event_stream_tells_who_is_scoped_of_their_cameras_alone(api: Api, served: str) -> None:
+    made, secret = api.people.create_token("north", NORTH)
+    told: list[str] = []
+    with httpx.Client(trust_env=False) as client:
+        headers = {"Authorization": f"Bearer {secret}"}
+        with client.stream("GET", f"{served}/events/stream?after=0", headers=headers, timeout=30) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data:"):
+                    told.append(json.loads(line[5:])["source"])
+                    if len(told) == 4:
+                        api.event("shop", 90)
+                        api.event("gate", 91)
+                    if len(told) == 5:
+                        api.people.revoke_token(made)
+    assert told == [f"/cameras/{camera}" for camera in ("gate", "bridge", "gate", "bridge", "gate")]
+
+
 def test_where_one_may_see_and_not_act_the_answer_is_403_and_says_why(api: Api) -> None:
     token = api.token(NORTH, Grant(Role.OFFICER, Scope(districts=frozenset({"south"}))))
     body = {"json": {"reason": "case 12, who drove the car"}}
@@ -272,19 +304,6 @@ def test_a_grant_counts_in_its_hours_only(api: Api) -> None:
 # --- what ends with a right
 
 
-@pytest.fixture
-def served(api: Api) -> Iterator[str]:
-    """The application behind a real socket: only there can a stream be open while something else happens."""
-    server = uvicorn.Server(uvicorn.Config(api.app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/api/v1"
-    server.should_exit = True
-    thread.join()
-
-
 def ends(client: Any, url: str, meanwhile: Any, **more: Any) -> bool:
     """Open a stream, do something once it has begun, and read on until the server ends it (or the time is over)."""
     with client.stream("GET", url, timeout=30, **more) as answer:
@@ -300,8 +319,6 @@ def ends(client: Any, url: str, meanwhile: Any, **more: Any) -> bool:
 @pytest.mark.parametrize("path", ["/cameras/gate/live.mjpg", "/events/stream?after=0"])
 @pytest.mark.parametrize("way", ["token", "ticket", "session", "grant"])
 def test_an_open_stream_and_a_ticket_end_with_the_right(api: Api, served: str, path: str, way: str) -> None:
-    import httpx
-
     account = api.people.add(f"{way} {path}", Role.VIEWER, password="a long enough one", by="test")
     token, secret = api.people.create_token("stream", Role.VIEWER)
     with httpx.Client(trust_env=False) as client:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from actors.audit_anchor import Anchor, AnchorError
+from actors.audit_anchor import Anchor, AnchorError, advance
 from actors.store import AuditStore, EventStore
 from actors.store.tables import audit as table
 from cli.main import app
@@ -134,6 +134,42 @@ def test_the_command_finds_what_was_changed_in_the_database(tmp_path: Path, tamp
     done = CliRunner().invoke(app, ["audit", "verify", "--data", str(tmp_path), "--json"])
     assert done.exit_code == (0 if tamper is None else 1), done.stderr
     assert json.loads(done.stdout)["sound"] is (tamper is None)
+
+
+def test_the_anchor_moves_on_only_over_what_follows_from_it(tmp_path: Path) -> None:
+    events = EventStore.open(f"sqlite:///{tmp_path / 'hoaban.db'}")
+    store, anchor = AuditStore(events.engine), Anchor(tmp_path)
+    for number in range(6):
+        store.append("a", "An", "picture.look", str(number))
+        if number == 3:
+            advance(store, anchor)
+    advance(store, anchor)
+    assert anchor.read() == store.head()
+    with events.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(table.c.seq >= 5))
+    store.append("a", "An", "picture.look", "as if nothing had been")
+    store.append("a", "An", "picture.look", "nor here")
+    with pytest.raises(AnchorError, match="record 6"):
+        advance(store, anchor)
+    verify = ["audit", "verify", "--data", str(tmp_path)]
+    assert CliRunner().invoke(app, verify).exit_code == 1
+    anchor.path.unlink()
+    with pytest.raises(AnchorError):
+        advance(store, anchor)  # an anchor that was taken away is not made again by itself
+    assert CliRunner().invoke(app, verify).exit_code == 1
+    anew = ["audit", "anchor", "--data", str(tmp_path), "--reason", "case 9: a disk was restored"]
+    assert CliRunner().invoke(app, anew).exit_code == 0
+    assert CliRunner().invoke(app, verify).exit_code == 0
+    assert store.record(store.head()[0]).reason == "case 9: a disk was restored"
+    with events.engine.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.seq == 7).values(reason="another"))
+    store.append("a", "An", "picture.look", "x")
+    anchored = anchor.read()
+    with events.engine.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.seq == 8).values(subject="y"))
+    with pytest.raises(AnchorError, match="record 8 was changed"):
+        advance(store, anchor)
+    assert anchor.read() == anchored
 
 
 def test_an_anchor_that_was_changed_is_no_anchor(tmp_path: Path) -> None:
