@@ -28,6 +28,8 @@ from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
 
 if TYPE_CHECKING:
+    from actors.store import PeopleStore
+    from hoaban.access import Role
     from serve.deployment import Tls
 
 log = structlog.get_logger(__name__)
@@ -141,13 +143,13 @@ class _System:
             fleet = [demo_fleet]
             fleet_or_refuse(fleet)
         redis_url, store_url = self._stores()
-        token = self._token(store_url)
+        token, intake_token = self._tokens(store_url)
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
         if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, token)
+            self._dashboard(api_port, dashboard_port, token, intake_token)
         from actors.board import Board
 
         self._board = Board(redis_url)
@@ -207,27 +209,33 @@ class _System:
         self._valkey = server
         return redis_url, store_url
 
-    def _token(self, store_url: str) -> str:
-        """The operator's token, kept in a file that only this user can read."""
+    def _tokens(self, store_url: str) -> tuple[str, str]:
+        """The operator's token, and that of the page for citizens: in files that only this user can read."""
         from actors.store import PeopleStore
         from hoaban.access import Role
 
         self._step("store")
         store = open_store(store_url)
-        people, path = PeopleStore(store.engine), self._data / "token"
+        people = PeopleStore(store.engine)
+        try:
+            # Who starts the system runs it: all that needs no second person beside them.
+            operator = self._token(people, "token", "embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
+            return operator, self._token(people, "intake-token", "page for citizens", Role.INTAKE)
+        finally:
+            store.close()
+
+    def _token(self, people: "PeopleStore", file: str, name: str, *roles: "Role") -> str:
+        path = self._data / file
         try:
             secret = path.read_text(errors="replace").strip() if path.exists() else ""
             if not secret or people.verify(secret) is None:
-                # Who starts the system runs it: all that needs no second person beside them.
-                _, secret = people.create_token("embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
+                _, secret = people.create_token(name, *roles)
                 path.touch(mode=0o600)
                 path.write_text(secret)
         except OSError as error:
             raise TroubleError(
                 f"{path}: {error.strerror}; remove it, so that a new token is made, and see that its disk has room"
             ) from None
-        finally:
-            store.close()
         return secret
 
     def _ray(self, address: str | None) -> None:
@@ -271,10 +279,11 @@ class _System:
         if not replace:
             raise TroubleError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
-        for name, method in (("supervisor", "shutdown"), ("writer", "stop"), ("evidence", "stop")):
+        parts = {"supervisor": "shutdown", "keeper": "stop", "writer": "stop", "evidence": "stop"}
+        for name, method in parts.items():
             if name in ours:
                 _end(ray.get_actor(name, NAMESPACE), method)
-        for name in ours - {"supervisor", "writer", "evidence"}:  # left by a supervisor that is dead
+        for name in ours - set(parts):  # left by a supervisor that is dead
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
         serve.shutdown()
@@ -284,6 +293,7 @@ class _System:
         import ray
 
         from actors.fleet_file import secrets_of
+        from actors.incidents import KeeperActor
         from actors.proof.sealer import EvidenceActor
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
@@ -310,9 +320,11 @@ class _System:
         self._undo.append(("writer", lambda: _end(writer, "stop")))
         sealer = EvidenceActor.options(name="evidence", **common).remote(store_url, evidence_url, str(self._data))
         self._undo.append(("evidence", lambda: _end(sealer, "stop")))
+        keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
+        self._undo.append(("keeper", lambda: _end(keeper, "stop")))
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
-        ray.get([part.ready.remote() for part in (writer, sealer, supervisor)], timeout=60)
+        ray.get([part.ready.remote() for part in (writer, sealer, keeper, supervisor)], timeout=60)
 
     def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
         self._step("API")
@@ -333,7 +345,7 @@ class _System:
             self._undo.append(("API", shutdown))
         deploy(settings, port=port, tls=self._tls)
 
-    def _dashboard(self, api_port: int, port: int, token: str) -> None:
+    def _dashboard(self, api_port: int, port: int, token: str, intake_token: str) -> None:
         self._step("dashboard")
         from actors.processes import end, start
         from dashboards.launch import command
@@ -341,6 +353,7 @@ class _System:
         environment = os.environ | {
             "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
+            "HOABAN_INTAKE_TOKEN": intake_token,
         }
         if self._tls is not None:
             environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)

@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
 
+from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
@@ -98,7 +99,7 @@ class ApiError(Exception):
         self.status = status
 
 
-class ApiClient(EvidenceCalls):
+class ApiClient(CaseCalls, EvidenceCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -129,6 +130,10 @@ class ApiClient(EvidenceCalls):
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return self._document(self._answer(method, path, **more), path)
+
+    def _bytes(self, path: str) -> bytes:
+        answer = self._answer("GET", path)
+        return answer.content if answer.is_success else cast(bytes, self._document(answer, path))
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:

@@ -37,6 +37,12 @@ def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo
     return f'<ol class="hb-feed">{"".join(_line(row["event"], names, zone) for row in events)}</ol>'
 
 
+def kind_said(kind: str) -> str:
+    """A kind of event as a heading: TERMS has it within a sentence where it has no word of its own."""
+    said = term(f"kind_{kind}") if f"kind_{kind}" in TERMS else term(kind)
+    return said[:1].upper() + said[1:]
+
+
 def told(event: Mapping[str, Any]) -> str:
     """What happened, in words."""
     data = event["data"]

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from hoaban.calibration import Calibration
 from hoaban.evidence.retention import Retention
 from hoaban.heatmap import HeatMapSettings
+from hoaban.incidents.settings import IncidentSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
@@ -169,6 +170,7 @@ class Fleet(Strict):
     sites: tuple[SiteName, ...] = Field((), description="places with machines of their own; cameras may name no other")
     models: Models = Models()
     retention: Retention = Field(Retention(), description="how long things are kept")
+    incidents: IncidentSettings = IncidentSettings()
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":

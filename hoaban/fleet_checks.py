@@ -10,6 +10,7 @@ from typing import Any
 
 from hoaban.fleet import Role
 from hoaban.fleet_yaml import Path
+from hoaban.incidents.settings import FAULTS
 from hoaban.models.card import PINNED
 from hoaban.rules import RULE_KINDS, UNBUILT_RULES
 from hoaban.rules.base import OBJECT_CLASSES, default_name
@@ -28,6 +29,7 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
     yield from _retention_misfits(_get(document, "retention"))
     districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
     sites = _items(_get(document, "sites"))
+    yield from _incident_misfits(_get(document, "incidents"), districts)
     for index, camera in enumerate(_items(_get(document, "cameras"))):
         path: Path = ("cameras", index)
         for key, known, place in (("district", districts, "districts"), ("owner", agencies, "agencies")):
@@ -55,6 +57,20 @@ def _retention_misfits(retention: Any) -> Iterator[Misfit]:
         for name in named if isinstance(named, dict) else ():
             if name not in known:
                 yield ("retention", key, name), f"{name!r} is none of {', '.join(sorted(known))}; correct it"
+
+
+def _incident_misfits(settings: Any, districts: set[str]) -> Iterator[Misfit]:
+    orders = _get(settings, "work_orders")
+    for part, key, path, known, what in (
+        (settings, "kinds", (), {*RULE_KINDS, *UNBUILT_RULES}, "rule type"),
+        (orders, "faults", ("work_orders",), set(FAULTS), "fault of a camera"),
+        (orders, "maintainers", ("work_orders",), districts, "district of this fleet"),
+    ):
+        named = _get(part, key)
+        for name in named if isinstance(named, dict) else ():
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                yield ("incidents", *path, key, name), f"{name!r} is no {what}; use some of {listed}"
 
 
 def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:

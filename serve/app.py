@@ -24,7 +24,7 @@ from hoaban import __version__
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, evidence, metrics, problems, schemas, sessions, unmask, watchlist
+from serve import accounts, audit, casework, evidence, metrics, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -98,7 +98,7 @@ def build_app(
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Last-Event-ID"],
+        allow_headers=["Authorization", "If-Match", "Last-Event-ID"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
@@ -113,6 +113,7 @@ def build_app(
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
+    casework.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
     refuse_undeclared(app)

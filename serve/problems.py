@@ -27,6 +27,8 @@ class Problem(BaseModel):
     status: int
     detail: str | None = None
     errors: list[dict[str, Any]] | None = None
+    current: dict[str, Any] | None = None
+    """of a 409: how what was to be changed stands now"""
 
 
 def problem(status: int, detail: str | None = None, headers: Any = None, **more: Any) -> JSONResponse:

@@ -15,6 +15,8 @@ class Role(StrEnum):
     DATA_SCIENTIST = "data_scientist"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    INTAKE = "intake"
+    """a machine's: the page or switchboard by which citizens file reports, and which may do nothing else"""
 
 
 class Permission(StrEnum):
@@ -104,6 +106,7 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
                 P.METRICS_READ,
             }
         ),
+        Role.INTAKE: frozenset({P.REPORT_FILE}),
         Role.AUDITOR: frozenset({P.AUDIT_READ, P.FLEET_SEE, P.MODEL_SEE, P.WATCHLIST_SEE}),
     }
 )

@@ -29,8 +29,9 @@ INITIALS = {
     "D": Role.DATA_SCIENTIST,
     "A": Role.ADMIN,
     "U": Role.AUDITOR,
+    "I": Role.INTAKE,
 }
-ALL = "VOFWDAU"
+ALL = "VOFWDAUI"
 # Which roles each route is for; "*": anyone, also without a token. Written by hand, not made from the code's table.
 FOR = {
     "GET /healthz": "*",
@@ -90,6 +91,42 @@ FOR = {
     "POST /subjects/erase": "F",
     "GET /audit": "U",
     "GET /audit/misuse": "U",
+    "GET /incidents": "VOF",
+    "GET /incidents/stream": "VOF",
+    "GET /incidents/{number}": "VOF",
+    "POST /incidents/{number}/acknowledge": "OF",
+    "POST /incidents/{number}/assign": "OF",
+    "POST /incidents/{number}/start": "OF",
+    "POST /incidents/{number}/resolve": "OF",
+    "POST /incidents/{number}/dismiss": "OF",
+    "POST /incidents/{number}/reopen": "OF",
+    "POST /incidents/{number}/comment": "OF",
+    "GET /handovers": "OF",
+    "POST /handovers": "OF",
+    "POST /handovers/{number}/accept": "OF",
+    "POST /reports": "OF",
+    "GET /reports": "VOF",
+    "GET /reports/{number}": "VOF",
+    "GET /reports/{number}/photo.jpg": "VOF",
+    "GET /reports/{number}/unmasked.jpg": "F",
+    "POST /reports/{number}/contact": "OF",
+    "POST /reports/{number}/check": "OF",
+    "POST /reports/{number}/start": "OF",
+    "POST /reports/{number}/answer": "OF",
+    "POST /reports/{number}/close": "OF",
+    "POST /reports/{number}/reopen": "OF",
+    "POST /reports/{number}/note": "OF",
+    "POST /reports/{number}/link": "OF",
+    "POST /public/reports": "OFI",
+    "GET /public/reports/{tracking}": "OFI",
+    "GET /work-orders": "VOFDA",
+    "GET /work-orders/repair-times": "VOFDA",
+    "GET /work-orders/{number}": "VOFDA",
+    "POST /work-orders/{number}/assign": "O",
+    "POST /work-orders/{number}/start": "O",
+    "POST /work-orders/{number}/done": "O",
+    "POST /work-orders/{number}/cancel": "O",
+    "POST /work-orders/{number}/note": "O",
 }
 BODIES: dict[str, Any] = {
     "POST /session": {"name": "nobody", "password": "wrong"},
@@ -110,7 +147,7 @@ BODIES: dict[str, Any] = {
     "POST /subjects/search": {"reference": "x", "plate": "30A-12345"},
     "POST /subjects/erase": {"reference": "x", "basis": "for the test of roles", "events": ["x"]},
 }
-ENDLESS = ("GET /cameras/{camera}/live.mjpg", "GET /events/stream")
+ENDLESS = ("GET /cameras/{camera}/live.mjpg", "GET /events/stream", "GET /incidents/stream")
 ROUTES = sorted(FOR)
 
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006_evidence"
-down_revision = "0004_accounts"
+down_revision = "0005_incidents"
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 GUARDS = (("decisions", "UPDATE"), ("decisions", "DELETE"), ("erasures", "DELETE"))
