@@ -55,6 +55,11 @@ def up(
         fleet_or_refuse(fleet)
     if not no_dashboard and api_port == dashboard_port:
         refuse(f"API and dashboard cannot share port {api_port}; give --api-port and --dashboard-port different ones")
+    tls = _tls(tls_certificate, tls_key)
+    try:
+        access = load_access()
+    except AccessFileError as error:
+        refuse(str(error))
     data = (data or user_data_path("hoaban")).resolve()
     lock = _take(data)
     for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
@@ -63,11 +68,6 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    tls = _tls(tls_certificate, tls_key)
-    try:
-        access = load_access()
-    except AccessFileError as error:
-        refuse(str(error))
     system = _System(data, stop, access, tls)
     code, unfit = 0, ""
     try:
