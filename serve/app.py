@@ -81,7 +81,7 @@ def build_app(
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Last-Event-ID"],
+        allow_headers=["Authorization", "Last-Event-ID", "X-Hoaban-Permit"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
@@ -204,13 +204,11 @@ def events(
 
     A search, for a camera or a time, is recorded; the newest events as a page shows them are not.
     """
-    searched = {"camera": camera, "since": since, "until": until, "type": type}
     if camera or since or until or cursor:
+        searched = {"camera": camera, "since": since, "until": until, "type": type}
+        words = [f"{name}={value}" for name, value in searched.items() if value is not None]
         looks: Looks = request.app.state.looks
-        text = (
-            " ".join(f"{name}={value}" for name, value in searched.items() if value is not None) or "all, page by page"
-        )
-        looks.record(request, person, "event.search", text[:500], camera)
+        looks.record(request, person, "event.search", " ".join(words)[:500] or "all, page by page", camera)
     page = request.app.state.store.page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,
