@@ -29,7 +29,7 @@ class Observed:
 
     phase: Phase
     since_s: float
-    revision: str | None = None
+    digest: str | None = None
     """of the configuration it runs; None before its first answer"""
     answered_s: float = 0.0
     """when it was last heard of"""
@@ -64,7 +64,7 @@ def plan_steps(
 ) -> list[Step]:
     """The steps due now, in the fleet's order: stops first, then changes, then at most `most_starting` starts at once.
 
-    desired: camera id -> revision of its configuration. observed: camera id -> its actor. A camera whose
+    desired: camera id -> digest of its configuration. observed: camera id -> its actor. A camera whose
     configuration did not change gets no step.
     """
     steps = [
@@ -78,7 +78,7 @@ def plan_steps(
         if seen.phase is Phase.ENDING and now_s - seen.since_s > END_LIMIT_S
     ]
     starting = sum(1 for seen in observed.values() if seen.phase is Phase.STARTING)
-    for camera, revision in desired.items():
+    for camera, digest in desired.items():
         seen = observed.get(camera)
         if seen is not None and seen.phase is Phase.ENDING:
             continue  # wanted again before it was gone: it starts when it is
@@ -88,7 +88,7 @@ def plan_steps(
                 steps.append(Step(Action.START, camera, "not running" if seen is None else "died"))
         elif seen.phase is not Phase.DEAD and now_s - max(seen.answered_s, seen.since_s) > HUNG_AFTER_S:
             steps.append(Step(Action.KILL, camera, f"no answer for {HUNG_AFTER_S:.0f} s"))
-        elif seen.phase is Phase.RUNNING and seen.revision is not None and seen.revision != revision:
+        elif seen.phase is Phase.RUNNING and seen.digest is not None and seen.digest != digest:
             steps.append(Step(Action.CONFIGURE, camera, "configuration changed"))
     order = [Action.STOP, Action.END, Action.KILL, Action.CONFIGURE, Action.START]
     return sorted(steps, key=lambda step: order.index(step.action))
@@ -100,7 +100,7 @@ def after_death(seen: Observed, now_s: float) -> Observed:
     return Observed(Phase.DEAD, now_s, deaths=1 if steady else seen.deaths + 1)
 
 
-def after_answer(seen: Observed, revision: str, now_s: float) -> Observed:
-    """The record of an actor that answered with the revision of its configuration."""
+def after_answer(seen: Observed, digest: str, now_s: float) -> Observed:
+    """The record of an actor that answered with the digest of its configuration."""
     since_s = seen.since_s if seen.phase is Phase.RUNNING else now_s
-    return Observed(Phase.RUNNING, since_s, revision, now_s, seen.deaths)
+    return Observed(Phase.RUNNING, since_s, digest, now_s, seen.deaths)
