@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hoaban.detections import Tracks
 from hoaban.events import Finding, format_time, utc
-from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule, of_classes
+from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule
 from hoaban.rules.crossing import Moment
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
@@ -44,6 +44,7 @@ class EnforcementRule(TrackRule):
 
     def __init__(self, config: EnforcementConfig, site: Site) -> None:
         super().__init__(config.name)
+        self.site = site
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
         self._max_gap_s = config.max_gap_s
         self._guard = Guard(site.calibration, config.max_gap_s)
@@ -54,7 +55,7 @@ class EnforcementRule(TrackRule):
 
     def wanted(self, tracks: Tracks) -> NDArray[np.bool_]:
         """(n,) the tracks that the rule follows."""
-        return of_classes(tracks, self._classes) & (tracks.hits >= self._min_hits)
+        return self.site.seen(tracks).followed(self._classes, self._min_hits)
 
     def see(self, scene: Scene) -> None:
         """Take one frame in, before anything else."""

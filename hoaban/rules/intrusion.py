@@ -6,12 +6,13 @@ import numpy as np
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.rules.base import FORGET_S, OBJECT_CLASSES, Classes, Rule, Site, track_fields
+from hoaban.rules.base import OBJECT_CLASSES, Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
+from hoaban.track_table import FORGET_S
 
 VISIT_GAP_S = 1.0
 """a step over the zone's edge, or a lost track, for so long does not end a visit"""
@@ -37,7 +38,8 @@ class Intrusion(ZoneRule):
         super().__init__(config, site)
         self._after_s, self._cooldown_s = config.min_inside_s, config.cooldown_s
         self._min_height = config.min_height * site.height
-        self._lineage, self._stays = site.shared.lineage(), Stays(VISIT_GAP_S)
+        self._lineage = site.shared.lineage()
+        self._stays = Stays(self._lineage.rows, VISIT_GAP_S)
         self._told_s: dict[int, float] = {}
 
     def update(self, scene: Scene) -> list[Finding]:
@@ -46,18 +48,19 @@ class Intrusion(ZoneRule):
         rows = self.rows(tracks)
         if self._min_height:
             rows = rows[tracks.boxes[rows, 3] - tracks.boxes[rows, 1] >= self._min_height]
-        ids = tracks.ids[rows]
-        due = self._stays.update(ids, now_s) >= self._after_s - 1e-6
-        due[due] &= self._stays.untold(ids[due])
+        places = self._lineage.rows.of(tracks.ids, now_s)[rows]
+        due = self._stays.update(places, now_s) >= self._after_s - 1e-6
+        due &= ~self._stays.told(places)
         if not due.any():
             return []
         self._told_s = {i: s for i, s in self._told_s.items() if now_s - s <= max(FORGET_S, self._cooldown_s)}
         findings = []
-        for row in rows[np.flatnonzero(due)]:
+        for index in np.flatnonzero(due).tolist():
+            row = int(rows[index])
             number = int(tracks.ids[row])
             if now_s - self._told_s.get(number, -np.inf) <= self._cooldown_s:
                 continue
-            self._stays.tell(number)
+            self._stays.tell(int(places[index]))
             self._told_s[number] = now_s
-            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, int(row))))
+            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, row)))
         return findings

@@ -36,7 +36,8 @@ class LineCrossing(TrackRule):
     def __init__(self, config: LineCrossingRule, site: Site) -> None:
         super().__init__(config.name)
         counted = LineCountRule(type="line_count", line=config.line, classes=config.classes)
-        self._lineage, self._crossings = site.shared.lineage(), LineCount(counted, site)
+        self._lineage = site.shared.lineage()
+        self._crossings = LineCount(counted, site, self._lineage.rows, config.schedule)
         self._directions = ("forward", "backward") if config.direction == "both" else (config.direction,)
         self._min_height, self._cooldown_s = config.min_height * site.height, config.cooldown_s
         self._told_s: dict[tuple[int | None, str | None], float] = {}

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from hoaban.detections import Tracks
+from hoaban.track_table import TrackRows
 
 GAP_S, REACH = 5.0, 0.7
 
@@ -52,6 +53,8 @@ class Lineage:
 
     def __init__(self, gap_s: float = GAP_S, reach: float = REACH) -> None:
         self._gap_s, self._reach = gap_s, reach
+        self.rows = TrackRows()
+        """of tracks by the numbers that it gives"""
         self._here, self._lost = _nobody(), _nobody()
         self._last: tuple[Tracks, float, Tracks] | None = None
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from hoaban.calibration import Ground
 from hoaban.detections import Floats, Tracks
 from hoaban.geometry import Points, inside, to_pixels
-from hoaban.rules.base import OBJECT_CLASSES, Site, of_classes
+from hoaban.rules.base import OBJECT_CLASSES, Site
+from hoaban.rules.seen import of_classes
 from hoaban.scene import Pixels, Scene, View
 from hoaban.stillness import Region, StillChange
 
