@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hoaban.detections import Tracks
@@ -116,6 +117,7 @@ def _figures(spent: np.ndarray) -> dict[str, float]:
 
 def _pass(frames: int = 300, warm: int = 50) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
     """The rules' names, (frames, rules) seconds, (frames,) whether any found something, (frames,) yardstick."""
+    cv2.setNumThreads(1)  # as in a camera's process
     rng = np.random.default_rng(7)
     base = {"id": "c", "name": "C", "role": "face_crowd", "district": "d", "owner": "o", "source": "rtsp://x/y"}
     site = {"zones": [ZONE], "lines": LINES, "signals": [{"id": "s", "feed": {}}], "calibration": CALIBRATION}

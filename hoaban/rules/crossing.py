@@ -12,7 +12,7 @@ from hoaban.geometry import segments_meet, signed_distance
 from hoaban.rules.base import Site, box_of
 from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
-from hoaban.track_table import F64, FORGET_S, TrackTable
+from hoaban.track_table import F64, FORGET_S, TrackRows, TrackTable
 
 Box = tuple[float, float, float, float]
 
@@ -63,6 +63,37 @@ class Crossing:
         if self.unseen_s <= max_gap_s:
             return []
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
+
+
+class Sightings:
+    """Where each track was seen last, kept once for all rules of a camera."""
+
+    def __init__(self, rows: TrackRows) -> None:
+        self._rows = rows
+        self._table = TrackTable(rows, seen=(np.nan,) * 6)
+        self._last: tuple[Tracks, float] | None = None
+
+    @classmethod
+    def of(cls, site: Site) -> "Sightings":
+        return site.shared.keep("sightings", lambda: cls(site.shared.rows))
+
+    def update(self, scene: Scene) -> None:
+        """Take a frame in. Rules may say it again in the same frame."""
+        tracks, now_s = scene.tracks, scene.now_s
+        if not len(tracks) or (self._last is not None and self._last[0] is tracks and self._last[1] == now_s):
+            return
+        self._last = tracks, now_s
+        rows = self._rows.of(tracks.ids, now_s)
+        self._table.touch(rows, now_s)
+        seen = self._table["seen"]
+        seen[rows, 0], seen[rows, 1], seen[rows, 2:] = scene.frame.seq, now_s, tracks.boxes
+
+    def newest(self, track: int) -> Moment | None:
+        row = self._rows.find(track)
+        if row is None:
+            return None
+        seq, captured_s, x1, y1, x2, y2 = self._table["seen"][row].tolist()
+        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
 
 
 class Gauge(Protocol):

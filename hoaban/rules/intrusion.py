@@ -8,11 +8,11 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import OBJECT_CLASSES, Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
+from hoaban.rules.recent import Recent
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
-from hoaban.track_table import FORGET_S
 
 VISIT_GAP_S = 1.0
 """a step over the zone's edge, or a lost track, for so long does not end a visit"""
@@ -36,11 +36,11 @@ class Intrusion(ZoneRule):
 
     def __init__(self, config: IntrusionRule, site: Site) -> None:
         super().__init__(config, site)
-        self._after_s, self._cooldown_s = config.min_inside_s, config.cooldown_s
+        self._after_s = config.min_inside_s
         self._min_height = config.min_height * site.height
         self._lineage = site.shared.lineage()
         self._stays = Stays(self._lineage.rows, VISIT_GAP_S)
-        self._told_s: dict[int, float] = {}
+        self._told: Recent[int] = Recent(config.cooldown_s)
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
@@ -53,14 +53,13 @@ class Intrusion(ZoneRule):
         due &= ~self._stays.told(places)
         if not due.any():
             return []
-        self._told_s = {i: s for i, s in self._told_s.items() if now_s - s <= max(FORGET_S, self._cooldown_s)}
         findings = []
         for index in np.flatnonzero(due).tolist():
             row = int(rows[index])
             number = int(tracks.ids[row])
-            if now_s - self._told_s.get(number, -np.inf) <= self._cooldown_s:
+            if self._told.within(number, now_s):
                 continue
             self._stays.tell(int(places[index]))
-            self._told_s[number] = now_s
+            self._told.tell(number, now_s)
             findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, row)))
         return findings

@@ -44,8 +44,9 @@ class LineCount(TrackRule):
     def __init__(self, config: LineCountRule, site: Site, rows: TrackRows | None = None, hours: Hashable = ()) -> None:
         super().__init__(config.name)
         self._line = config.line
-        self._sides = LineSides.of(site, (config.line,), config.classes, rows or site.shared.rows, hours)
-        self._speeds = SpeedWatch(site)
+        rows = rows or site.shared.rows
+        self._sides = LineSides.of(site, (config.line,), config.classes, rows, hours)
+        self._speeds = SpeedWatch(site, rows)
         self._lanes = {name: to_pixels(site.zones[name].polygon, site.width, site.height) for name in config.lanes}
 
     def update(self, scene: Scene) -> list[Finding]:

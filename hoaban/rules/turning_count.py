@@ -17,7 +17,6 @@ from hoaban.rules.base import (
 )
 from hoaban.rules.line_sides import LineSides
 from hoaban.scene import Scene
-from hoaban.track_table import FORGET_S
 
 U_TURN_S = 2.0
 """back over the same line sooner than this is a box that trembles, not a road user who turns round"""
@@ -56,12 +55,12 @@ class TurningCount(TrackRule):
         super().__init__(config.name)
         self._lines, self._max_s = config.lines, config.max_s
         self._sides = LineSides.of(site, config.lines, config.classes, site.shared.rows)
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, _Entry] = {}  # the oldest first
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks, now_s = scene.tracks, scene.now_s
-        keep_s = max(self._max_s, FORGET_S)
-        self._entries = {track: entry for track, entry in self._entries.items() if now_s - entry.at_s <= keep_s}
+        while self._entries and now_s - self._entries[oldest := next(iter(self._entries))].at_s > self._max_s:
+            del self._entries[oldest]
         crossings = self._sides.update(tracks, now_s)
         findings = []
         for line in self._lines:
@@ -69,7 +68,7 @@ class TurningCount(TrackRule):
                 entry = self._entries.pop(crossing.track, None)
                 if entry is not None and entry.line == line and now_s - entry.at_s < U_TURN_S:
                     continue  # it went back at once: as if it had never come
-                if entry is None or now_s - entry.at_s > self._max_s or self._again(entry, line, crossing.forward):
+                if entry is None or self._again(entry, line, crossing.forward):
                     self._entries[crossing.track] = _Entry(line, crossing.forward, now_s)
                     continue
                 extra = {"from": entry.line, "to": line, "took_s": round(now_s - entry.at_s, 2)}
