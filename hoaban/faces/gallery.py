@@ -86,7 +86,9 @@ class Gallery:
         # takes a tenth of the time of a wide one.
         product = cv2.gemm(self.matrix, unit(templates), 1.0, None, 0.0, flags=cv2.GEMM_2_T)  # type: ignore[call-overload]
         similarities = np.ascontiguousarray(np.asarray(product, np.float32).T)
-        similarities[:, self.expires_s <= now_s] = -1
+        over = self.expires_s <= now_s
+        if over.any():
+            similarities[:, over] = -1
         best = similarities.argmax(axis=1)
         score = similarities[np.arange(len(best)), best]
         return Found(np.where(score > -1, best, NOBODY).astype(np.intp), score)

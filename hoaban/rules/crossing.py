@@ -239,39 +239,35 @@ class LineWatch:
         side, before, at = (self._table[name] for name in ("side", "before", "at"))
         sure = np.abs(away) > self.gauge.margins(seen)[rows]
         was, here = side[places], np.sign(away)
-        beyond = here == np.where(was == 0, 2, -was)
-        if not beyond.any():  # most frames
-            side[places[sure]] = here[sure]
-            before[places], at[places, _SEQ] = samples, np.nan
-            return []
-        hidden = np.zeros(len(rows), bool)
-        hidden[beyond] = feet_hidden(tracks, rows[beyond])
-        if hidden.any():
-            distances[rows[hidden]] = np.nan
-            open_ = ~hidden
-            places, rows, samples = places[open_], rows[open_], samples[open_]
-            sure, here, beyond = sure[open_], here[open_], beyond[open_]
-        stepped = beyond & np.isnan(at[places, _SEQ])
-        at[places[stepped]] = samples[stepped]
-        stands = beyond & ~sure & (scene.now_s - at[places, _TIME] > STANDS_S)
-        before[places[stands]] = samples[stands]
-        crossed = np.flatnonzero(beyond & sure)
-        found = [self._crossing(tracks, int(places[i]), int(rows[i]), samples[i]) for i in crossed]
-        side[places[sure]] = here[sure]
-        settled = ~beyond | sure
-        before[places[settled]] = samples[settled]
-        at[places[settled], _SEQ] = np.nan
+        there = np.flatnonzero(here == np.where(was == 0, 2, -was))
+        past = [(before[place].copy(), at[place].copy()) for place in places[there].tolist()]
+        # Most are where they were: all are taken as if, and then those few that are on the other side one by one.
+        side[places] = np.where(sure, here, was)
+        before[places], at[places, _SEQ] = samples, np.nan
+        found = []
+        for index, hidden, (was_before, was_at) in zip(
+            there.tolist(), feet_hidden(tracks, rows[there]).tolist(), past, strict=True
+        ):
+            place, sample = places[index], samples[index]
+            if hidden:
+                distances[rows[index]] = np.nan
+            elif np.isnan(was_at[_SEQ]):
+                was_at = sample
+            if sure[index] and not hidden:
+                found.append(self._crossing(int(tracks.ids[rows[index]]), int(rows[index]), was_before, was_at, sample))
+                continue
+            side[place], at[place] = was[index], was_at
+            stands = not hidden and scene.now_s - was_at[_TIME] > STANDS_S
+            before[place] = sample if stands else was_before
         return [crossing for crossing in found if crossing is not None]
 
-    def _crossing(self, tracks: Tracks, place: int, row: int, now: F64) -> Crossing | None:
-        before, at = self._table["before"][place], self._table["at"][place]
+    def _crossing(self, track: int, row: int, before: F64, at: F64, now: F64) -> Crossing | None:
         stood = bool(before[_TIME] >= at[_TIME])
         at = now if stood else at
         if not stood and not self.gauge.meets(before[_POINT], now[_POINT]):
             return None
         share = 0.0 if stood else before[_AWAY] / (before[_AWAY] - at[_AWAY])
-        crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
-        track = int(tracks.ids[row])
+        crossed_s = float(before[_TIME] + min(max(share, 0.0), 1.0) * (at[_TIME] - before[_TIME]))
         return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at), stood)
 
 
