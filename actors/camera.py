@@ -28,6 +28,7 @@ from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
 from actors.link import LinkedModel, ModelLink, Peer
 from actors.picture import Picture
+from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
 from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, with_heat
@@ -143,6 +144,7 @@ class CameraRuntime:
         self._faces = FaceWatcher(
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
         )
+        self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
         self._lock = threading.Lock()
         self._pending: OrderedDict[int, _Pending] = OrderedDict()
         self._latest: Picture | None = None
@@ -187,6 +189,7 @@ class CameraRuntime:
         self._restore()
         self._link.start()
         self._faces.start()
+        self._plates.start()
         self._source.start()
         self._reporter.start()
         if self._evidence is not None:
@@ -214,6 +217,7 @@ class CameraRuntime:
         self._source.stop()
         self._link.stop()
         self._faces.stop()
+        self._plates.stop()
         if self._reporter.is_alive():
             self._reporter.join(timeout=3)
         if self._evidence is not None:
@@ -228,6 +232,7 @@ class CameraRuntime:
             if self._evidence is not None:
                 self._evidence.configure(camera)
         self._faces.configure(camera)
+        self._plates.configure(camera)
         stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
         if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
             self._source.stop()
@@ -350,9 +355,9 @@ class CameraRuntime:
             step = self._pipeline.step_parts(meta, sweep.parts, model.labels, views)
             self._analysed = Analysed(picture, tuple(sweep.parts), model.labels, step.tracks)
             self._analysed_count += 1
-            events = step.events
+            events = step.events + self._plates.see(picture, step.tracks, model.ref)
             if self._evidence is not None:
-                events = self._evidence.take(pending.picture, events, self._pipeline.pins())
+                events = self._evidence.take(picture, events, self._pipeline.pins() | self._plates.pins())
         if events:
             self._publish(events)
         now_s = time.time()
@@ -442,6 +447,7 @@ class CameraRuntime:
             measures=self._pipeline.measures(),
             tiles_skipped=self._tiles_skipped,
             faces=self._faces.status(),
+            plates=self._plates.status(),
             model=None if self._model is None else self._model.ref.as_dict(),
             inference=self._link.peer,
             node=self._node,
@@ -463,6 +469,9 @@ class CameraRuntime:
                 self._restore()
                 self._save()
                 self._faces.refresh()
+                self._plates.refresh()
+                if late := self._plates.late():
+                    self._publish(late)
             except Exception:  # a board that is away must not end the reporting
                 log.warning("status not reported", camera=self.camera.id, exc_info=True)
 

@@ -3,8 +3,8 @@
 Views are made beforehand: cutting them out of a picture is the camera's work, and so is finding faces. Of faces, 20 are
 searched among 1,000 entries. Processor time of the thread, all frames of all passes; `yardstick` is one fixed piece of
 numpy work, done beside every frame, so that a busy or slow machine shows: the ratio compares between runs, milliseconds
-hardly do. `fires`: frames in which a rule found something. Some rules look twice a second only: means count that, medians
-do not.
+hardly do. `fires`: frames in which a rule found something. Some rules look twice a second only: means count that,
+medians do not.
 """
 
 import time
@@ -67,7 +67,7 @@ MODEL = ModelRef("embedder", "1", "d")
 
 
 def scenes(frames: int, rng: np.random.Generator) -> list[Tracks]:
-    """Walks of TRACKS objects; one that leaves the picture or is lost, after 40 s on average, is followed by another."""
+    """Walks of TRACKS objects; one that leaves the picture or, after 40 s on average, is lost is replaced by another."""
     ids, next_id = np.arange(TRACKS), TRACKS
     feet = rng.uniform((0, 300), (WIDTH, HEIGHT), (TRACKS, 2))
     speed, hits = rng.normal(0, 12, (TRACKS, 2)), np.ones(TRACKS, np.int32)

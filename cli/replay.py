@@ -14,10 +14,12 @@ import typer
 
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
+from actors.plate_watch import PlateWatcher
 from actors.preroll import PacketRing
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse
 from cli.replay_faces import ReplayFaces
+from cli.replay_plates import plate_watcher
 from hoaban import __version__
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
@@ -38,7 +40,9 @@ def replay(
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
     watchlist: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="data folder whose watchlist face rules search; without it they are silent"),
+        typer.Option(
+            metavar="DATA", help="data folder whose watchlists face and plate rules search; without it they are silent"
+        ),
     ] = None,
     evidence: Annotated[
         Path | None, typer.Option(help="folder for evidence candidates: stills, clip, plate; by default none are kept")
@@ -57,8 +61,8 @@ def replay(
         name = model or _model_for(known, spec, source)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
-        faces = ReplayFaces.of(spec, watchlist)
-        summary = run(spec, source or spec.source, detector, out, faces, evidence)
+        faces, plates = ReplayFaces.of(spec, watchlist), plate_watcher(spec, watchlist)
+        summary = run(spec, source or spec.source, detector, out, faces, evidence, plates)
     except (ModelError, SourceError) as error:
         refuse(str(error))
     except OSError as error:
@@ -90,6 +94,7 @@ def run(
     out: Path,
     faces: ReplayFaces | None = None,
     evidence: Path | None = None,
+    plates: PlateWatcher | None = None,
 ) -> dict[str, object]:
     """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
     pipeline = CameraPipeline(camera, detector.ref, __version__)
@@ -117,9 +122,13 @@ def run(
                         (rows,) = detector.infer(batch)
                         sweep.parts.append(Part(rows, letterbox))
                     views = picture.views(pipeline.views(picture.meta))
-                    found = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views).events
+                    step = pipeline.step_parts(picture.meta, sweep.parts, detector.labels, views)
+                    found, pins = step.events, pipeline.pins()
+                    if plates is not None:
+                        found += plates.see(picture, step.tracks, detector.ref)
+                        pins |= plates.pins()
                     if keeper is not None:
-                        found = keeper.take(picture, found, pipeline.pins())
+                        found = keeper.take(picture, found, pins)
                     events += found
                 for event in events:
                     kinds[event.type] += 1
@@ -142,4 +151,5 @@ def run(
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),
         **({} if faces is None else {"faces": faces.summary()}),
+        **({} if plates is None else {"plates": plates.status()}),
     }

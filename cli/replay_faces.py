@@ -1,17 +1,16 @@
 """The face rules of a camera in a replay: the same pipeline as live, one frame after the other."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actors.models import ModelError, find_model, load_face_model
+from actors.models import find_model, load_face_model
 from actors.models.face_model import FaceModel
 from actors.picture import Picture
-from actors.store import EventStore
-from actors.watchlist import KeyMissingError, WatchlistKey, WatchlistStore
+from actors.watchlist import WatchlistStore
+from cli.replay_lists import read_list
 from hoaban import __version__
 from hoaban.events import Event
 from hoaban.faces.pipeline import FacePipeline
@@ -28,7 +27,7 @@ class ReplayFaces:
         self._now_s = time.time()
         self._pipeline = FacePipeline(camera, __version__, law_not_before_s=self._now_s)
         if data is not None:
-            self._pipeline.set_watchlist(read_watchlist(data))
+            self._pipeline.set_watchlist(read_list(data, WatchlistStore))
         self._sampler = FrameSampler(max(rule.fps for rule in camera.face_rules))
         self._batch = np.empty((1, model.input_height, model.input_width, 3), np.uint8)
 
@@ -53,17 +52,3 @@ class ReplayFaces:
     def summary(self) -> dict[str, Any]:
         """For --json: the model and what was searched."""
         return {"model": self._model.ref.as_dict(), **self._pipeline.status(self._now_s)}
-
-
-def read_watchlist(data: Path) -> list[Any]:
-    """The active entries of a data folder's store. Raises ModelError with what is missing."""
-    url = os.environ.get("HOABAN_STORE_URL") or f"sqlite:///{data / 'hoaban.db'}"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-        raise ModelError(f"{data}: no store (hoaban.db) is there; name the data folder of a `hoaban up`")
-    store = EventStore.open(url)
-    try:
-        return list(WatchlistStore(store.engine, lambda: WatchlistKey.load(data)).active())
-    except KeyMissingError as error:
-        raise ModelError(f"{data}: {error}") from None
-    finally:
-        store.close()

@@ -13,6 +13,7 @@ from hoaban.calibration import Calibration
 from hoaban.heatmap import HeatMapSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
+from hoaban.rules.plate_watchlist import PlateWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.signals import Signal
 from hoaban.sim.address import is_sim, parse_address
@@ -153,6 +154,11 @@ class Camera(Strict):
     def face_rules(self) -> tuple[FaceWatchlistRule, ...]:
         """The rules that need the face model; without any it is never asked."""
         return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
+
+    @property
+    def plate_rules(self) -> tuple[PlateWatchlistRule, ...]:
+        """The rules that need plates read; without any none is read for them."""
+        return tuple(rule for rule in self.rules if isinstance(rule, PlateWatchlistRule))
 
     def digest(self) -> str:
         """sha256 of the configuration in canonical form. The source counts, so a changed secret restarts the stream."""

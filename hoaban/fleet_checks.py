@@ -7,7 +7,7 @@ fields and not only after they are mended.
 from collections.abc import Iterator
 from typing import Any
 
-from hoaban.rules import RULE_KINDS, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS
 from hoaban.rules.base import default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
@@ -72,7 +72,7 @@ def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misf
     terms = _get(camera, "terms")
     allowed = _get(terms, "analytics")
     for index, kind in enumerate(_items(allowed)):
-        if isinstance(kind, str) and kind not in RULE_KINDS and kind not in UNBUILT_RULES:
+        if isinstance(kind, str) and kind not in RULE_KINDS:
             known = ", ".join(RULE_KINDS)
             yield (*path, "terms", "analytics", index), f"{kind!r} is no rule type; use some of {known}"
     if isinstance(allowed, list):

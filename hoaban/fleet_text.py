@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hoaban.fleet import Fleet
 from hoaban.fleet_checks import Path, misfits
-from hoaban.rules import RULE_KINDS, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS
 
 LIST_KEYS = ("districts", "agencies", "cameras")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -197,8 +197,6 @@ def _explain(problem: Any, marks: dict[Path, tuple[str, int]], document: Any) ->
 
 
 def _wrong_rule(tag: str) -> str:
-    if tag in UNBUILT_RULES:
-        return f"rule type {tag!r} is not built in this version; remove the rule. Built: {', '.join(RULE_KINDS)}"
     return f"{tag!r} is no rule type; use one of {', '.join(RULE_KINDS)}"
 
 

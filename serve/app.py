@@ -15,7 +15,7 @@ from actors.models.files import list_models
 from actors.store import EventStore, TokenInfo
 from hoaban import __version__
 from hoaban.signals import AHEAD_S, Reading
-from serve import metrics, problems, schemas, watchlist
+from serve import metrics, plate_watchlist, problems, schemas, watchlist
 from serve.auth import TICKET_LIVES_S, Admin, Tickets, Viewer, picture_viewer, viewer_or_ticket
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
@@ -54,6 +54,7 @@ def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI
     app.include_router(router)
     app.include_router(health_router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    plate_watchlist.install(app, PREFIX, settings)
     return app
 
 

@@ -1,12 +1,13 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.detections import Tracks
+from hoaban.events import format_time, utc
 from hoaban.frames import FrameMeta
 from hoaban.geometry import segments_meet, signed_distance
 from hoaban.rules.base import Site, box_of
@@ -34,6 +35,15 @@ class Moment:
     @classmethod
     def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
         return cls(frame.seq, frame.captured_s, box_of(tracks, row))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As an event carries it: plain JSON values."""
+        return {
+            "seq": self.seq,
+            "captured_s": round(self.captured_s, 6),
+            "time": format_time(utc(self.captured_s)),
+            "bbox": [round(value, 1) for value in self.bbox],
+        }
 
 
 @dataclass(frozen=True, slots=True)

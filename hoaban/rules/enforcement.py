@@ -146,12 +146,7 @@ def _same(seen: Moment, first: Moment, newest: Moment) -> bool:
 
 
 def _shown(moment: Moment, signal: tuple[SignalView, float] | None) -> dict[str, Any]:
-    shown = {
-        "seq": moment.seq,
-        "captured_s": round(moment.captured_s, 6),
-        "time": format_time(utc(moment.captured_s)),
-        "bbox": [round(value, 1) for value in moment.bbox],
-    }
+    shown = moment.as_dict()
     return shown if signal is None else shown | {"signal": signal[0].at(moment.captured_s).value}
 
 

@@ -1,0 +1,93 @@
+"""The plate list's routes: an admin adds a plate, another admin approves it, either may erase it."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, HTTPException, Request
+from pydantic import Field
+
+from actors.watchlist import (
+    PLATES,
+    NewPlate,
+    PlateInfo,
+    PlateStore,
+    WatchlistError,
+    WatchlistKey,
+    publish_plates,
+    was_published,
+)
+from serve.auth import Admin
+from serve.lists import REFUSALS, ListedView, ListKeeper, NewListed
+from serve.problems import Problem
+from serve.settings import ApiSettings
+
+
+class NewPlateBody(NewListed):
+    """A plate that is looked for."""
+
+    plate: str = Field(min_length=4, max_length=20, description="as written on it: 30A-123.45, 29-B1 123.45")
+
+
+class PlateView(ListedView):
+    """An entry of the plate list. Who approves it must see the plate."""
+
+    plate: str
+
+
+def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
+    """Add the routes, and begin to keep the list."""
+    board, data_dir = app.state.board, Path(settings.data_dir) if settings.data_dir else None
+    entries = PlateStore(app.state.store.engine, lambda: WatchlistKey.load_or_make(data_dir))
+
+    def hand_out() -> None:
+        publish_plates(board, WatchlistKey.load_or_make(data_dir), entries.active())
+
+    app.state.plates = ListKeeper(entries, hand_out, lambda: was_published(board, PLATES))
+    app.include_router(router, prefix=prefix)
+    app.state.plates.start()
+
+
+router = APIRouter(tags=["watchlist"], responses=REFUSALS)
+
+
+@router.get("/watchlist/plates")
+def plates(request: Request, _: Admin, watchlist: str | None = None) -> list[PlateView]:
+    """The plates that are looked for, and those that wait for approval."""
+    return [_view(info) for info in _entries(request).entries(watchlist)]
+
+
+@router.post("/watchlist/plates", status_code=201, responses={422: {"model": Problem}})
+def add_plate(request: Request, body: NewPlateBody, admin: Admin) -> PlateView:
+    """Add a plate. It is not looked for before another admin has approved it."""
+    try:
+        return _view(_entries(request).add(NewPlate(**body.model_dump()), admin))
+    except WatchlistError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+@router.post("/watchlist/plates/{entry}/approve", responses={404: {"model": Problem}, 409: {"model": Problem}})
+def approve_plate(request: Request, entry: str, admin: Admin) -> PlateView:
+    """Make an entry active. Another person than the one who added it must."""
+    return _view(_keeper(request).approve(entry, admin))
+
+
+@router.delete("/watchlist/plates/{entry}", status_code=204, responses={404: {"model": Problem}})
+def erase_plate(request: Request, entry: str, admin: Admin) -> None:
+    """Erase an entry; the cameras forget it within seconds."""
+    _keeper(request).erase(entry, admin)
+
+
+def _keeper(request: Request) -> ListKeeper[PlateInfo]:
+    keeper: ListKeeper[PlateInfo] = request.app.state.plates
+    return keeper
+
+
+def _entries(request: Request) -> PlateStore:
+    entries = _keeper(request).entries
+    assert isinstance(entries, PlateStore)
+    return entries
+
+
+def _view(info: PlateInfo) -> PlateView:
+    return PlateView(state=info.state(datetime.now(UTC)), **asdict(info))
