@@ -1,7 +1,7 @@
 """Vehicles whose plates are read, and what is proposed of them: pure, the same for live cameras and for replay.
 
-Reading takes long, so it is done beside the frames: `choose` says which crops, `take` hears what was read. What was read
-of a vehicle lives in memory for the time of its passage; of plates that fit no entry nothing else is kept.
+Reading takes long, so it is done beside the frames: `choose` says which crops, `take` hears what was read. That lives
+in memory for the time of a vehicle's passage; of plates that fit no entry nothing else is kept.
 """
 
 from collections.abc import Sequence
@@ -72,6 +72,7 @@ class PlateWatch:
     def __init__(self, camera: Camera, code: str, *, law_not_before_s: float = 0.0) -> None:
         self._code, self._law_not_before_s = code, law_not_before_s
         self._entries: Sequence[ListedPlate] | None = None
+        self._ends_s: dict[str, float] = {}  # watchlist -> when its last entry is over
         self._looks = self._plates = self._proposals = 0
         self.reconfigure(camera)
 
@@ -85,15 +86,13 @@ class PlateWatch:
 
     def set_watchlist(self, entries: Sequence[ListedPlate] | None) -> None:
         """Another list from now on; None: there is none."""
-        self._entries = entries
+        self._entries, self._ends_s = entries, {}
+        for entry in entries or ():
+            self._ends_s[entry.watchlist] = max(entry.expires_s, self._ends_s.get(entry.watchlist, 0.0))
 
     def silent(self, rule: PlateWatchlistRule, captured_s: float) -> str | None:
         """Why a rule reads nothing now, or None."""
-        ends_s: dict[str, float] | None = None
-        if self._entries is not None:
-            ends_s = {}
-            for entry in self._entries:
-                ends_s[entry.watchlist] = max(entry.expires_s, ends_s.get(entry.watchlist, 0.0))
+        ends_s = None if self._entries is None else self._ends_s
         return why_silent(rule.lawful_basis, rule.watchlist, ends_s, self._law_s(captured_s))
 
     def choose(self, frame: FrameMeta, tracks: Tracks, model: ModelRef) -> list[Look]:

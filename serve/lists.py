@@ -58,7 +58,7 @@ class ListedView(BaseModel):
 
 
 class ListKeeper(Generic[Info]):
-    """A list and handing it out: what could not be, because Redis was away, is handed out later; what is over is erased.
+    """A list and handing it out. What could not be, as Redis was away, is handed out later; what is over is erased.
 
     hand_out: gives the active entries to the cameras. was_handed_out: whether that was ever done. Both may raise
     redis.RedisError.

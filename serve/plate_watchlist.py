@@ -35,6 +35,12 @@ class PlateView(ListedView):
     plate: str
 
 
+class PlateList(ListKeeper[PlateInfo]):
+    """The plates."""
+
+    entries: PlateStore
+
+
 def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
     """Add the routes, and begin to keep the list."""
     board, data_dir = app.state.board, Path(settings.data_dir) if settings.data_dir else None
@@ -43,7 +49,7 @@ def install(app: FastAPI, prefix: str, settings: ApiSettings) -> None:
     def hand_out() -> None:
         publish_plates(board, WatchlistKey.load_or_make(data_dir), entries.active())
 
-    app.state.plates = ListKeeper(entries, hand_out, lambda: was_published(board, PLATES))
+    app.state.plates = PlateList(entries, hand_out, lambda: was_published(board, PLATES))
     app.include_router(router, prefix=prefix)
     app.state.plates.start()
 
@@ -54,14 +60,14 @@ router = APIRouter(tags=["watchlist"], responses=REFUSALS)
 @router.get("/watchlist/plates")
 def plates(request: Request, _: Admin, watchlist: str | None = None) -> list[PlateView]:
     """The plates that are looked for, and those that wait for approval."""
-    return [_view(info) for info in _entries(request).entries(watchlist)]
+    return [_view(info) for info in _keeper(request).entries.entries(watchlist)]
 
 
 @router.post("/watchlist/plates", status_code=201, responses={422: {"model": Problem}})
 def add_plate(request: Request, body: NewPlateBody, admin: Admin) -> PlateView:
     """Add a plate. It is not looked for before another admin has approved it."""
     try:
-        return _view(_entries(request).add(NewPlate(**body.model_dump()), admin))
+        return _view(_keeper(request).entries.add(NewPlate(**body.model_dump()), admin))
     except WatchlistError as error:
         raise HTTPException(422, str(error)) from None
 
@@ -78,15 +84,9 @@ def erase_plate(request: Request, entry: str, admin: Admin) -> None:
     _keeper(request).erase(entry, admin)
 
 
-def _keeper(request: Request) -> ListKeeper[PlateInfo]:
-    keeper: ListKeeper[PlateInfo] = request.app.state.plates
+def _keeper(request: Request) -> PlateList:
+    keeper: PlateList = request.app.state.plates
     return keeper
-
-
-def _entries(request: Request) -> PlateStore:
-    entries = _keeper(request).entries
-    assert isinstance(entries, PlateStore)
-    return entries
 
 
 def _view(info: PlateInfo) -> PlateView:

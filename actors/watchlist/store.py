@@ -239,7 +239,7 @@ class PlateStore(ListStore[PlateInfo]):
         plate = parse_plate(entry.plate)
         if plate is None:
             raise WatchlistError(
-                f"{entry.plate!r} fits no format of a plate; write it as it is there: 30A-123.45, 29-B1 123.45, TC-12-34"
+                f"{entry.plate!r} fits no format of a plate; write it like 30A-123.45, 29-B1 123.45 or TC-12-34"
             )
         entry_id = secrets.token_hex(12)
         sealed = self._key().seal(plate.text.encode(), _of_plate(entry_id))

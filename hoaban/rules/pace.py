@@ -16,8 +16,8 @@ LEAST_S, LONGEST_S = 0.5, 4.0
 class Paces:
     """Speeds of all tracks from where they were about WINDOW_S ago.
 
-    On a calibrated camera: km/h. Else: lengths a second, a length being the square root of the box's area, which is close to
-    the same whether a vehicle is seen from the front or the side.
+    On a calibrated camera: km/h. Else: lengths a second, a length being the square root of the box's area, which is
+    close to the same whether a vehicle is seen from the front or the side.
     """
 
     def __init__(self, site: Site) -> None:
