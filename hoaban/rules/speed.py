@@ -40,11 +40,11 @@ class SpeedWatch:
         if self._calibration is None:
             return
         tracks, now_s = scene.tracks, scene.now_s
+        if not len(tracks):
+            return
+        seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
         places = np.full((self._rows.capacity, 2), np.nan)
-        if len(tracks):
-            seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
-            places = np.full((self._rows.capacity, 2), np.nan)
-            places[rows] = np.where(seen.feet[:, 1:] < self._lowest, seen.metres, np.nan)
+        places[rows] = np.where(seen.feet[:, 1:] < self._lowest, seen.metres, np.nan)
         self._past.append((now_s, places))
         while scene.now_s - self._past[0][0] > LONGEST_S:
             self._past.popleft()
