@@ -19,6 +19,7 @@ from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
 from actors.link import Peer
 from actors.picture import Picture
+from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
 from actors.privacy import PrivacyMask
 from actors.reporter import Publisher, Reporter
@@ -73,8 +74,15 @@ class CameraRuntime:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera, self._pacing = camera, pacing
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
+        self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
         self._scene = SceneWatcher(
-            camera, peers=peers, node=node, publish=self._publish, evidence=self._evidence, pacing=pacing
+            camera,
+            peers=peers,
+            node=node,
+            publish=self._publish,
+            evidence=self._evidence,
+            plates=self._plates,
+            pacing=pacing,
         )
         self._faces = FaceWatcher(
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
@@ -86,6 +94,7 @@ class CameraRuntime:
             stream=lambda: (self._source.status(), self._ring),
             scene=self._scene,
             faces=self._faces,
+            plates=self._plates,
             publisher=publisher,
             board=board,
             node=node,
@@ -101,6 +110,7 @@ class CameraRuntime:
         self._reporter.start()
         self._scene.start()
         self._faces.start()
+        self._plates.start()
         self._source.start()
         if self._evidence is not None:
             self._evidence.start()
@@ -110,6 +120,7 @@ class CameraRuntime:
         self._reporter.save_if_possible()
         self._scene.stop()  # before the source, whose thread may wait for an answer
         self._faces.stop()
+        self._plates.stop()
         self._source.stop()
         if self._evidence is not None:
             self._evidence.stop()
@@ -121,6 +132,7 @@ class CameraRuntime:
         self._reporter.camera = camera
         self._scene.configure(camera)
         self._faces.configure(camera)
+        self._plates.configure(camera)
         stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
         if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
             self._scene.stop()

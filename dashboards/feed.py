@@ -25,6 +25,7 @@ KINDS = {
     "illegal_turn": ("turn_left", "alert"),
     "illegal_parking": ("local_parking", "alert"),
     "face_watchlist": ("face", "alert"),
+    "plate_watchlist": ("directions_car", "alert"),
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"

@@ -44,6 +44,7 @@ TERMS = {
     "illegal_turn": "may have turned where it is forbidden",
     "illegal_parking": "may be parked where it is forbidden, in",
     "face_watchlist": "face to be compared by an officer, in",
+    "plate_watchlist": "plate to be compared by an officer, in",
     "camera_health": "camera:",
     "camera_health_end": "camera again in order:",
     "turning_count": "turned to",

@@ -14,6 +14,7 @@ from hoaban.heatmap import HeatMapSettings
 from hoaban.incidents.settings import IncidentSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
+from hoaban.rules.plate_watchlist import PlateWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.signals import Signal
 from hoaban.source_address import SourceAddress
@@ -146,6 +147,11 @@ class Camera(Strict):
     def face_rules(self) -> tuple[FaceWatchlistRule, ...]:
         """The rules that need the face model; without any it is never asked."""
         return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
+
+    @property
+    def plate_rules(self) -> tuple[PlateWatchlistRule, ...]:
+        """The rules that need plates read; without any none is read for them."""
+        return tuple(rule for rule in self.rules if isinstance(rule, PlateWatchlistRule))
 
     def digest(self) -> str:
         """sha256 of the configuration in canonical form, without the secrets of its source: those are no part of it.

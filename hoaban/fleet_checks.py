@@ -12,7 +12,7 @@ from hoaban.fleet import Role
 from hoaban.fleet_yaml import Path
 from hoaban.incidents.settings import FAULTS
 from hoaban.models.card import PINNED
-from hoaban.rules import RULE_KINDS, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS
 from hoaban.rules.base import OBJECT_CLASSES, default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
@@ -62,7 +62,7 @@ def _retention_misfits(retention: Any) -> Iterator[Misfit]:
 def _incident_misfits(settings: Any, districts: set[str]) -> Iterator[Misfit]:
     orders = _get(settings, "work_orders")
     for part, key, path, known, what in (
-        (settings, "kinds", (), {*RULE_KINDS, *UNBUILT_RULES}, "rule type"),
+        (settings, "kinds", (), set(RULE_KINDS), "rule type"),
         (orders, "faults", ("work_orders",), set(FAULTS), "fault of a camera"),
         (orders, "maintainers", ("work_orders",), districts, "district of this fleet"),
     ):
@@ -129,7 +129,7 @@ def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misf
     terms = _get(camera, "terms")
     allowed = _get(terms, "analytics")
     for index, kind in enumerate(_items(allowed)):
-        if isinstance(kind, str) and kind not in RULE_KINDS and kind not in UNBUILT_RULES:
+        if isinstance(kind, str) and kind not in RULE_KINDS:
             known = ", ".join(RULE_KINDS)
             yield (*path, "terms", "analytics", index), f"{kind!r} is no rule type; use some of {known}"
     if isinstance(allowed, list):

@@ -23,7 +23,20 @@ from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, casework, evidence, metrics, pictures, problems, schemas, sessions, unmask, watchlist
+from serve import (
+    accounts,
+    audit,
+    casework,
+    evidence,
+    metrics,
+    pictures,
+    plate_watchlist,
+    problems,
+    schemas,
+    sessions,
+    unmask,
+    watchlist,
+)
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -101,6 +114,7 @@ def build_app(
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
     casework.install(app, PREFIX, settings)
     if settings.data_dir:

@@ -1,5 +1,7 @@
 """The tables. A change here comes with a migration; tests/unit/test_store.py compares the two."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -133,26 +135,37 @@ audit = Table(
     Index("audit_who", "who_id", "seq"),
 )
 
-watchlist_entries = Table(
+
+def _watchlist(name: str, index: str, *own: Column[Any]) -> Table:
+    """A table of entries that two people answer for; `own` columns hold what is listed, sealed with the key."""
+    return Table(
+        name,
+        metadata,
+        Column("id", String(32), primary_key=True),
+        Column("list", String(64), nullable=False),
+        Column("subject", String(128), nullable=False),
+        *own,
+        Column("law", String(400), nullable=False),
+        Column("authority", String(400), nullable=False),
+        Column("document", String(400), nullable=False),
+        Column("basis_until", DateTime(timezone=True), nullable=False),
+        Column("expires_at", DateTime(timezone=True), nullable=False),
+        Column("added_by_id", String(32), nullable=False),
+        Column("added_by", String(128), nullable=False),
+        Column("added_at", DateTime(timezone=True), nullable=False),
+        Column("approved_by_id", String(32)),
+        Column("approved_by", String(128)),
+        Column("approved_at", DateTime(timezone=True)),
+        CheckConstraint("approved_by_id <> added_by_id AND approved_by <> added_by", name=f"{index}_two_people"),
+        Index(f"{index}_list", "list"),
+    )
+
+
+watchlist_entries = _watchlist(
     "watchlist_entries",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("list", String(64), nullable=False),
-    Column("subject", String(128), nullable=False),
-    Column("template", LargeBinary, nullable=False),  # sealed, see actors/watchlist/key.py
+    "watchlist",
+    Column("template", LargeBinary, nullable=False),  # see actors/watchlist/key.py
     Column("model", String(128), nullable=False),
     Column("model_digest", String(64), nullable=False),
-    Column("law", String(400), nullable=False),
-    Column("authority", String(400), nullable=False),
-    Column("document", String(400), nullable=False),
-    Column("basis_until", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("added_by_id", String(32), nullable=False),
-    Column("added_by", String(128), nullable=False),
-    Column("added_at", DateTime(timezone=True), nullable=False),
-    Column("approved_by_id", String(32)),
-    Column("approved_by", String(128)),
-    Column("approved_at", DateTime(timezone=True)),
-    CheckConstraint("approved_by_id <> added_by_id AND approved_by <> added_by", name="watchlist_two_people"),
-    Index("watchlist_list", "list"),
 )
+watchlist_plates = _watchlist("watchlist_plates", "watchlist_plates", Column("plate", LargeBinary, nullable=False))
