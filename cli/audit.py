@@ -32,23 +32,17 @@ def verify(
     store = AuditStore(events.engine)
     wrong: list[str] = []
     head = None
+    own = Anchor(folder)
     try:
-        head = Anchor(folder).read(anchor)
+        head = own.read(anchor)
     except AnchorError as error:
         if anchor is not None:
             refuse(str(error))
-        if store.head()[0] > 0:
+        if own.begun or store.head()[0] > 0:
             wrong.append(f"{error}; without it nothing says whether records are missing at the end")
-    last = 0
-
-    def counted():  # type: ignore[no-untyped-def]
-        nonlocal last
-        for record in store.records():
-            last = record.seq
-            yield record
-
     try:
-        wrong = broken(counted(), head) + wrong
+        wrong = broken(store.records(), head) + wrong
+        last = store.head()[0]
     except sa.exc.SQLAlchemyError as error:
         refuse(f"the store cannot be read: {str(error).splitlines()[0]}")
     finally:

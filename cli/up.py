@@ -41,6 +41,11 @@ def up(
     """Run a fleet: cameras, models, store, API and dashboard. Ctrl-C stops all of it."""
     if fleet:
         fleet_or_refuse(fleet)
+    tls = _tls(tls_certificate, tls_key)
+    try:
+        access = load_access()
+    except AccessFileError as error:
+        refuse(str(error))
     data = (data or user_data_path("hoaban")).resolve()
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,11 +62,6 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    tls = _tls(tls_certificate, tls_key)
-    try:
-        access = load_access()
-    except AccessFileError as error:
-        refuse(str(error))
     system = _System(data, stop, access, tls)
     code = 0
     try:

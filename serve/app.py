@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime
 from sse_starlette import EventSourceResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -20,9 +20,8 @@ from actors.store import AuditStore, EventStore, Holder, PeopleStore
 from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
-from hoaban.access.misuse import LOOK
 from hoaban.signals import AHEAD_S, Reading
-from serve import accounts, audit, evidence, metrics, problems, schemas, sessions, unmask, watchlist
+from serve import accounts, audit, evidence, metrics, pictures, problems, schemas, sessions, unmask, watchlist
 from serve.auditing import Looks, Refusals
 from serve.auth import (
     TICKET_LIVES_S,
@@ -32,7 +31,6 @@ from serve.auth import (
     cameras_for,
     may,
     may_at,
-    may_look,
     may_stream,
     refuse_undeclared,
     signed_in,
@@ -43,22 +41,12 @@ from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
 from serve.places import Places
 from serve.settings import ApiSettings
-from serve.streams import BOUNDARY, event_stream, mjpeg
-from serve.tiles import RayTiles, TileCache, TileSource, jpeg_answer
+from serve.streams import event_stream
+from serve.tiles import RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
-PICTURE: dict[str, Any] = {
-    "tags": ["cameras"],
-    "dependencies": [may_look()],
-    "response_class": Response,
-    "responses": {
-        200: {"content": {"image/jpeg": {}}},
-        403: {"model": problems.Problem},
-        404: {"model": problems.Problem},
-    },
-}
 Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 
 
@@ -93,7 +81,7 @@ def build_app(
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Last-Event-ID"],
+        allow_headers=["Authorization", "Last-Event-ID", "X-Hoaban-Permit"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
@@ -104,6 +92,7 @@ def build_app(
     app.include_router(sessions.router, prefix=PREFIX)
     app.include_router(accounts.router, prefix=PREFIX)
     app.include_router(audit.router, prefix=PREFIX)
+    app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
@@ -172,67 +161,6 @@ def _view(camera: dict[str, Any], status: dict[str, Any] | None) -> schemas.Came
     return schemas.CameraView.model_validate(camera | {"status": status})
 
 
-@router.get(
-    "/cameras/{camera}/snapshot.jpg",
-    **PICTURE,
-)
-async def snapshot(request: Request, camera: str) -> Response:
-    """The newest picture, faces hidden (X-Hoaban-Blur says how)."""
-    picture = await request.app.state.tiles.get(camera)
-    if picture is None:
-        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
-    return jpeg_answer(picture)
-
-
-@router.get("/cameras/{camera}/heatmap", tags=["cameras"], responses={404: {"model": problems.Problem}})
-async def heat_map(
-    request: Request, camera: str, _: Annotated[Person, may_at(Permission.CAMERA_SEE)]
-) -> schemas.HeatMapView:
-    """Where people and things have been lately, for a camera that keeps such a map (heat_map in the fleet file)."""
-    grid = await request.app.state.tiles.source.heat_map(camera)
-    if grid is None:
-        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or does not run; ask for heat_map in its entry")
-    return schemas.HeatMapView.model_validate(grid)
-
-
-@router.get(
-    "/cameras/{camera}/heatmap.jpg",
-    **PICTURE,
-)
-async def heat_picture(request: Request, camera: str) -> Response:
-    """The newest picture, faces hidden, under its heat map."""
-    picture = await request.app.state.tiles.source.heat_tile(camera)
-    if picture is None:
-        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or has no picture now", {"Retry-After": "1"})
-    return jpeg_answer(picture)
-
-
-@router.get(
-    "/cameras/{camera}/live.mjpg",
-    tags=["cameras"],
-    response_class=StreamingResponse,
-    responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}},
-)
-async def live(request: Request, camera: str, holder: Annotated[Holder, may_look()]) -> StreamingResponse:
-    """The picture as MJPEG, faces hidden. It ends within seconds of the right to look at it."""
-    tiles: TileCache = request.app.state.tiles
-    if await tiles.get(camera) is None:
-        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
-    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-    pictures = mjpeg(request, tiles, camera, lambda: _still_looks(request, camera, holder))
-    return StreamingResponse(pictures, media_type=kind, headers={"Cache-Control": "no-store"})
-
-
-def _still_looks(request: Request, camera: str, holder: Holder) -> bool:
-    now = request.app.state.credentials.still(holder.credential)
-    places: Places = request.app.state.places
-    if now is None or not (places.sees(camera, now.person) and places.shows_to(camera, now.person)):
-        return False
-    looks: Looks = request.app.state.looks
-    looks.record(request, now.person, LOOK, f"/cameras/{camera}", camera)
-    return True
-
-
 @router.post(
     "/signals/{camera}/{signal}",
     tags=["signals"],
@@ -277,13 +205,11 @@ def events(
 
     A search, for a camera or a time, is recorded; the newest events as a page shows them are not.
     """
-    searched = {"camera": camera, "since": since, "until": until, "type": type}
     if camera or since or until or cursor:
+        searched = {"camera": camera, "since": since, "until": until, "type": type}
+        words = [f"{name}={value}" for name, value in searched.items() if value is not None]
         looks: Looks = request.app.state.looks
-        text = (
-            " ".join(f"{name}={value}" for name, value in searched.items() if value is not None) or "all, page by page"
-        )
-        looks.record(request, person, "event.search", text[:500], camera)
+        looks.record(request, person, "event.search", " ".join(words)[:500] or "all, page by page", camera)
     page = request.app.state.store.page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,

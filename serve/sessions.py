@@ -61,15 +61,10 @@ def sign_in(request: Request, wanted: SignIn) -> SessionView:
     by_name: Limiter = request.app.state.wrong_by_name
     by_address: Limiter = request.app.state.wrong_by_address
     name = wanted.name.strip()
-    # A name is counted before the password is looked at, so that a thousand tries at once are not a thousand tries.
-    for limiter, key, over in (
-        (by_address, address, by_address.spent(address)),
-        (by_name, name, not by_name.take(name)),
-    ):
-        if over:
-            raise HTTPException(
-                429, "too many wrong passwords; wait, then try again", {"Retry-After": str(limiter.wait_s(key))}
-            )
+    if by_address.spent(address):
+        raise _wait(by_address, address)
+    if not by_name.take(name):  # counted before the password is looked at: a thousand tries at once are not let by
+        raise _wait(by_name, name)
     account = _people(request).check_password(name, wanted.password)
     if account is None:
         by_address.take(address)
@@ -125,15 +120,20 @@ def change_password(request: Request, wanted: NewPassword, holder: Annotated[Hol
     if not holder.credential.startswith("session:"):
         raise HTTPException(409, "only who signed in with a password has one to change")
     by_name: Limiter = request.app.state.wrong_by_name
-    if by_name.spent(holder.person.name):
-        raise HTTPException(429, "too many wrong passwords; wait, then try again")
+    if not by_name.take(holder.person.name):
+        raise _wait(by_name, holder.person.name)
     people = _people(request)
     if people.check_password(holder.person.name, wanted.old) is None:
-        by_name.take(holder.person.name)
         record(request, holder.person, "account.password", holder.person.id, outcome="refused", reason="wrong password")
         raise HTTPException(422, "the old password is wrong")
+    by_name.forget(holder.person.name)
     with recorded(request, holder.person, "account.password", holder.person.id):
         people.set_password(holder.person.id, wanted.new)
+
+
+def _wait(limiter: Limiter, who: str) -> HTTPException:
+    wait = {"Retry-After": str(limiter.wait_s(who))}
+    return HTTPException(429, "too many wrong passwords; wait, then try again", wait)
 
 
 def _view(session: Session) -> SessionView:

@@ -106,3 +106,4 @@ def test_up_refuses_what_is_no_certificate_and_its_key(tmp_path: Path, wrong: st
     done = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "data"), "--no-dashboard", "--for", "0", *options])
     assert done.exit_code == 2, done.output
     assert "tls" in done.output or "not a certificate" in done.output
+    assert not (tmp_path / "data").exists()

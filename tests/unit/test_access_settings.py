@@ -6,10 +6,12 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from typer.testing import CliRunner
 
 import actors.store
 from actors.access_file import AccessFileError, load_access
 from actors.store import EventStore, PeopleStore
+from cli.main import app
 from hoaban.access import Grant, Role, Scope
 from hoaban.access.settings import AccessSettings
 
@@ -63,6 +65,15 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, old: str, new: str,
     first = str(refused.value).splitlines()[0]
     assert first.startswith(f"{path}:{line}: "), first
     assert told in first
+
+
+def test_up_says_what_is_wrong_before_it_starts_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.yaml"
+    path.write_text(GOOD.replace("role: operator", "role: emperor"))
+    monkeypatch.setenv("HOABAN_ACCESS", str(path))
+    done = CliRunner().invoke(app, ["up", "--data", str(tmp_path / "data"), "--no-dashboard", "--for", "0"])
+    assert (done.exit_code, f"{path}:5: " in done.output) == (2, True)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

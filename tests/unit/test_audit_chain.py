@@ -157,6 +157,11 @@ def test_the_anchor_moves_on_only_over_what_follows_from_it(tmp_path: Path) -> N
     with pytest.raises(AnchorError):
         advance(store, anchor)  # an anchor that was taken away is not made again by itself
     assert CliRunner().invoke(app, verify).exit_code == 1
+    with events.engine.begin() as connection:
+        connection.execute(sa.delete(table))
+    assert CliRunner().invoke(app, verify).exit_code == 1  # all is gone: the key says that there was something
+    for number in range(6):
+        store.append("a", "An", "picture.look", str(number))
     anew = ["audit", "anchor", "--data", str(tmp_path), "--reason", "case 9: a disk was restored"]
     assert CliRunner().invoke(app, anew).exit_code == 0
     assert CliRunner().invoke(app, verify).exit_code == 0
