@@ -6,8 +6,9 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from actors.board import Board
-from actors.store import EventStore
+from actors.store import AuditStore, EventStore, PeopleStore
 from actors.watchlist import PlateFeed
+from hoaban.access import Role
 from serve.app import build_app
 from serve.settings import ApiSettings
 
@@ -28,11 +29,12 @@ def body(**fields: object) -> dict[str, object]:
     } | fields  # fmt: skip
 
 
-def test_a_plate_is_looked_for_once_another_admin_approved_it(valkey_url: str, tmp_path: Path) -> None:
+def test_a_plate_is_looked_for_once_another_person_approved_it(valkey_url: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a.db'}"
     store = EventStore.open(url)
-    roles = {"An": "admin", "Bình": "admin", "viewer": "viewer"}
-    token = {who: {"Authorization": f"Bearer {store.create_token(who, role)[1]}"} for who, role in roles.items()}
+    both = (Role.OFFICER, Role.WATCHLIST_APPROVER)
+    people, given = PeopleStore(store.engine), {"An": both, "Bình": both, "viewer": (Role.VIEWER,)}
+    token = {who: {"Authorization": f"Bearer {people.create_token(who, *roles)[1]}"} for who, roles in given.items()}
     feed = PlateFeed(Board(valkey_url), tmp_path)
     settings = ApiSettings(url, valkey_url, "only-for-this-test", data_dir=str(tmp_path))
     with TestClient(build_app(settings, NoPictures())) as api:
@@ -54,4 +56,6 @@ def test_a_plate_is_looked_for_once_another_admin_approved_it(valkey_url: str, t
         assert api.delete(f"{path}/{entry['id']}", headers=token["An"]).status_code == 204
         assert feed.refresh() == ()
         assert api.delete(f"{path}/{entry['id']}", headers=token["An"]).status_code == 404
+    acts = [record.action for record in AuditStore(store.engine).page(limit=50)[0]]
+    assert {"watchlist.propose", "watchlist.approve", "watchlist.see", "watchlist.erase"} <= set(acts)
     store.close()
