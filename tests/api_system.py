@@ -47,6 +47,7 @@ class Api:
     def __init__(self, client: TestClient, store: EventStore, board: Board, folder: Path) -> None:
         self.client, self.store, self.board, self.folder = client, store, board, folder
         self.people = PeopleStore(store.engine)
+        self.began_s = float(int(time.time()) - 3600)
         self._made: dict[Any, str] = {}
 
     @property
@@ -67,7 +68,7 @@ class Api:
 
     def event(self, camera: str, second: float = 0.0) -> None:
         finding = Finding("line_count", "r", track=int(second * 10), label="car", line="in", direction="forward")
-        self.store.write([bind(finding, FrameMeta(camera, 0, 1e9 + second, 10, 10), "shared", PROVENANCE)])
+        self.store.write([bind(finding, FrameMeta(camera, 0, self.began_s + second, 10, 10), "shared", PROVENANCE)])
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
-from actors.store import EventStore, TokenInfo
+from actors.store import EventStore
 from actors.store.tables import watchlist_plates
 from actors.watchlist import NewPlate, PlateFeed, PlateStore, WatchlistError, WatchlistKey, publish_plates
+from hoaban.access import Person
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera
@@ -29,7 +30,7 @@ from hoaban.plates import UNKNOWN, Character, Plate, parse_plate, unknown_beside
 from tests.unit.drawn import standing
 from tests.unit.test_plates import drawn
 
-AN, BINH = TokenInfo("t1", "An", "admin"), TokenInfo("t2", "Bình", "admin")
+AN, BINH = Person("t1", "An"), Person("t2", "Bình")
 MODEL = ModelRef("m", "1", "d")
 WIDTH, HEIGHT = 640, 360
 BASIS = {"law": "l", "authority": "a", "document": "12/QĐ", "valid_until": "2030-01-01T00:00:00+07:00"}
