@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import click
-import sqlalchemy as sa
 import typer
 from platformdirs import user_data_path
 
 from actors.fleet_file import load_fleet
 from actors.store import EventStore
+from cli.trouble import TroubleError, open_store
 from hoaban.fleet import Fleet
-from hoaban.fleet_text import FleetErrors, redact
+from hoaban.fleet_text import FleetErrors
 
 
 def refuse(message: str) -> NoReturn:
@@ -52,9 +52,9 @@ def store_or_refuse(folder: Path) -> EventStore:
     if not url and not (folder / "hoaban.db").exists():
         refuse(f"{folder}: no store is in it; name the folder of `hoaban up` with --data, or set HOABAN_STORE_URL")
     try:
-        return EventStore.open(url or f"sqlite:///{folder / 'hoaban.db'}")
-    except sa.exc.SQLAlchemyError as error:
-        refuse(f"the store cannot be opened: {redact(str(error).splitlines()[0])}")
+        return open_store(url or f"sqlite:///{folder / 'hoaban.db'}")
+    except TroubleError as error:
+        refuse(str(error))
 
 
 def print_json(document: Any) -> None:
