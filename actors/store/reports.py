@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from actors.watchlist.key import WatchlistKey
 from hoaban.access import Person
 from hoaban.incidents.reports import CODE_LETTERS, LETTERS, TRACKING_LETTERS, bare
 from hoaban.incidents.states import REPORT, ReportAction, ReportState
+from hoaban.plates import normalise
 
 CASES = Cases(reports, report_log)
 
@@ -117,6 +119,22 @@ class ReportStore:
         with self._engine.connect() as connection:
             found = [_report(row) for row in connection.execute(query).mappings()]
         return found[:limit], found[limit - 1].number if len(found) > limit else None
+
+    def about(
+        self, plate: str | None, cameras: Sequence[str], since_s: float | None, until_s: float | None, limit: int
+    ) -> list[Report]:
+        """Reports whose words hold a plate, or without one that happened near these cameras, in [since_s, until_s)."""
+        query = _SHOWN.order_by(reports.c.number.desc())
+        if since_s is not None:
+            query = query.where(reports.c.happened_s >= since_s)
+        if until_s is not None:
+            query = query.where(reports.c.happened_s < until_s)
+        if cameras:
+            query = query.where(reports.c.camera.in_(cameras))
+        wanted = None if plate is None else normalise(plate)
+        with self._engine.connect() as connection:
+            found = (_report(row) for row in connection.execute(query).mappings())
+            return list(islice((r for r in found if wanted is None or wanted in normalise(r.text)), limit))
 
     def get(self, number: int) -> Report:
         """Raises KeyError."""

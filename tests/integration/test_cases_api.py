@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,23 @@ def test_a_citizens_report_from_its_filing_to_its_answer(api: Api) -> None:
     assert api.ask("GET", path, intake, headers={"X-Access-Code": "ABCD-EFGH-JKLM"}).status_code == 404
     assert [one["number"] for one in api.get("/reports", token, incident=about).json()["reports"]] == [number]
     assert post(api, f"/reports/{number}/close", token, version=1).json()["current"]["state"] == "answered"
+
+
+def test_a_persons_request_finds_the_reports_about_them(api: Api) -> None:
+    officer, now = api.token(Role.OFFICER), datetime.now(UTC)
+    tracking = filed(api, "10.0.0.77", text="xe 29-B1 123.45 chạy ngược chiều").json()["tracking"]
+
+    def found(**wanted: Any) -> list[str]:
+        held = post(api, "/subjects/search", officer, reference="R-1", **wanted).json()
+        return [report["tracking"] for report in held["more"]["reports"]]
+
+    assert found(plate="29b112345") == [tracking]
+    assert found(plate="30A12345") == []
+    around = {"since": (now - timedelta(days=1)).isoformat(), "until": (now + timedelta(days=1)).isoformat()}
+    assert tracking in found(cameras=["gate"], **around)
+    assert found(cameras=["shop"], **around) == []
+    before = {"since": (now - timedelta(days=9)).isoformat(), "until": (now - timedelta(days=8)).isoformat()}
+    assert found(cameras=["gate"], **before) == []
 
 
 def test_who_the_citizen_is_is_told_to_a_handler_with_a_reason_and_never_without_a_record(api: Api) -> None:

@@ -15,8 +15,9 @@ import pytest
 import typer
 
 from actors.store import EventStore
+from actors.watchlist import WatchlistStore
 from cli.main import app, main
-from cli.replay_faces import read_watchlist
+from cli.replay_lists import read_list
 from cli.trouble import TroubleError
 
 FLEET = """\
@@ -294,7 +295,7 @@ def test_up_refuses_a_token_file_that_is_none(
 def test_a_watchlist_in_a_damaged_store_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _made(folder / "hoaban.db", b"text" * 999)
     with pytest.raises(TroubleError, match="restore a backup"):
-        read_watchlist(folder)
+        read_list(folder, WatchlistStore)
 
 
 CARDS: dict[str, bytes] = {
