@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AUDIT := .venv-audit
 
-.PHONY: demo test unit lint bench clean
+.PHONY: demo test unit lint bench sbom audit clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt no-deps.txt
@@ -30,5 +31,18 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# What an installation consists of, for whoever has to know: CycloneDX.
+sbom: $(STAMP) $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json $(BIN)/python
+
+# Known vulnerabilities of what is pinned. Asks a service on the internet; where that cannot be reached it says so.
+audit: $(AUDIT)/.installed
+	.ci/audit $(AUDIT)/bin/pip-audit
+
+$(AUDIT)/.installed: audit-requirements.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement audit-requirements.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(AUDIT) sbom.cdx.json build *.egg-info .pytest_cache .mypy_cache .ruff_cache
