@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 AUDIT := .venv-audit
 
 .PHONY: demo test unit lint bench sbom audit clean
@@ -17,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt no-deps.txt
 demo: $(STAMP)
 	$(BIN)/hoaban up --data data/demo
 
+# Most tests wait more than they work, so files run side by side; each starts servers of its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
