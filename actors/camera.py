@@ -6,6 +6,7 @@ each of two watchers (what happens, and whose faces) shows pictures to a model, 
 else with it.
 """
 
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,9 @@ class CameraRuntime:
     ) -> None:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera, self._pacing = camera, pacing
+        self.revision = camera.revision()
+        """of the configuration that was taken over whole"""
+        self._changing, self._stopped = threading.Lock(), False
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
         self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
         self._scene = SceneWatcher(
@@ -117,6 +121,12 @@ class CameraRuntime:
 
     def stop(self) -> None:
         """Stop the threads; the counters are saved first."""
+        with self._changing:
+            if not self._stopped:
+                self._stopped = True
+                self._stop()
+
+    def _stop(self) -> None:
         self._reporter.save_if_possible()
         self._scene.stop()  # before the source, whose thread may wait for an answer
         self._faces.stop()
@@ -128,6 +138,12 @@ class CameraRuntime:
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
+        with self._changing:
+            if not self._stopped:
+                self._configure(camera)
+                self.revision = camera.revision()
+
+    def _configure(self, camera: Camera) -> None:
         old, self.camera = self.camera, camera
         self._reporter.camera = camera
         self._scene.configure(camera)
@@ -234,11 +250,11 @@ class CameraActor:
 
     def ping(self) -> str:
         """Alive; the revision of the configuration it runs."""
-        return self._runtime.camera.revision()
+        return self._runtime.revision
 
     def configure(self, camera: Camera) -> str:
         self._runtime.configure(camera)
-        return camera.revision()
+        return self._runtime.revision
 
     def set_peers(self, peers: list[Peer]) -> None:
         self._runtime.set_peers(peers)

@@ -166,7 +166,8 @@ class Crew:
                     return
                 self._observed[name] = Observed(Phase.STARTING, now, deaths=deaths)
             case Action.CONFIGURE:
-                self._asked[self.configure(name)] = name
+                if name not in self._asked.values():  # one question at a time
+                    self._asked[self.configure(name)] = name
             case Action.KILL:
                 self.killed(name)
                 self._bury(name, after_death(self._observed[name], now), step.why)

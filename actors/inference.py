@@ -183,7 +183,7 @@ class InferenceService:
                 else:
                     try:
                         self._hear(key.data)
-                    except (OSError, ValueError, KeyError, TypeError) as error:
+                    except Exception as error:  # whatever one camera sends, the others are heard
                         self._part(key.data, error)
 
     def _accept(self) -> None:
@@ -332,7 +332,10 @@ class InferenceService:
 def _infer(detector: Detector, inputs: NDArray[np.uint8]) -> list[NDArray[np.float32] | None]:
     """Rows of each picture; None where the model failed. One picture that it fails on costs no other its rows."""
     try:
-        return [rows if np.isfinite(rows).all() else None for rows in detector.infer(inputs)]
+        answers = [rows if np.isfinite(rows).all() else None for rows in detector.infer(inputs)]
+        if len(answers) != len(inputs):
+            raise ValueError(f"{len(answers)} answers to {len(inputs)} pictures")
+        return answers
     except Exception:  # a model may raise anything; its cameras hear 'failed' and go on
         if len(inputs) > 1:
             return [_infer(detector, inputs[i : i + 1])[0] for i in range(len(inputs))]

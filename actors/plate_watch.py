@@ -130,7 +130,8 @@ class PlateWatcher:
                 if job is None:
                     self._wake.clear()
             if job is None:
-                self._wake.wait()
+                if not self._stopping.is_set():  # set before the wake-up that was just cleared
+                    self._wake.wait()
                 continue
             try:
                 self._read(*job)

@@ -118,7 +118,7 @@ def is_control(data: bytes) -> bool:
 def parse_json(data: bytes) -> dict[str, Any]:
     try:
         message = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"not a control message: {error}") from None
     if not isinstance(message, dict):
         raise WireError("not a control message")

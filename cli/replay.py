@@ -186,13 +186,13 @@ class ReplayScene:
             self._look(picture, sweep)
             views = picture.views(self.pipeline.views(meta))
             step = self.pipeline.step_parts(meta, sweep.parts, self._detector.labels, views)
+            read = [] if self._plates is None else self._plates.see(picture, step.tracks, self._detector.ref)
         except Exception:
             self.failed += 1
             if self.failed == 1:
                 log.exception("frame not analysed; further ones are only counted", camera=meta.camera, seq=meta.seq)
             return None
         self.analysed += 1
-        read = [] if self._plates is None else self._plates.see(picture, step.tracks, self._detector.ref)
         return step.events + read
 
     def pins(self) -> set[int]:

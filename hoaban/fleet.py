@@ -129,6 +129,11 @@ class Camera(Strict):
         return Site(zones, lines, width, height, self.calibration, self.clock)
 
     @property
+    def rules_rest_on(self) -> tuple[object, ...]:
+        """What of the configuration its rules are built on: they begin anew when it changes, and only then."""
+        return self.rules, self.zones, self.lines, self.signals, self.calibration, self.timezone
+
+    @property
     def sweeps_per_s(self) -> float:
         """Pictures a second to analyse, within the budget of the tiles."""
         return self.tiles.rate(self.analysis_fps) if self.tiles else self.analysis_fps

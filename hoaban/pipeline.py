@@ -53,7 +53,7 @@ class CameraPipeline:
         self.turns: Counts = {}
         self.zones: dict[str, dict[str, int]] = {}
         self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
-        self._tracker = Tracker(begin=camera.begin_score)
+        self._tracker = Tracker(begin=camera.begin_score, rate=camera.sweeps_per_s)
         self._rules: list[Rule] = []
         self._health: CameraHealth | None = None
         self._health_before: dict[str, Any] = {}
@@ -130,13 +130,14 @@ class CameraPipeline:
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; tracks and counts live on, and what is known of its health.
 
-        Other rules begin anew.
+        Other rules begin anew when something that they rest on changed, and only then: a camera that is renamed tells
+        nothing twice.
         """
         if camera.heat_map != self.camera.heat_map:
             self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
-        self.camera, self._digest = camera, camera.digest()
+        before, self.camera, self._digest = self.camera, camera, camera.digest()
         self._tracker.begin = camera.begin_score
-        if self._size is not None:
+        if self._size is not None and camera.rules_rest_on != before.rules_rest_on:
             self._build(*self._size)
 
     def measures(self) -> dict[str, dict[str, Any]]:

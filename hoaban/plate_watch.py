@@ -74,14 +74,19 @@ class PlateWatch:
         self._entries: Sequence[ListedPlate] | None = None
         self._ends_s: dict[str, float] = {}  # watchlist -> when its last entry is over
         self._looks = self._plates = self._proposals = 0
-        self.reconfigure(camera)
+        self._camera, self._digest = camera, camera.digest()
+        self._begin()
 
     def reconfigure(self, camera: Camera) -> None:
-        """Another configuration of the same camera; passages begin anew."""
-        self._camera, self._digest = camera, camera.digest()
+        """Another configuration of the same camera; passages begin anew where the rules do."""
+        before, self._camera, self._digest = self._camera, camera, camera.digest()
+        if camera.rules_rest_on != before.rules_rest_on:
+            self._begin()
+
+    def _begin(self) -> None:
         self._site: Site | None = None
         self._passages: dict[int, _Passage] = {}
-        self._told: dict[str, Recent[str]] = {rule.name: Recent(rule.cooldown_s) for rule in camera.plate_rules}
+        self._told: dict[str, Recent[str]] = {rule.name: Recent(rule.cooldown_s) for rule in self._camera.plate_rules}
         self._captured_s = float("-inf")
 
     def set_watchlist(self, entries: Sequence[ListedPlate] | None) -> None:

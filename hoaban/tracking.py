@@ -36,6 +36,7 @@ class Tracker:
     begin: score from which a detection may begin a track. sure: score from which it goes before others. enlarge: how
     much of its size a box grows on each side before comparison. min_overlap: least overlap (IoU of enlarged boxes) of a
     match. min_hits: frames in a row before a track is confirmed. lost_after_s: a track not seen for so long is over.
+    rate: frames a second that are to be expected; a camera with few may be longer without one.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Tracker:
         min_overlap: float = 0.25,
         min_hits: int = 2,
         lost_after_s: float = 1.5,
+        rate: float = 5.0,
     ) -> None:
         self.begin = begin
         self._sure, self._enlarge, self._min_overlap = sure, enlarge, min_overlap
         self._min_hits, self._lost_after_s = min_hits, lost_after_s
+        self._longest_s = max(lost_after_s, 3 / rate)
         self._next_id = 1
         self._labels: tuple[str, ...] = ()
         self.reset()
@@ -75,6 +78,9 @@ class Tracker:
             self.reset()
         before_s, self._now_s = self._now_s, captured_s
         if before_s is not None:
+            # Over before anything is matched, or the first frame after an outage would give a number to a stranger.
+            seen_last = (self._seen_s == before_s) & (captured_s - before_s <= self._longest_s)
+            self._keep((captured_s - self._seen_s <= self._lost_after_s) | seen_last)
             self._predict(captured_s - before_s)
         detections = distinct(detections, self._kind_of)
         found = centres(detections.boxes)

@@ -57,6 +57,7 @@ from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
 from serve.places import Places
 from serve.settings import ApiSettings
+from serve.shown import sees_lists, shown
 from serve.streams import event_stream, resume_at
 from serve.tiles import RayTiles, TileCache, TileSource
 
@@ -239,7 +240,7 @@ def events(
         cursor=cursor,
         limit=limit,
     )
-    views = [schemas.EventView(seq=stored.seq, event=stored.event.to_cloudevent()) for stored in page.events]
+    views = [schemas.EventView(seq=stored.seq, event=shown(request, person, stored.event)) for stored in page.events]
     return schemas.EventPageView(events=views, next_cursor=page.next_cursor)
 
 
@@ -261,8 +262,8 @@ def stream(
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
     begin, restored = resume_at(store, after)
-    cameras = partial(_streams, request, holder)
-    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored, cameras), ping=10)
+    cameras, lists = partial(_streams, request, holder), partial(sees_lists, request, holder.person)
+    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored, cameras, lists), ping=10)
 
 
 def _streams(request: Request, holder: Holder) -> Collection[str] | None:

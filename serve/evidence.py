@@ -259,6 +259,7 @@ def decide(request: Request, id: str, wanted: Decide, person: Decider) -> CaseDe
 def export(request: Request, id: str, wanted: Export, person: Exporter) -> Response:
     """A signed archive of a confirmed case, with everybody else hidden. `hoaban evidence verify` checks it."""
     found = _case(request, person, id, Permission.EVIDENCE_EXPORT)
+    _check_owner(request, person, found)
     return _export(request, found, wanted, person, unblurred=False)
 
 
@@ -272,6 +273,7 @@ def export_original(
 ) -> Response:
     """A signed archive of a confirmed case as it was recorded, nobody hidden. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_EXPORT)
+    _check_owner(request, person, found)
     unmasking.use(found.camera, f"/evidence/{id}/export")
     return _export(request, found, wanted, person, unblurred=True)
 

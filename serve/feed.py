@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
 
 from actors.store import EventStore, StoredEvent
+from serve.shown import of_a_list, withheld
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,8 @@ class Told:
     seq: int
     camera: str
     message: bytes
+    withheld: bytes | None = None
+    """for who may not see the watchlist that it comes from"""
 
 
 def everyone() -> None:
@@ -173,5 +177,10 @@ class EventFeed:
 
 def _told(stored: StoredEvent) -> Told:
     event = stored.event
-    message = ServerSentEvent(id=str(stored.seq), event=event.type, data=event.to_json())
-    return Told(stored.seq, event.camera, message.encode())
+    message = ServerSentEvent(id=str(stored.seq), event=event.type, data=event.to_json()).encode()
+    if not of_a_list(event):
+        return Told(stored.seq, event.camera, message)
+    less = json.dumps(withheld(event), ensure_ascii=False, separators=(",", ":"))
+    return Told(
+        stored.seq, event.camera, message, ServerSentEvent(id=str(stored.seq), event=event.type, data=less).encode()
+    )

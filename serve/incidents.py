@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from actors.store import HandoverError, Holder, Incident, IncidentStore
+from actors.store.incidents import Handover
 from hoaban.access import Permission, Person
 from hoaban.incidents.reports import nearest
 from hoaban.incidents.settings import Severity
@@ -23,6 +24,7 @@ from serve.auth import cameras_for, check, may, refused, signed_in, visible
 from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
 from serve.schemas import EventView
+from serve.shown import shown
 
 router = APIRouter(tags=["incidents"], responses={401: {"model": Problem, "description": "No valid token"}})
 Seer = Annotated[Person, may(Permission.INCIDENT_SEE)]
@@ -207,7 +209,7 @@ def incident(request: Request, response: Response, number: Number, person: Seer)
     return IncidentDetail(
         **view.model_dump(),
         log=[log_view(line) for line in store.log(number)],
-        stored=[EventView(seq=one.seq, event=one.event.to_cloudevent()) for one in store.events(number, seen)],
+        stored=[EventView(seq=one.seq, event=shown(request, person, one.event)) for one in store.events(number, seen)],
         neighbours=[NeighbourView(camera=camera, metres=round(metres, 1)) for camera, metres in near],
     )
 
@@ -277,7 +279,7 @@ def hand_over(request: Request, wanted: NewHandover, person: Handler) -> Handove
 def accept(request: Request, number: Number, person: Handler) -> HandoverView:
     """Sign that you have taken over."""
     try:
-        return HandoverView(**asdict(_store(request).accept(number, person, now_s())))
+        return _handover(_store(request).accept(number, person, now_s()), request, person)
     except KeyError:
         raise HTTPException(404, f"there is no handover {number}") from None
     except HandoverError as error:
@@ -292,12 +294,13 @@ def handovers(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[HandoverView]:
     """The newest first; of their incidents those at cameras where you may see incidents."""
+    return [_handover(one, request, person) for one in _store(request).handovers(limit, cursor)]
+
+
+def _handover(one: Handover, request: Request, person: Person) -> HandoverView:
     seen = cameras_for(request, person, Permission.INCIDENT_SEE)
-    found = []
-    for one in _store(request).handovers(limit, cursor):
-        listed = [i for i in one.incidents if seen is None or i["camera"] in seen]
-        found.append(HandoverView(**asdict(one) | {"incidents": listed}))
-    return found
+    listed = [incident for incident in one.incidents if seen is None or incident["camera"] in seen]
+    return HandoverView(**asdict(one) | {"incidents": listed})
 
 
 def _act(

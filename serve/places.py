@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from actors.board import Board
-from hoaban.access import Permission, Person, Place, decide
+from hoaban.access import Permission, Person, Place, covers, decide
 from hoaban.fleet import DEFAULT_TIMEZONE
 from hoaban.terms import Terms
 
@@ -46,8 +46,9 @@ class Places:
     def shows_to(self, camera: str, person: Person) -> bool:
         """Whether the terms of a shared camera let this person see its pictures."""
         self._refresh()
-        found = self._terms.get(camera)
-        return found is None or found[0].shows_to(person.roles, person.agency, found[1])
+        found, place = self._terms.get(camera), self.place(camera)
+        roles = {grant.role for grant in person.grants if covers(grant.scope, place)}
+        return found is None or found[0].shows_to(roles, person.agency, found[1])
 
     def cameras_for(self, person: Person, permission: Permission) -> frozenset[str] | None:
         """The cameras a person has a permission for now; None: everywhere, whatever cameras there were once."""

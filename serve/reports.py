@@ -23,6 +23,7 @@ from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, 
 from serve.filing import MOST_TEXT, Contact, Filed, Filing, Intake, file, filed, filing
 from serve.problems import Problem
 from serve.schemas import EventView
+from serve.shown import shown
 from serve.unmask import Reason, Unmasking, unmask_reason
 
 router = APIRouter(tags=["reports"], responses={401: {"model": Problem, "description": "No valid token"}})
@@ -129,9 +130,10 @@ def report(request: Request, response: Response, number: Number, person: Seer) -
     """One report with its log, the cameras near it and their events around the time. The ETag is its version."""
     found = _reached(request, person, Permission.REPORT_SEE, number)
     response.headers["ETag"] = f'"{found.version}"'
+    whole = _handles(request, person, found)
     return ReportDetail(
-        **_view(found, whole=_handles(request, person, found)).model_dump(),
-        log=[log_view(line) for line in _store(request).log(number)],
+        **_view(found, whole=whole).model_dump(),
+        log=[log_view(line) for line in _store(request).log(number)] if whole else [],
         near=_near(request, person, found),
     )
 
@@ -282,7 +284,7 @@ def _near(request: Request, person: Person, found: Report) -> list[NearView]:
             camera=camera,
             limit=NEAR_EVENTS,
         )
-        stored = [EventView(seq=one.seq, event=one.event.to_cloudevent()) for one in page.events]
+        stored = [EventView(seq=one.seq, event=shown(request, person, one.event)) for one in page.events]
         recorded = sum(one.event.data.get("evidence") is not None for one in page.events)
         views.append(NearView(camera=camera, metres=round(metres, 1), stored=stored, recorded=recorded))
     return views
@@ -299,7 +301,7 @@ def _view(found: Report, whole: bool) -> ReportView:
     allowed: Sequence[ReportAction] = allowed_in(REPORT, ReportState(found.state))
     fields = asdict(found) | {"tracking": grouped(found.tracking)}
     if not whole:
-        fields["text"] = masked(found.text)
+        fields |= {name: masked(fields[name]) for name in ("text", "answer", "landmark") if fields[name]}
     return ReportView(**fields, allowed=list(allowed) if whole else [])
 
 

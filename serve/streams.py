@@ -30,17 +30,26 @@ def resume_at(store: EventStore, after: int | None) -> tuple[int, bool]:
 
 
 async def event_stream(
-    feed: EventFeed, after: int, restored: bool, cameras: Callable[[], Collection[str] | None] = everyone
+    feed: EventFeed,
+    after: int,
+    restored: bool,
+    cameras: Callable[[], Collection[str] | None] = everyone,
+    lists: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[bytes]:
     """Events as Server-Sent Events; the id is the store's number, so a client resumes exactly.
 
-    An event `reset` says that numbers began again, the database having been restored: what the client holds of later
+    lists: whether hits of a watchlist may be told whole. An event `reset` says that numbers began again, the database having been restored: what the client holds of later
     events is no more, new ones follow.
     """
     if restored:
         yield _reset(after)
     async for event in feed.follow(after, cameras):
-        yield _reset(feed.newest) if event is None else event.message
+        if event is None:
+            yield _reset(feed.newest)
+        elif event.withheld is not None and not await run_in_threadpool(lists):
+            yield event.withheld
+        else:
+            yield event.message
 
 
 def _reset(newest: int) -> bytes:

@@ -13,6 +13,7 @@ from actors.store.evidence import CaseRow
 from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence.retention import refusal
+from hoaban.plates import normalise
 from serve.auditing import record, recorded
 from serve.auth import may
 from serve.problems import Problem
@@ -36,6 +37,8 @@ class Search(BaseModel):
     @model_validator(mode="after")
     def _names_something(self) -> "Search":
         placed = bool(self.cameras and self.since and self.until)
+        if self.plate is not None and len(normalise(self.plate).replace("?", "")) < 4:
+            raise ValueError("a plate has at least 4 letters and digits")
         if self.plate is None and not placed:
             raise ValueError("name a plate, or cameras with since and until")
         if self.since and self.until and not 0 < (self.until - self.since).total_seconds() <= LONGEST_S:

@@ -165,7 +165,13 @@ def _reached(request: Request, person: Person, permission: Permission, number: i
         found = _store(request).get(number)
     except KeyError:
         raise HTTPException(404, f"there is no work order {number}") from None
-    check_at(request, person, permission, found.camera)
+    try:
+        check_at(request, person, permission, found.camera)
+    except HTTPException as error:
+        if error.status_code != 404:
+            raise
+        # What is out of reach is told of in the words for what is not there.
+        raise HTTPException(404, f"there is no work order {number}") from None
     return found
 
 

@@ -57,8 +57,8 @@ class CardDetector(ABC):
     def warm_up(self) -> None:
         """Empty pictures through the model; a shape that does not fit its card shows here. Raises ModelError."""
         try:
-            for count in {1, self.most}:
-                rows = self.infer(np.full((count, self.input_height, self.input_width, 3), 114, np.uint8))
+            for count in (1, self.most):
+                self._check(self.infer(np.full((count, self.input_height, self.input_width, 3), 114, np.uint8)), count)
         except ModelError:
             raise
         except Exception as error:  # each back end raises its own kinds; the card's owner needs one message
@@ -66,6 +66,8 @@ class CardDetector(ABC):
                 f"model {self.card.name!r} does not run as its card says: {str(error).strip().splitlines()[0]}; "
                 "correct input, decoder or labels in the card"
             ) from error
+
+    def _check(self, rows: list[NDArray[np.float32]], count: int) -> None:
         if len(rows) != count or rows[0].ndim != 2 or rows[0].shape[1] != 6:
             raise ModelError(f"model {self.card.name!r} gives no (n, 6) rows; correct the decoder in its card")
 

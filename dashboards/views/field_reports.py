@@ -117,7 +117,7 @@ def contact(seen: ReportDetail) -> None:
         if st.form_submit_button(t("Show")):
             try:
                 told = api.report_contact(seen["number"], reason.strip())
-                st.info(" · ".join(str(value) for value in told.values() if value), icon=":material/contact_phone:")
+                st.text(" · ".join(str(value) for value in told.values() if value))  # a citizen's words are no Markdown
             except ApiError as refused:
                 st.error(str(refused), icon=":material/lock:")
 

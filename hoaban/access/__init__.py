@@ -1,6 +1,6 @@
 """Who may do what, and where: decided from values alone."""
 
-from hoaban.access.decide import Decision, Place, decide, reaches
+from hoaban.access.decide import Decision, Place, covers, decide, reaches
 from hoaban.access.person import Grant, Person, Scope
 from hoaban.access.roles import GRANTS, PROVINCE_WIDE, Permission, Role
 
@@ -14,6 +14,7 @@ __all__ = [
     "Place",
     "Role",
     "Scope",
+    "covers",
     "decide",
     "reaches",
 ]

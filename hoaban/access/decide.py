@@ -49,16 +49,17 @@ def decide(person: Person, permission: Permission, place: Place | None, now_s: f
 
 def reaches(person: Person, place: Place) -> bool:
     """Whether any grant of the person covers the place, at whatever hour: others are not told that it exists."""
-    return any(_within(grant.scope, place) for grant in person.grants)
+    return any(covers(grant.scope, place) for grant in person.grants)
 
 
 def _covers(scope: Scope, permission: Permission, place: Place | None) -> bool:
     if place is None or permission in PROVINCE_WIDE:
         return scope.everywhere or permission not in PROVINCE_WIDE
-    return _within(scope, place)
+    return covers(scope, place)
 
 
-def _within(scope: Scope, place: Place) -> bool:
+def covers(scope: Scope, place: Place) -> bool:
+    """Whether a place lies in a scope, at whatever hour."""
     return (
         (scope.districts is None or place.district in scope.districts)
         and (scope.agencies is None or place.owner in scope.agencies)

@@ -48,16 +48,22 @@ class FacePipeline:
         self._galleries: dict[str, Gallery] = {}
         self._outside: tuple[tuple[int, ...], Pixels] | None = None
         self._template: ModelRef | None = None
-        self._tracker = Tracker(sure=0.6, enlarge=FACE_GROWTH, min_overlap=0.1, min_hits=1)
+        rate = max((rule.fps for rule in camera.face_rules), default=5.0)
+        self._tracker = Tracker(sure=0.6, enlarge=FACE_GROWTH, min_overlap=0.1, min_hits=1, rate=rate)
         self._size: tuple[int, int] | None = None
         self._captured_s: float | None = None
         self._seen = self._proposals = 0
         self._refused: Counter[str] = Counter()
-        self.reconfigure(camera)
+        self.camera, self._digest = camera, camera.digest()
+        self._begin()
 
     def reconfigure(self, camera: Camera) -> None:
-        """Another configuration of the same camera; votes begin anew."""
-        self.camera, self._digest = camera, camera.digest()
+        """Another configuration of the same camera; votes begin anew where the rules do."""
+        before, self.camera, self._digest = self.camera, camera, camera.digest()
+        if camera.rules_rest_on != before.rules_rest_on:
+            self._begin()
+
+    def _begin(self) -> None:
         self._rules: list[FaceWatch] = []
         self._size = None
         self._galleries, self._outside = {}, None

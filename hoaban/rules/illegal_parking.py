@@ -79,6 +79,8 @@ class IllegalParking(EnforcementRule):
             return []
         elapsed_s = 0.0 if self._last_s is None else now_s - self._last_s
         self._last_s = now_s
+        if elapsed_s > self._gap_s:  # nobody saw who stood there meanwhile
+            self._spots.clear()
         queueing = self._queueing(scene)
         stands_s = self._standing.update(scene)
         rows = np.zeros(0, np.intp)
