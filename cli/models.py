@@ -8,10 +8,12 @@ import typer
 from actors.models.files import list_models
 from actors.models.pull import pull
 from cli.common import print_json, refuse
+from cli.evaluate import evaluate
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED
 
-app = typer.Typer(no_args_is_help=True, help="Models: list and pull.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, pull and evaluate.")
+app.command()(evaluate)
 
 
 @app.command("list")

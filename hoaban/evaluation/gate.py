@@ -16,7 +16,7 @@ of drawn candidates that were worse by just the margin passed at 5 %. It is ther
 about alpha of them pass from 20 blocks on (tests/unit/test_gate.py draws them).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,12 +161,3 @@ def _interval(blocks: Floats, settings: GateSettings) -> tuple[float, float]:
     differences = (sums[:, 2] - sums[:, 1]) / np.maximum(1.0, sums[:, 0])
     low, high = np.quantile(differences, (settings.alpha / 2, 1 - settings.alpha / 2))
     return float(low), float(high)
-
-
-def as_dict(verdict: Verdict) -> Mapping[str, object]:
-    """Plain values for a report."""
-    return {
-        "passed": verdict.passed,
-        "reason": verdict.reason,
-        "roles": [{name: getattr(role, name) for name in RoleVerdict.__dataclass_fields__} for role in verdict.roles],
-    }

@@ -1,5 +1,7 @@
 """The card of a model package (DESIGN 6): what the model is, what it wants and where it comes from."""
 
+import hashlib
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -80,6 +82,11 @@ class ModelCard(BaseModel):
     @property
     def ref(self) -> ModelRef:
         return ModelRef(self.name, self.version, self.sha256)
+
+    def digest(self) -> str:
+        """sha256 of the card in canonical form. A threshold changed in it makes another model of the same file."""
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 YOLOX_NANO = ModelCard(
