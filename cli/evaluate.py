@@ -11,9 +11,11 @@ import typer
 
 from actors.models import ModelError, load_detector
 from actors.models.files import ModelPackage, open_package
+from actors.promotions import RegistryError
 from actors.source import SourceError
 from actors.suite import SHIPPED, OnDisk, load_suite
 from cli.common import print_json, refuse, written
+from cli.promote import DataFolder, data_folder, standing_for
 from cli.replay import run
 from hoaban.evaluation.report import Report, Run, compare
 from hoaban.events import Event
@@ -39,12 +41,12 @@ def evaluate(
     """Replay both models over a suite and judge the candidate. Exit code 0: it passed; 1: it is refused."""
     try:
         recordings = load_suite(suite or [SHIPPED])
-        packages = [open_package(against), open_package(candidate)]
+        packages = [standing_for(data_folder(data), against), open_package(candidate)]
         runs = [run_suite(package, recordings) for package in packages]
     except FleetErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(2) from None
-    except (ModelError, SourceError) as error:
+    except (ModelError, RegistryError, SourceError) as error:
         refuse(str(error))
     report = compare(
         packages[1].card,

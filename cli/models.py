@@ -9,11 +9,15 @@ from actors.models.files import list_models
 from actors.models.pull import pull
 from cli.common import print_json, refuse
 from cli.evaluate import evaluate
+from cli.promote import current, promote, rollback
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, pull and evaluate.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, add, pull, evaluate, promote and roll back.")
 app.command()(evaluate)
+app.command()(promote)
+app.command()(rollback)
+app.command()(current)
 
 
 @app.command("list")
