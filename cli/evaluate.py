@@ -15,20 +15,21 @@ from actors.promotions import RegistryError
 from actors.source import SourceError
 from actors.suite import SHIPPED, OnDisk, load_suite
 from cli.common import print_json, refuse, written
-from cli.promote import DataFolder, data_folder, standing_for
+from cli.promote import NAME, DataFolder, data_folder, standing_for
 from cli.replay import run
 from hoaban.evaluation.report import Report, Run, compare
 from hoaban.events import Event
-from hoaban.fleet import Models, Role
+from hoaban.fleet import Role
 from hoaban.fleet_text import FleetErrors
 from hoaban.models.backend import Detector
 
 
 def evaluate(
     candidate: Annotated[str, typer.Argument(help="NAME[@VERSION], or the folder of a card")],
-    against: Annotated[str, typer.Option(metavar="NAME[@VERSION]", help="the present model")] = Models.model_fields[
-        "detect"
-    ].default,
+    against: Annotated[
+        str, typer.Option(metavar="NAME[@VERSION]", help="the present model; a bare name: what it stands for now")
+    ] = NAME,
+    data: DataFolder = None,
     suite: Annotated[
         list[Path] | None, typer.Option(metavar="FOLDER|FILE", help="recordings; by default the shipped hand counts")
     ] = None,

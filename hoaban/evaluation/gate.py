@@ -113,8 +113,11 @@ def _judge_role(role: str, segments: Sequence[Segment], settings: GateSettings) 
         excess = blocks[:, 2] - blocks[:, 1] - settings.margin * blocks[:, 0]
         p_value = _p_value(excess, settings)
         interval = _interval(blocks, settings)
-        passed = p_value <= settings.alpha / 2
+        blind = candidate >= truths  # as wrong as one that sees nothing, which a blind present model must not excuse
+        passed = p_value <= settings.alpha / 2 and not blind
         shown = "shown not worse by" if passed else "not shown to be within"
+        if blind:
+            shown = "no better than seeing nothing, let alone within"
         reason = (
             f"errors per happening {present / per:.3f} -> {candidate / per:.3f}: {shown} {settings.margin:g} "
             f"(p = {p_value:.4f}, at most {settings.alpha / 2:g} passes)"

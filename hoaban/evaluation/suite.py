@@ -146,7 +146,8 @@ def parse_recording(file: str, text: str) -> Recording:
             _explain(invalid, yaml.lines, tell)
         else:
             placed = {key: document.get(key, []) for key in ("lines", "zones")}
-            camera = {"role": recording.role.value} | recording.camera | placed
+            # A model that no list knows: which classes it finds is not known here, so any may be waited for.
+            camera = {"role": recording.role.value, "model": "of the command"} | recording.camera | placed
             for path, message in misfits({"cameras": [camera]}):
                 own = path[2:] if path[2] in placed else ("camera", *path[2:])
                 tell(_line(own, yaml.lines), own, message)
