@@ -12,6 +12,10 @@ from hoaban.models.labels import COCO_80
 from hoaban.sim.colours import LABELS as SIM_LABELS
 
 
+BACKENDS = ("onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts")
+"""that come with this software"""
+
+
 class InputSpec(BaseModel):
     """The picture a model wants: uint8 BGR, letterboxed with 114 at the bottom and right."""
 
@@ -51,7 +55,10 @@ class ModelCard(BaseModel):
     task: Literal["detect", "face", "embed", "faces"] = Field(
         description="detect: objects; face: boxes and landmarks; embed: templates of aligned faces; faces: all of it"
     )
-    backend: Literal["onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts"]
+    backend: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description=f"one of {', '.join(BACKENDS)}, or one that an installed package brings (docs/models.md)",
+    )
     decoder: Literal["yolox", "fastestdet", "rows"] = Field(
         "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
     )

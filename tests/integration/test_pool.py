@@ -84,11 +84,11 @@ class Watched:
 class Pool:
     """A pool of one on this machine, kept by a crew, as the supervisor does it."""
 
-    def __init__(self, models: list[str]) -> None:
+    def __init__(self, models: list[str], data: Path = Path("/nowhere")) -> None:
         node = ray.get_runtime_context().get_node_id()
         self.places, self.models = inference_places([Node(node, 2, 0)]), models
         session = secrets.token_hex(4)
-        self.crew = PoolCrew(session, ModelTurns(PromotionRegistry(Path("/nowhere"))))
+        self.crew = PoolCrew(session, ModelTurns(PromotionRegistry(data)))
         self.peer = Peer(self.places[0].name, node, session)
         self.steps: list[Step] = []
 
