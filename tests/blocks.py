@@ -7,6 +7,7 @@ import av
 import numpy as np
 import torch
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.torch_models import write_model
 
@@ -34,6 +35,34 @@ class Block(torch.nn.Module):
 
 def write_block_model(folder: Path, name: str, score: float = 0.9, version: str = "1") -> str:
     return write_model(folder, name, Block(score), version=version)
+
+
+def block_onnx(score: float = 0.9) -> bytes:
+    """The same model as an ONNX file: a row a picture."""
+    node = helper.make_node
+    nodes = [
+        node("ReduceMean", ["x"], ["grey"], axes=[1], keepdims=0),
+        node("Greater", ["grey", "threshold"], ["is_bright"]),
+        node("Cast", ["is_bright"], ["bright"], to=TensorProto.FLOAT),
+        node("ReduceMax", ["bright"], ["by_row"], axes=[2], keepdims=0),
+        node("ReduceMax", ["bright"], ["by_column"], axes=[1], keepdims=0),
+        node("ReduceMax", ["by_row"], ["any"], axes=[1], keepdims=1),
+        node("Mul", ["any", "score"], ["scores"]),
+        node("Sub", ["any", "any"], ["classes"]),
+    ]
+    for name, line, last in (("x1", "by_column", 0), ("y1", "by_row", 0), ("x2", "by_column", 1), ("y2", "by_row", 1)):
+        nodes.append(node("ArgMax", [line], [f"{name}_index"], axis=1, keepdims=1, select_last_index=last))
+        nodes.append(node("Cast", [f"{name}_index"], [f"{name}_first"], to=TensorProto.FLOAT))
+        nodes.append(node("Add", [f"{name}_first", "one" if last else "nought"], [name]))
+    nodes.append(node("Concat", ["x1", "y1", "x2", "y2", "scores", "classes"], ["flat"], axis=1))
+    nodes.append(node("Reshape", ["flat", "shape"], ["rows"]))
+    values = {"threshold": 180.0, "score": score, "one": 1.0, "nought": 0.0}
+    constants = [numpy_helper.from_array(np.array([value], np.float32), name) for name, value in values.items()]
+    constants.append(numpy_helper.from_array(np.array([1, 1, 6], np.int64), "shape"))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 64, 64])
+    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 1, 6])
+    graph = helper.make_graph(nodes, "blocks", [x], [rows], constants)
+    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
 
 
 def write_suite(folder: Path) -> Path:

@@ -11,7 +11,6 @@ from hoaban.faces.quality import QualityGate
 from hoaban.models.labels import COCO_80
 from hoaban.sim.colours import LABELS as SIM_LABELS
 
-
 BACKENDS = ("onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts")
 """that come with this software"""
 
