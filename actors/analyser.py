@@ -207,7 +207,10 @@ class Analyser:
         """Take the answer to one piece in; the last one of a picture hands the picture on."""
         overtaken: list[_Pending] = []
         with self._lock:
-            pending = self._pending.pop(result.seq, None)
+            pending = self._pending.get(result.seq)
+            if pending is not None and pending.model is not model:
+                return  # offered once more since, to the model that took this one's place
+            self._pending.pop(result.seq, None)
             self._held = None
             if self._pending:
                 overtaken = [self._pending.pop(number) for number in sorted(self._pending) if number < result.seq]

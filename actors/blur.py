@@ -50,7 +50,7 @@ class FaceBlur:
             left, top = max(0, int(x1)), max(0, int(y1))
             right, bottom = min(width, int(x2) + 1), min(height, int(y2) + 1)
             if right > left and bottom > top:
-                hidden[top:bottom, left:right] = _pixelated(hidden[top:bottom, left:right])
+                hidden[top:bottom, left:right] = pixelated(hidden[top:bottom, left:right])
         return hidden, "faces"
 
 
@@ -67,7 +67,8 @@ def _grown(boxes: Floats) -> Floats:
     return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
 
 
-def _pixelated(region: Pixels) -> Pixels:
+def pixelated(region: Pixels) -> Pixels:
+    """An (h, w, 3) uint8 region in CELLS cells along its shorter side."""
     height, width = region.shape[:2]
     cell = max(1, min(height, width) // CELLS)
     small = cv2.resize(region, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)

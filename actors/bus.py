@@ -29,7 +29,7 @@ KEEP_S = 5.0
 """a server with an append-only file has on disk what it took so long ago, or has ended"""
 LONGEST_PAUSE_S = 3.0
 MOST_EVENT_BYTES = 2**20
-IDLE_S, MOST_SWEPT = 60.0, 200
+IDLE_S = 60.0
 MOST_IN_MEMORY, MOST_MEMORY_BYTES = 10_000, 2**24
 
 
@@ -144,7 +144,7 @@ class SpoolingPublisher:
         self._journals: list[Journal] = []
         self._own: Journal | None = None
         self._memory: deque[bytes] = deque()
-        self._memory_bytes = self._lost = 0
+        self._memory_bytes = self._lost = self._refused = 0
         self._disk_fault: str | None = None
         self._away = False
         self._run: str | None = None
@@ -152,6 +152,7 @@ class SpoolingPublisher:
         self._work, self._stopping = threading.Event(), threading.Event()
         try:
             self._journals = list(abandoned(folder))
+            self._own = self._journals[-1] if self._journals else None
         except OSError as error:
             self._tell_disk(error)
         self._thread = threading.Thread(target=self._send_forever, name="publish", daemon=True)
@@ -164,11 +165,15 @@ class SpoolingPublisher:
 
     @property
     def error(self) -> str | None:
-        """What is wrong with the place where events wait, in words, with the cure."""
-        if self._disk_fault is None and not self._lost:
-            return None
-        lost = f"{self._lost} events LOST; " if self._lost else ""
-        return f"{lost}{len(self._memory)} events wait in memory only: {self._disk_fault or 'it was full'}; free space"
+        """What is wrong with events or the place where they wait, in words, with the cure."""
+        said = []
+        if self._lost:
+            said.append(f"{self._lost} events LOST, disk and memory being full")
+        if self._refused:
+            said.append(f"{self._refused} events refused: too long, or no JSON; see the log")
+        if self._disk_fault is not None:
+            said.append(f"{len(self._memory)} events wait in memory only: {self._disk_fault}; free space on the disk")
+        return "; ".join(said) or None
 
     def publish(self, events: Sequence[Event]) -> None:
         lines = [line for event in events if (line := self._encode(event)) is not None]
@@ -199,11 +204,15 @@ class SpoolingPublisher:
             journal.close(remove=journal.empty)
 
     def _encode(self, event: Event) -> bytes | None:
-        line = event.to_json().encode("utf-8", "replace")
-        if len(line) <= MOST_EVENT_BYTES:
-            return line
-        self._lost += 1
-        log.error("event dropped: too long", event=event.id, type=event.type, bytes=len(line), most=MOST_EVENT_BYTES)
+        try:
+            line = event.to_json().encode("utf-8", "replace")
+            if len(line) <= MOST_EVENT_BYTES:
+                return line
+            why = f"{len(line)} bytes; {MOST_EVENT_BYTES} are the most"
+        except ValueError as error:  # a number that JSON does not have
+            why = str(error)
+        self._refused += 1
+        log.error("event refused", id=event.id, type=event.type, why=why)
         return None
 
     def _append(self, lines: list[bytes]) -> bool:
@@ -313,13 +322,15 @@ class SpoolingPublisher:
 
     def _same_run(self) -> bool:
         """Whether the server is the one that took what is not settled; if it is not, all of that is sent again."""
-        before, self._run = self._run, self._bus.run_id()
-        if before in (None, self._run):
+        before, now = self._run, self._bus.run_id()
+        if before in (None, now):
+            self._run = now
             return True
         log.warning("Redis was restarted: events of the last seconds are sent again", folder=str(self._folder))
         self._mark = None
         for journal in list(self._journals):
             journal.rewind()
+        self._run = now
         return False
 
     def _settle(self) -> bool:
@@ -343,14 +354,14 @@ class SpoolingPublisher:
 def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
     """Send what dead processes left in the spools of a data folder: of cameras that were removed, renamed or moved.
 
-    A journal younger than idle_s is left to its camera, which may be about to start again. How many events are left,
-    since Redis is away or more were found than MOST_SWEPT journals: call again.
+    A journal younger than idle_s is left to its camera, which may be about to start again. How many events are left
+    because Redis is away.
     """
     found: list[Journal] = []
     settled = False
     try:
         for folder in sorted(spools.iterdir() if spools.is_dir() else ()):
-            if folder.is_dir() and len(found) < MOST_SWEPT and _idle(folder, idle_s):
+            if folder.is_dir() and _idle(folder, idle_s):
                 found += abandoned(folder)
         run = bus.run_id() if found else ""
         for journal in found:
@@ -360,8 +371,8 @@ def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
         if found:
             time.sleep(KEEP_S)
             settled = bus.run_id() == run
-    except redis.RedisError as error:
-        log.warning("spools not swept: Redis is away", error=str(error))
+    except (redis.RedisError, OSError) as error:
+        log.warning("spools not swept", error=str(error))
     left = 0
     for journal in found:
         if settled:

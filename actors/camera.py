@@ -19,11 +19,13 @@ from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
 from actors.link import Peer
 from actors.picture import Picture
+from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
+from actors.privacy import PrivacyMask
 from actors.reporter import Publisher, Reporter
 from actors.scene_watch import SceneWatcher
 from actors.source import SourceThread
-from actors.tile import Tile, TileMaker, with_heat
+from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban.events import Event
 from hoaban.fleet import Camera
 from hoaban.status import CameraStatus
@@ -72,8 +74,15 @@ class CameraRuntime:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera, self._pacing = camera, pacing
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
+        self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
         self._scene = SceneWatcher(
-            camera, peers=peers, node=node, publish=self._publish, evidence=self._evidence, pacing=pacing
+            camera,
+            peers=peers,
+            node=node,
+            publish=self._publish,
+            evidence=self._evidence,
+            plates=self._plates,
+            pacing=pacing,
         )
         self._faces = FaceWatcher(
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
@@ -85,6 +94,7 @@ class CameraRuntime:
             stream=lambda: (self._source.status(), self._ring),
             scene=self._scene,
             faces=self._faces,
+            plates=self._plates,
             publisher=publisher,
             board=board,
             node=node,
@@ -100,6 +110,7 @@ class CameraRuntime:
         self._reporter.start()
         self._scene.start()
         self._faces.start()
+        self._plates.start()
         self._source.start()
         if self._evidence is not None:
             self._evidence.start()
@@ -109,6 +120,7 @@ class CameraRuntime:
         self._reporter.save_if_possible()
         self._scene.stop()  # before the source, whose thread may wait for an answer
         self._faces.stop()
+        self._plates.stop()
         self._source.stop()
         if self._evidence is not None:
             self._evidence.stop()
@@ -120,6 +132,7 @@ class CameraRuntime:
         self._reporter.camera = camera
         self._scene.configure(camera)
         self._faces.configure(camera)
+        self._plates.configure(camera)
         stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
         if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
             self._scene.stop()
@@ -156,6 +169,13 @@ class CameraRuntime:
             return None
         return self._tiles.make(self.camera, latest, analysed, max_width or self.camera.tile_width)
 
+    def unblurred(self, max_width: int | None = None) -> Tile | None:
+        """The newest picture with nothing hidden but the privacy zones. Only for who holds a permit to unmask."""
+        latest = self._latest
+        if latest is None or self._source.closed:
+            return None
+        return plain_tile(self.camera, latest, max_width or self.camera.tile_width)
+
     def heat_map(self) -> dict[str, Any] | None:
         """See SceneWatcher.heat_map."""
         return self._scene.heat_map()
@@ -173,7 +193,9 @@ class CameraRuntime:
         return self._cut(from_s, to_s).data
 
     def _cut(self, from_s: float, to_s: float) -> Clip:
-        return Clip(b"") if self._ring is None else self._ring.cut(from_s, to_s)
+        if self._ring is None:
+            return Clip(b"")
+        return PrivacyMask(self.camera.privacy_zones).clip(self._ring.cut(from_s, to_s))
 
     def latencies(self) -> list[tuple[float, ...]]:
         """Seconds that the last analysed frames spent in each of STAGES (actors/scene_watch.py)."""
@@ -230,6 +252,12 @@ class CameraActor:
     def tile(self, max_width: int | None = None) -> dict[str, Any] | None:
         """The newest picture: {jpeg, seq, captured_s, blur}, faces blurred; None before the first frame."""
         tile = self._runtime.tile(max_width)
+        return None if tile is None else tile.as_dict()
+
+    def unblurred(self, who: str, reason: str) -> dict[str, Any] | None:
+        """The newest picture unblurred, for who was let by a permit: it is in the audit chain already."""
+        log.warning("unblurred picture given out", camera=self._runtime.camera.id, who=who, reason=reason)
+        tile = self._runtime.unblurred()
         return None if tile is None else tile.as_dict()
 
     def heat_map(self) -> dict[str, Any] | None:

@@ -103,8 +103,11 @@ class LocalChannel:
     def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
         self._peer, self._hello = peer, hello
         self._lock = threading.Lock()
+        self._offering = threading.Lock()
+        """held while a frame is written: the model and its mailbox change together, between two frames"""
         self._connection: socket.socket | None = None
         self._mailbox: MailboxWriter | None = None
+        self._known: dict[int, LinkedModel] = {}
         self._waiting_since_s: float | None = None
         self._ended = False
 
@@ -121,26 +124,43 @@ class LocalChannel:
         wire.send_json(connection, self._hello)
         connection.settimeout(WELCOME_LIMIT_S)
         data, _ = wire.receive(connection)
-        self.model = LinkedModel.from_welcome(wire.parse_json(data))
-        self._mailbox = MailboxWriter(self.model.shape)
-        shape = {"height": self.model.shape.height, "width": self.model.shape.width}
-        wire.send_json(connection, shape, self._mailbox.fd)
+        self._attach(connection, data)
         connection.settimeout(None)
         # Not settimeout: that would have `offer` wait for a full buffer as well.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(LOOK_EVERY_S * 1e6)))
 
+    def _attach(self, connection: socket.socket, welcome: bytes) -> None:
+        """A mailbox for the model of a welcome, the first or one that comes when the model was swapped."""
+        model = LinkedModel.from_welcome(wire.parse_json(welcome))
+        mailbox = MailboxWriter(model.shape)
+        attach = {"height": model.shape.height, "width": model.shape.width, "generation": model.generation}
+        with self._offering:
+            wire.send_json(connection, attach, mailbox.fd)
+            with self._lock:
+                old, self._mailbox, self.model = self._mailbox, mailbox, model
+        # What is on its way yet was scaled for the model before, and is answered by it.
+        self._known = {it.generation: it for it in (*list(self._known.values())[-1:], model)}
+        if old is not None:
+            old.close()
+
     def offer(self, seq: int, fill: Fill) -> None:
-        connection, mailbox = self._parts()
-        fill(mailbox.begin())
-        mailbox.commit(seq)
-        if self._waiting_since_s is None:
-            self._waiting_since_s = time.monotonic()
-        with contextlib.suppress(BlockingIOError):  # the offers before it wait unheard; they mean this frame too
-            connection.send(wire.pack_offer(seq), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        with self._offering:
+            connection, mailbox = self._parts()
+            fill(mailbox.begin())
+            mailbox.commit(seq)
+            if self._waiting_since_s is None:
+                self._waiting_since_s = time.monotonic()
+            with contextlib.suppress(BlockingIOError):  # the offers before it wait unheard; they mean this frame too
+                connection.send(wire.pack_offer(seq), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
     def run(self, on_result: OnResult) -> None:
+        last: tuple[int, int] | None = None
         while True:
-            on_result(self._result(), self.model)
+            result = self._result()
+            # A model that took a frame just before it heard its offer takes it once more.
+            if (answered := (result.generation, result.seq)) != last:
+                on_result(result, self._known.get(result.generation, self.model))
+            last = answered
 
     def trial(self) -> None:
         self.offer(TRIAL, lambda into: into.fill(0))
@@ -154,6 +174,9 @@ class LocalChannel:
             except BlockingIOError:  # nothing came for LOOK_EVERY_S
                 if (self.waiting_s or 0.0) > ANSWER_LIMIT_S:
                     raise TimeoutError(f"no answer for {ANSWER_LIMIT_S:g} s; trying another") from None
+                continue
+            if wire.is_control(data):
+                self._attach(connection, data)
                 continue
             self._waiting_since_s = None
             return wire.unpack_result(data)

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
+from actors.clock import machine_clock
 from actors.picture import Picture
 from actors.plates import reader_or_reason
 from actors.preroll import Clip
 from actors.recorder import LONGEST_CLIP_S, EvidenceFolder, Recorder, RecorderThread
 from actors.stills import StillRing
+from hoaban.clock_watch import ClockWatch
 from hoaban.events import Event
 from hoaban.fleet import Camera
 from hoaban.rules import makes_evidence
@@ -29,7 +32,7 @@ class EvidenceKeeper:
 
     def __init__(self, camera: Camera, url: str, clip: Callable[[float, float], Clip], *, live: bool) -> None:
         self._needed = makes_evidence(camera.rules)
-        self._stills = StillRing()
+        self._stills, self._clock, self._live = StillRing(), ClockWatch(), live
         self.recorder = Recorder(
             camera.id,
             EvidenceFolder(url),
@@ -37,6 +40,7 @@ class EvidenceKeeper:
             pre_roll_s=camera.pre_roll_s,
             post_roll_s=camera.post_roll_s,
             reader=reader_or_reason,
+            clock=self._clock_told,
         )
         self._thread = RecorderThread(self.recorder, time.time) if live else None
 
@@ -59,6 +63,9 @@ class EvidenceKeeper:
         """An analysed picture, what was found in it, and the frames that may yet be needed; the events as published."""
         if not self._needed:
             return list(events)
+        meta = picture.meta
+        if meta.arrived_s is not None:
+            self._clock.frame(meta.arrived_s, meta.stream_s, meta.told_s)
         self._stills.add(picture)
         claimed = [self.recorder.claim(event, self._stills) for event in events]
         self._stills.pin(pins)
@@ -67,3 +74,14 @@ class EvidenceKeeper:
         else:
             self.recorder.advance(picture.meta.captured_s)
         return claimed
+
+    def _clock_told(self) -> dict[str, Any]:
+        """By which clock the capture times are, how well it is kept, and how far the camera's own is off."""
+        if not self._live:
+            return {"capture_times": "of the recording", "machine": None, "camera": None}
+        camera = {
+            "offset_s": self._clock.offset_s,
+            "drift": self._clock.drift,
+            "known_by": "its stream (RTCP sender reports)" if self._clock.offset_s is not None else "nothing",
+        }
+        return {"capture_times": "of this machine, at arrival", "machine": machine_clock(), "camera": camera}

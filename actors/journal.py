@@ -159,9 +159,9 @@ class Journal:
         """Somebody deleted or cut a segment: what it held is lost, what comes goes elsewhere."""
         log.error("spool damaged by another program: events lost", path=str(segment.path), events=segment.lines)
         with self._guard:
-            segment.lines, segment.size = 0, segment.read
             if segment is self._segments[-1]:
                 self._end_segment()
+            self._segments.remove(segment)
 
     def sent(self, batch: Batch) -> None:
         """A batch that was read is with the other side now."""
@@ -196,7 +196,11 @@ class Journal:
         path, offset = self._settled
         for segment in list(self._segments):
             start = offset if segment.path == path else 0
-            again = _count(segment.path, start, segment.read)
+            try:
+                again = _count(segment.path, start, segment.read)
+            except FileNotFoundError:
+                self._give_up(segment)
+                continue
             with self._guard:
                 segment.read, segment.lines = start, segment.lines + again
 
@@ -204,7 +208,7 @@ class Journal:
         """Let what was appended survive a power cut too."""
         for segment in list(self._segments):
             size = segment.size
-            if segment.synced < size:
+            if segment.synced < size and segment.path.exists():
                 with segment.path.open("rb") as file:
                     os.fsync(file.fileno())
                 segment.synced = size

@@ -206,11 +206,11 @@ class ModelLink:
                     self._try(peer, answering)
                 since_s = {name: since_s for name, (_, since_s) in answering.items()}
                 with self._lock:
-                    name = self._failover.better(since_s, time.monotonic())
-                    if name is None or self._channel is None or self._stopping.is_set():
+                    home = self._failover.better(since_s, time.monotonic())
+                    if home is None or self._channel is None or self._stopping.is_set():
                         continue
-                    log.info("link moves to a nearer model", camera=self._hello["camera"], peer=name, before=self.peer)
-                    self._next, farther = (self._peers[name], answering.pop(name)[0]), self._channel
+                    log.info("link moves to a nearer model", camera=self._hello["camera"], peer=home, before=self.peer)
+                    self._next, farther = (self._peers[home], answering.pop(home)[0]), self._channel
                 farther.end()
         finally:
             for channel, _ in answering.values():

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from actors.picture import Picture, shown_size
 from actors.preroll import PacketRing
+from actors.privacy import PrivacyMask
 from hoaban.capture import MediaClock
 from hoaban.frames import FrameMeta
 from hoaban.media_time import MediaTime
@@ -220,10 +221,12 @@ class Reader:
         self._container.close()
 
 
-def open_frames(source: SourceAddress | str, camera: str, ring: PacketRing | None = None) -> Iterator[Picture]:
+def open_frames(
+    source: SourceAddress | str, camera: str, ring: PacketRing | None = None, privacy: PrivacyMask | None = None
+) -> Iterator[Picture]:
     """Every frame of a recorded file once, for replay: capture time is media time, from 1970-01-01 on.
 
-    ring: keeps the encoded packets, by the same times.
+    ring: keeps the encoded packets, by the same times. privacy: blacks zones out.
     Raises SourceError: cannot be opened, breaks in the middle, has no frame at all, or no end.
     """
     source = SourceAddress.of(source)
@@ -248,7 +251,7 @@ def open_frames(source: SourceAddress | str, camera: str, ring: PacketRing | Non
 
         for seq, decoded in enumerate(reader.frames(None if ring is None else keep)):
             meta = FrameMeta(camera, seq, clock.stamp(decoded.stream_s), *shown_size(decoded.frame), source.simulated)
-            yield Picture(meta, decoded.frame)
+            yield Picture(meta, decoded.frame if privacy is None else privacy.apply(decoded.frame))
     finally:
         reader.close()
 

@@ -119,6 +119,7 @@ class Recorder:
     """Candidates of one camera. `claim` is quick and called beside the frames; `advance` does the work, elsewhere.
 
     clip: cuts the encoded stream between two capture times. reader: reads plates, or says in words why nobody does.
+    clock: what is known of the clock that the capture times are by.
     """
 
     def __init__(
@@ -130,10 +131,12 @@ class Recorder:
         pre_roll_s: float,
         post_roll_s: float,
         reader: Callable[[], Reader | str],
+        clock: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._camera, self._folder, self._clip = camera, folder, clip
         self._pre_s, self._post_s = pre_roll_s, post_roll_s
         self._make_reader, self._reader = reader, None
+        self._clock = clock
         self._lock = threading.Lock()
         self._jobs: deque[_Job] = deque()
         self.written = self.refused = 0
@@ -247,6 +250,7 @@ class Recorder:
                 "wanted_before_s": self._pre_s,
             },
             "plate": plate,
+            "clock": None if self._clock is None else self._clock(),
             "files": {
                 name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
                 for name, data in sorted(job.files.items())

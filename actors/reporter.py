@@ -10,6 +10,7 @@ import structlog
 
 from actors.board import Board
 from actors.face_watch import FaceWatcher
+from actors.plate_watch import PlateWatcher
 from actors.preroll import PacketRing
 from actors.scene_watch import SceneWatcher
 from actors.source import SourceStatus
@@ -52,12 +53,13 @@ class Reporter:
         stream: Callable[[], tuple[SourceStatus, PacketRing | None]],
         scene: SceneWatcher,
         faces: FaceWatcher,
+        plates: PlateWatcher,
         publisher: Publisher,
         board: Board | None,
         node: str,
     ) -> None:
         self.camera = camera
-        self._stream, self._scene, self._faces = stream, scene, faces
+        self._stream, self._scene, self._faces, self._plates = stream, scene, faces, plates
         self._publisher, self._board, self._node = publisher, board, node
         self._health = StreamHealth()
         self._events = 0
@@ -120,6 +122,7 @@ class Reporter:
             events_spooled=self._publisher.spooled,
             pre_roll_short=None if ring is None else ring.short,
             faces=self._faces.status(),
+            plates=self._plates.status(),
             node=self._node,
             pid=os.getpid(),
             simulated=source.simulated,
@@ -147,6 +150,9 @@ class Reporter:
                 self._restore()
                 self._save()
                 self._faces.refresh()
+                self._plates.refresh()
+                if late := self._plates.late():
+                    self.publish(late)
             except Exception:  # a board that is away must not end the reporting
                 log.warning("status not reported", camera=self.camera.id, exc_info=True)
 

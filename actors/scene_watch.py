@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+import numpy as np
+from numpy.typing import NDArray
 
 from actors.analyser import Analyser, Pacing, Seen
 from actors.evidence import EvidenceKeeper
 from actors.link import LinkedModel, Peer
+from actors.plate_watch import PlateWatcher
 from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.detections import Tracks
@@ -20,8 +22,6 @@ from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera
 from hoaban.pipeline import CameraPipeline
 from hoaban.signals import Reading
-
-log = structlog.get_logger(__name__)
 
 NO_MODEL = ModelRef("none", "0", "")
 STAGES = ("offered", "taken", "answered", "published")
@@ -40,6 +40,7 @@ class SceneWatcher:
     """A camera's detector and the pipeline behind it.
 
     publish: takes events; called on the link's thread. evidence: keeps what may become evidence; None for none.
+    plates: reads plates of the tracked vehicles.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class SceneWatcher:
         node: str,
         publish: Callable[[list[Event]], None],
         evidence: EvidenceKeeper | None,
+        plates: PlateWatcher,
         pacing: Pacing,
     ) -> None:
         self._camera, self._peers, self._node, self._pacing = camera, peers, node, pacing
-        self._publish, self._evidence = publish, evidence
+        self._publish, self._evidence, self._plates = publish, evidence, plates
         self._pipeline = CameraPipeline(camera, NO_MODEL, __version__)
         self._lock = threading.Lock()
         """of the pipeline"""
@@ -112,9 +114,9 @@ class SceneWatcher:
             step = self._pipeline.step_parts(meta, seen.parts, seen.model.labels, views)
             self.analysed = Analysed(seen, step.tracks)
             self._count += 1
-            events = step.events
+            events = step.events + self._plates.see(seen.picture, step.tracks, seen.model.ref)
             if self._evidence is not None:
-                events = self._evidence.take(seen.picture, events, self._pipeline.pins())
+                events = self._evidence.take(seen.picture, events, self._pipeline.pins() | self._plates.pins())
         if events:
             self._publish(events)
         marks = (meta.captured_s, seen.offered_s, seen.taken_s, seen.done_s, time.time())
@@ -136,7 +138,7 @@ class SceneWatcher:
         with self._lock:
             return None if self._pipeline.heat_map is None else self._pipeline.heat_map.as_dict()
 
-    def heat_seconds(self) -> Any:
+    def heat_seconds(self) -> NDArray[np.float64] | None:
         """(rows, columns) of the heat map; None without one."""
         with self._lock:
             return None if self._pipeline.heat_map is None else self._pipeline.heat_map.seconds
@@ -145,7 +147,10 @@ class SceneWatcher:
         """For the camera's status (see hoaban.status.CameraStatus)."""
         latencies, analysed = sorted(sum(stages) for stages in self.stages()), self.analysed
         with self._lock:
-            found = self._pipeline.checkpoint() | {
+            counted = self._pipeline.checkpoint()
+            found = {
+                "counts": counted["counts"],
+                "turns": counted["turns"],
                 "zones": self._pipeline.zones,
                 "measures": self._pipeline.measures(),
                 "faults": dict(self._pipeline.faults),

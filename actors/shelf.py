@@ -104,7 +104,7 @@ class ModelShelf:
     ) -> None:
         self._device, self._most = device, most
         self._stands_for = dict(stands_for or {})
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._loaded: dict[str, LoadedModel] = {}
         self._asked: dict[str, Future[LoadedModel]] = {}
         self._refused_until: dict[str, float] = {}
@@ -162,7 +162,7 @@ class ModelShelf:
             if (detector.template is None) != (old.detector.template is None):
                 raise ModelError(f"model {detector.ref.name!r} has another task than {old.detector.ref.name!r}")
             with self._lock:
-                new = self._put(name, detector, swapped=True)
+                new = self.put(name, detector, swapped=True)
                 probation = Probation(budget_s or budget_after(list(old.times_s)))
                 report = {"from": old.detector.ref.as_dict(), "to": detector.ref.as_dict()}
                 self._swaps[name] = _Swap(old, new, probation, report | {"generation": new.generation})
@@ -210,6 +210,14 @@ class ModelShelf:
             swap.old = swap.new = None
         log.warning("swap decided", model=loaded.name, verdict=verdict.value, why=swap.probation.why)
 
+    def put(self, name: str, detector: Detector, *, swapped: bool = False) -> LoadedModel:
+        """A model that is warm, for whoever asks for it by that name from now on."""
+        with self._lock:
+            self._generation += 1
+            loaded = self._loaded[name] = LoadedModel(name, self._generation, detector, swapped)
+            self._asked[name] = _done(loaded)
+        return loaded
+
     def swaps(self) -> dict[str, dict[str, Any]]:
         """The last swap of each name: from what to what, and how it went."""
         return {name: swap.stats() for name, swap in dict(self._swaps).items()}
@@ -222,7 +230,7 @@ class ModelShelf:
             self._refuse(name, answer, error, REFUSED_FOR_S)
             return
         with self._lock:
-            loaded = self._put(name, detector)
+            loaded = self.put(name, detector)
             self._began.pop(name, None)
         log.info("model loaded", model=name, digest=detector.ref.digest[:12], device=detector.device)
         answer.set_result(loaded)
@@ -238,14 +246,6 @@ class ModelShelf:
             name = package.card.name
             raise ModelError(f"model {name!r} could not be loaded: {error}; correct its file or its card") from error
         return detector
-
-    def _put(self, name: str, detector: Detector, swapped: bool = False) -> LoadedModel:
-        """Called with the lock held."""
-        self._generation += 1
-        loaded = self._loaded[name] = LoadedModel(name, self._generation, detector, swapped)
-        if swapped:
-            self._asked[name] = _done(loaded)
-        return loaded
 
     def _refuse(self, name: str, answer: "Future[LoadedModel]", error: ModelError, for_s: float) -> None:
         with self._lock:

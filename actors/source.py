@@ -15,6 +15,7 @@ import structlog
 from actors.interrupt import ReadingThread
 from actors.picture import Picture, shown_size
 from actors.preroll import PacketRing
+from actors.privacy import PrivacyMask
 from actors.reader import READ_LIMIT_S, Decoded, SourceError, StreamReader, open_frames, open_reader
 from hoaban.capture import ArrivalClock, MediaClock, PlayoutClock, WallTime
 from hoaban.fleet import Camera
@@ -70,6 +71,7 @@ class SourceThread:
     ) -> None:
         self._camera, self._on_picture, self._ring = camera, on_picture, ring
         self._wall_clock, self._now = wall_clock, running_clock
+        self._privacy = PrivacyMask(camera.privacy_zones)
         self._simulated = camera.source.simulated
         self._file = camera.source.is_file or self._simulated  # paced by its own timestamps, may come to an end
         self._tracker = SourceTracker(camera.stall_s, self._now())
@@ -264,7 +266,7 @@ class SourceThread:
         clocks = (self._wall_clock(), decoded.stream_s if decoded.stamped else None, told_s) if live else ()
         try:
             meta = FrameMeta(self._camera.id, seq, captured_s, *size, self._simulated, *clocks)
-            self._on_picture(Picture(meta, decoded.frame))
+            self._on_picture(Picture(meta, self._privacy.apply(decoded.frame)))
         except Exception:  # a fault behind the decoder must not end the stream
             log.exception("picture lost", camera=self._camera.id, seq=seq)
 

@@ -139,7 +139,7 @@ class Supervisor:
         view: dict[str, Any] = {"errors": self._errors, "cameras": []}
         if fleet is not None:
             view |= fleet.model_dump(
-                mode="json", by_alias=True, include={"province", "districts", "agencies", "models"}
+                mode="json", by_alias=True, include={"province", "districts", "agencies", "models", "incidents"}
             )
             view["digest"] = fleet.digest()
             for camera in fleet.cameras:

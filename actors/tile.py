@@ -70,6 +70,17 @@ class TileMaker:
             return tile
 
 
+def plain_tile(camera: Camera, picture: Picture, max_width: int) -> Tile:
+    """A picture as it is, but for the privacy zones, which are black in it: faces show. Never kept, never shared."""
+    image = picture.bgr(max_width)
+    if picture.meta.simulated:
+        stamp(image)
+    ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not ok:
+        raise ValueError(f"camera {camera.id}: the picture could not be encoded as JPEG")
+    return Tile(jpeg.tobytes(), picture.meta.seq, picture.meta.captured_s, "none")
+
+
 def with_heat(tile: Tile, seconds: NDArray[np.float64]) -> Tile:
     """A tile under a heat map. seconds: (rows, columns); by their square root, so that paths show beside seats."""
     image = cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR)

@@ -110,6 +110,11 @@ def receive(connection: socket.socket) -> tuple[bytes, int | None]:
     return data, fds[0] if fds else None
 
 
+def is_control(data: bytes) -> bool:
+    """Whether it is JSON, and not one of the messages of a frame."""
+    return data[:1] == b"{"
+
+
 def parse_json(data: bytes) -> dict[str, Any]:
     try:
         message = json.loads(data)

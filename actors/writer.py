@@ -10,7 +10,9 @@ import redis
 import sqlalchemy.exc
 import structlog
 
+from actors.board import Board
 from actors.bus import Delivery, EventBus
+from actors.retention import purge_timer
 from actors.store import EventStore
 from hoaban.events import Event
 
@@ -18,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 BATCH = 500
 CLAIM_IDLE_MS, CLAIM_EVERY_S = 30_000, 10.0
-PURGE_EVERY_S = 3600.0
 FAULTS_OF_EVENTS = (ValueError, TypeError, RecursionError, sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError)
 """whatever else goes wrong is the database's fault: its events wait"""
 
@@ -93,22 +94,19 @@ class StoreWriter:
 class WriterActor:
     """The store writer in the cluster, named `writer`."""
 
-    def __init__(self, redis_url: str, store_url: str) -> None:
+    def __init__(self, redis_url: str, store_url: str, evidence_url: str, data_dir: str) -> None:
         self._store = EventStore.open(store_url)
+        self._purge = purge_timer(Board(redis_url), self._store.engine, evidence_url, data_dir)
         self._writer = StoreWriter(EventBus(redis_url), self._store)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        purged_s = float("-inf")
         while not self._stopping.is_set():
             try:
                 self._writer.run_once()
-                if time.monotonic() - purged_s >= PURGE_EVERY_S:
-                    if gone := self._store.purge(time.time()):
-                        log.info("events purged: their retention is over", count=gone)
-                    purged_s = time.monotonic()
+                self._purge.tick()
             except (redis.RedisError, sqlalchemy.exc.SQLAlchemyError) as error:
                 log.warning("store or stream is away; trying again", error=str(error).splitlines()[0])
                 self._stopping.wait(1.0)

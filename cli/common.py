@@ -11,8 +11,11 @@ from typing import Any, NoReturn, TextIO
 
 import click
 import typer
+from platformdirs import user_data_path
 
 from actors.fleet_file import load_fleet
+from actors.store import EventStore
+from cli.trouble import TroubleError, open_store
 from hoaban.fleet import Fleet
 from hoaban.fleet_text import FleetErrors
 
@@ -36,6 +39,22 @@ def fleet_or_refuse(paths: list[Path]) -> Fleet:
     except FleetErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder of `hoaban up`: as given, or the one it takes by itself."""
+    return (given or user_data_path("hoaban")).resolve()
+
+
+def store_or_refuse(folder: Path) -> EventStore:
+    """The store of a data folder, or the one that HOABAN_STORE_URL names; exit code 2 where there is none."""
+    url = os.environ.get("HOABAN_STORE_URL")
+    if not url and not (folder / "hoaban.db").exists():
+        refuse(f"{folder}: no store is in it; name the folder of `hoaban up` with --data, or set HOABAN_STORE_URL")
+    try:
+        return open_store(url or f"sqlite:///{folder / 'hoaban.db'}")
+    except TroubleError as error:
+        refuse(str(error))
 
 
 def print_json(document: Any) -> None:

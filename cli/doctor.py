@@ -202,7 +202,9 @@ def _clocks(patient: Patient) -> Found:
     clocks = {"this machine": time.time() - store_s}
     statuses = Board(url).statuses().values()
     for status in statuses:
-        node = f"node {str(status.get('node'))[:8]}"
+        if not status.get("node"):
+            continue  # told by the supervisor, of a camera that does not run
+        node = f"node {status['node'][:8]}"
         clocks[node] = max(clocks.get(node, float("-inf")), status["reported_s"] - store_s)
     for whose, ahead_s in clocks.items():
         behind_s = MOST_DRIFT_S if whose == "this machine" else REPORT_AGE_S

@@ -14,10 +14,13 @@ import typer
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.models import ModelError, find_model, load_detector
 from actors.picture import Picture
+from actors.plate_watch import PlateWatcher
 from actors.preroll import PacketRing
+from actors.privacy import PrivacyMask
 from actors.source import SourceError, open_frames
 from cli.common import fleet_or_refuse, print_json, refuse, written
 from cli.replay_faces import ReplayFaces
+from cli.replay_plates import plate_watcher
 from cli.trouble import TroubleError
 from hoaban import __version__
 from hoaban.admission import Admission
@@ -43,7 +46,9 @@ def replay(
     model: Annotated[str | None, typer.Option(help="NAME[@VERSION]; by default the camera's model")] = None,
     watchlist: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="data folder whose watchlist face rules search; without it they are silent"),
+        typer.Option(
+            metavar="DATA", help="data folder whose watchlists face and plate rules search; without it they are silent"
+        ),
     ] = None,
     evidence: Annotated[
         Path | None, typer.Option(help="folder for evidence candidates: stills, clip, plate; by default none are kept")
@@ -67,12 +72,12 @@ def replay(
         name = model or _model_for(known, spec, recording)
         detector = load_detector(find_model(name), threads=1, device="cpu")
         detector.warm_up()
-        faces = ReplayFaces.of(spec, watchlist)
+        faces, plates = ReplayFaces.of(spec, watchlist), plate_watcher(spec, watchlist)
         if evidence is not None:
             evidence.mkdir(parents=True, exist_ok=True)
         inputs = [*fleet, *([Path(recording.reveal())] if recording.is_file else [])]
         with written(out, inputs) as file:
-            summary = run(spec, recording, detector, file, faces, evidence)
+            summary = run(spec, recording, detector, file, faces, evidence, plates)
     except (ModelError, SourceError, TroubleError) as error:
         refuse(str(error))
     except OSError as error:
@@ -118,22 +123,26 @@ def run(
     out: TextIO,
     faces: ReplayFaces | None = None,
     evidence: Path | None = None,
+    plates: PlateWatcher | None = None,
 ) -> dict[str, object]:
     """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
-    scene, admission = ReplayScene(camera, detector), Admission.of_scene(camera)
+    scene, admission = ReplayScene(camera, detector, plates), Admission.of_scene(camera)
     read = 0
     media_s = 0.0
     kinds: Counter[str] = Counter()
     started = time.perf_counter()
     ring = None if evidence is None else PacketRing(ring_seconds(camera), RING_BYTES)
-    keeper = None if evidence is None or ring is None else EvidenceKeeper(camera, str(evidence), ring.cut, live=False)
-    for picture in open_frames(source, camera.id, ring):
+    privacy = PrivacyMask(camera.privacy_zones)
+    keeper = None
+    if evidence is not None and ring is not None:
+        keeper = EvidenceKeeper(camera, str(evidence), lambda *span: privacy.clip(ring.cut(*span)), live=False)
+    for picture in open_frames(source, camera.id, ring, privacy):
         read += 1
         media_s = picture.meta.captured_s
         events = [] if faces is None else faces.step(picture)
         found = scene.step(picture) if admission.admit(media_s, picture.luma) else None
         if found is not None:
-            events += found if keeper is None else keeper.take(picture, found, scene.pipeline.pins())
+            events += found if keeper is None else keeper.take(picture, found, scene.pins())
         for event in events:
             kinds[event.type] += 1
             out.write(event.to_json() + "\n")
@@ -152,6 +161,7 @@ def run(
         "media_s": round(media_s, 3),
         "model": detector.ref.as_dict(),
         **({} if faces is None else {"faces": faces.summary()}),
+        **({} if plates is None else {"plates": plates.status()}),
     }
 
 
@@ -161,8 +171,8 @@ class ReplayScene:
     As live, a frame on which the model or a rule fails is left out and counted, and the next one is analysed.
     """
 
-    def __init__(self, camera: Camera, detector: Detector) -> None:
-        self._detector = detector
+    def __init__(self, camera: Camera, detector: Detector, plates: PlateWatcher | None = None) -> None:
+        self._detector, self._plates = detector, plates
         self.pipeline = CameraPipeline(camera, detector.ref, __version__)
         self._sweeps = Sweeps(camera.tiles)
         self._batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
@@ -182,7 +192,12 @@ class ReplayScene:
                 log.exception("frame not analysed; further ones are only counted", camera=meta.camera, seq=meta.seq)
             return None
         self.analysed += 1
-        return step.events
+        read = [] if self._plates is None else self._plates.see(picture, step.tracks, self._detector.ref)
+        return step.events + read
+
+    def pins(self) -> set[int]:
+        """Numbers of the frames that may yet be needed as stills."""
+        return self.pipeline.pins() | (set() if self._plates is None else self._plates.pins())
 
     def _look(self, picture: Picture, sweep: Sweep) -> None:
         """Show the model each piece. One that it fails on ends the sweep; raises when that is the whole picture."""

@@ -1,6 +1,5 @@
 """The face rules of a camera in a replay: the same pipeline as live, one frame after the other."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import numpy as np
 import structlog
 
-from actors.models import ModelError, find_model, load_face_model
+from actors.models import find_model, load_face_model
 from actors.models.face_model import FaceModel
 from actors.picture import Picture
-from actors.watchlist import KeyMissingError, WatchlistKey, WatchlistStore
-from cli.trouble import open_store
+from actors.watchlist import WatchlistStore
+from cli.replay_lists import read_list
 from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.events import Event
@@ -31,7 +30,7 @@ class ReplayFaces:
         self._now_s = time.time()
         self._pipeline = FacePipeline(camera, __version__, law_not_before_s=self._now_s)
         if data is not None:
-            self._pipeline.set_watchlist(read_watchlist(data))
+            self._pipeline.set_watchlist(read_list(data, WatchlistStore))
         self._admission = Admission.of_faces(camera)
         self.failed = 0
         self._batch = np.empty((1, model.input_height, model.input_width, 3), np.uint8)
@@ -67,17 +66,3 @@ class ReplayFaces:
     def summary(self) -> dict[str, Any]:
         """For --json: the model and what was searched."""
         return {"model": self._model.ref.as_dict(), **self._pipeline.status(self._now_s)}
-
-
-def read_watchlist(data: Path) -> list[Any]:
-    """The active entries of a data folder's store. Raises ModelError with what is missing, TroubleError."""
-    url = os.environ.get("HOABAN_STORE_URL") or f"sqlite:///{data / 'hoaban.db'}"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-        raise ModelError(f"{data}: no store (hoaban.db) is there; name the data folder of a `hoaban up`")
-    store = open_store(url)
-    try:
-        return list(WatchlistStore(store.engine, lambda: WatchlistKey.load(data)).active())
-    except KeyMissingError as error:
-        raise ModelError(f"{data}: {error}") from None
-    finally:
-        store.close()

@@ -11,6 +11,7 @@ import sqlalchemy.exc
 
 from actors.bus import connect
 from actors.store import EventStore
+from actors.store.engine import StoreError
 from hoaban.source_address import redact
 
 STORE_FORM = "write HOABAN_STORE_URL like sqlite:////path/hoaban.db or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
@@ -23,8 +24,10 @@ class TroubleError(Exception):
 
 def open_store(url: str) -> EventStore:
     """The event store, its tables brought up to date. Raises TroubleError."""
-    with store_troubles(url):
+    try:
         return EventStore.open(url)
+    except StoreError as error:
+        raise TroubleError(redact(str(error))) from error
 
 
 @contextlib.contextmanager

@@ -6,23 +6,31 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 from platformdirs import user_data_path
 
 from actors import NAMESPACE
+from actors.access_file import AccessFileError, load_access
 from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
 from actors.processes import port_taken
 from cli.common import fleet_or_refuse, one_line, refuse
 from cli.trouble import TroubleError, check_redis, open_store
+from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
+
+if TYPE_CHECKING:
+    from actors.store import PeopleStore
+    from hoaban.access import Role
+    from serve.deployment import Tls
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +45,8 @@ def up(
     api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    tls_certificate: Annotated[Path | None, typer.Option(metavar="PEM", help="the API speaks https with it")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="the certificate's key")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="end a system that already runs in the cluster")] = False,
     for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="stop by itself")] = None,
 ) -> None:
@@ -45,6 +55,11 @@ def up(
         fleet_or_refuse(fleet)
     if not no_dashboard and api_port == dashboard_port:
         refuse(f"API and dashboard cannot share port {api_port}; give --api-port and --dashboard-port different ones")
+    tls = _tls(tls_certificate, tls_key)
+    try:
+        access = load_access()
+    except AccessFileError as error:
+        refuse(str(error))
     data = (data or user_data_path("hoaban")).resolve()
     lock = _take(data)
     for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
@@ -53,7 +68,7 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    system = _System(data, stop)
+    system = _System(data, stop, access, tls)
     code, unfit = 0, ""
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -108,8 +123,9 @@ def say(text: str) -> None:
 class _System:
     """Everything `up` started, in order, so that it can be ended in the opposite order."""
 
-    def __init__(self, data: Path, stop: threading.Event) -> None:
-        self._data, self._stop = data, stop
+    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings, tls: "Tls | None") -> None:
+        self._data, self._stop, self._access, self._tls = data, stop, access, tls
+        self._scheme = "https" if tls else "http"
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
         self._board: Any = None
@@ -127,18 +143,18 @@ class _System:
             fleet = [demo_fleet]
             fleet_or_refuse(fleet)
         redis_url, store_url = self._stores()
-        token = self._token(store_url)
+        token, intake_token = self._tokens(store_url)
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
         if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, token)
+            self._dashboard(api_port, dashboard_port, token, intake_token)
         from actors.board import Board
 
         self._board = Board(redis_url)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
-        say(f"API          http://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
+        say(f"API          {self._scheme}://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
         if dashboard_port is not None:
             say(f"dashboard    http://127.0.0.1:{dashboard_port}")
 
@@ -193,23 +209,33 @@ class _System:
         self._valkey = server
         return redis_url, store_url
 
-    def _token(self, store_url: str) -> str:
-        """The operator's token, kept in a file that only this user can read."""
+    def _tokens(self, store_url: str) -> tuple[str, str]:
+        """The operator's token, and that of the page for citizens: in files that only this user can read."""
+        from actors.store import PeopleStore
+        from hoaban.access import Role
+
         self._step("store")
         store = open_store(store_url)
-        path = self._data / "token"
+        people = PeopleStore(store.engine)
+        try:
+            # Who starts the system runs it: all that needs no second person beside them.
+            operator = self._token(people, "token", "embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
+            return operator, self._token(people, "intake-token", "page for citizens", Role.INTAKE)
+        finally:
+            store.close()
+
+    def _token(self, people: "PeopleStore", file: str, name: str, *roles: "Role") -> str:
+        path = self._data / file
         try:
             secret = path.read_text(errors="replace").strip() if path.exists() else ""
-            if not secret or store.verify_token(secret) is None:
-                _, secret = store.create_token("embedded", "admin")
+            if not secret or people.verify(secret) is None:
+                _, secret = people.create_token(name, *roles)
                 path.touch(mode=0o600)
                 path.write_text(secret)
         except OSError as error:
             raise TroubleError(
                 f"{path}: {error.strerror}; remove it, so that a new token is made, and see that its disk has room"
             ) from None
-        finally:
-            store.close()
         return secret
 
     def _ray(self, address: str | None) -> None:
@@ -253,10 +279,11 @@ class _System:
         if not replace:
             raise TroubleError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
-        for name, method in (("supervisor", "shutdown"), ("writer", "stop")):
+        parts = {"supervisor": "shutdown", "keeper": "stop", "writer": "stop", "evidence": "stop"}
+        for name, method in parts.items():
             if name in ours:
                 _end(ray.get_actor(name, NAMESPACE), method)
-        for name in ours - {"supervisor", "writer"}:  # left by a supervisor that is dead
+        for name in ours - set(parts):  # left by a supervisor that is dead
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
         serve.shutdown()
@@ -266,15 +293,18 @@ class _System:
         import ray
 
         from actors.fleet_file import secrets_of
+        from actors.incidents import KeeperActor
+        from actors.proof.sealer import EvidenceActor
         from actors.supervisor import SupervisorActor, SystemSettings
         from actors.writer import WriterActor
 
+        evidence_url = os.environ.get("HOABAN_EVIDENCE_URL") or str(self._data / "evidence")
         settings = SystemSettings(
             secrets.token_hex(8),
             redis_url,
             str(self._data),
             tuple(str(p) for p in fleet),
-            os.environ.get("HOABAN_EVIDENCE_URL", ""),
+            evidence_url,
             secrets_of(fleet),
         )
         common: dict[str, Any] = {
@@ -284,11 +314,17 @@ class _System:
             "num_cpus": 0,
             "resources": ON_HEAD,
         }
-        writer = WriterActor.options(name="writer", **common).remote(redis_url, store_url)
+        writer = WriterActor.options(name="writer", **common).remote(
+            redis_url, store_url, evidence_url, str(self._data)
+        )
         self._undo.append(("writer", lambda: _end(writer, "stop")))
+        sealer = EvidenceActor.options(name="evidence", **common).remote(store_url, evidence_url, str(self._data))
+        self._undo.append(("evidence", lambda: _end(sealer, "stop")))
+        keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
+        self._undo.append(("keeper", lambda: _end(keeper, "stop")))
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
-        ray.get([writer.ready.remote(), supervisor.ready.remote()], timeout=60)
+        ray.get([part.ready.remote() for part in (writer, sealer, keeper, supervisor)], timeout=60)
 
     def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
         self._step("API")
@@ -296,22 +332,49 @@ class _System:
         from serve.settings import ApiSettings
 
         origins = tuple(f"http://{host}:{dashboard_port}" for host in ("127.0.0.1", "localhost") if dashboard_port)
-        settings = ApiSettings(store_url, redis_url, secrets.token_urlsafe(32), origins, data_dir=str(self._data))
+        settings = ApiSettings(
+            store_url,
+            redis_url,
+            secrets.token_urlsafe(32),
+            origins,
+            data_dir=str(self._data),
+            evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
+            access=self._access,
+        )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
-        deploy(settings, port=port)
+        deploy(settings, port=port, tls=self._tls)
 
-    def _dashboard(self, api_port: int, port: int, token: str) -> None:
+    def _dashboard(self, api_port: int, port: int, token: str, intake_token: str) -> None:
         self._step("dashboard")
         from actors.processes import end, start
         from dashboards.launch import command
 
         environment = os.environ | {
-            "HOABAN_API_URL": f"http://127.0.0.1:{api_port}/api/v1",
+            "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
             "HOABAN_API_TOKEN": token,
+            "HOABAN_INTAKE_TOKEN": intake_token,
         }
+        if self._tls is not None:
+            environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))
+
+
+def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":
+    """Both files, looked at before anything starts; exit code 2 for what is no certificate and its key."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        refuse("--tls-certificate and --tls-key belong together; give both")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or str(error)
+        refuse(f"{certificate}, {key}: not a certificate in PEM and its key ({why}); check the two files")
+    from serve.deployment import Tls
+
+    return Tls(certificate.resolve(), key.resolve())
 
 
 def _end(actor: Any, method: str) -> None:

@@ -20,7 +20,13 @@ st.html(HERE / "style.css")
 navigation = st.navigation(
     [
         st.Page(HERE / "views" / "situation.py", title=t("Situation"), icon=":material/monitoring:", default=True),
+        st.Page(HERE / "views" / "incidents.py", title=t("Incidents"), icon=":material/notification_important:"),
         st.Page(HERE / "views" / "cameras.py", title=t("Cameras"), icon=":material/videocam:"),
+        st.Page(HERE / "views" / "violations.py", title=t("Violations review"), icon=":material/gavel:"),
+        st.Page(HERE / "views" / "subjects.py", title=t("Requests by persons"), icon=":material/person_search:"),
+        st.Page(HERE / "views" / "field_reports.py", title=t("Field reports"), icon=":material/inbox:"),
+        st.Page(HERE / "views" / "work_orders.py", title=t("Maintenance"), icon=":material/build:"),
+        st.Page(HERE / "views" / "citizen.py", title=t("Report something"), icon=":material/add_comment:"),
     ],
     position="top",
 )

@@ -1,8 +1,13 @@
 """The API as the pages see it."""
 
+import os
+import ssl
 from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
+
+from dashboards.case_calls import CaseCalls
+from dashboards.evidence_calls import EvidenceCalls
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
@@ -94,13 +99,15 @@ class ApiError(Exception):
         self.status = status
 
 
-class ApiClient:
+class ApiClient(CaseCalls, EvidenceCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         # The API is named by its operator: a proxy of the environment is for other addresses.
-        self._http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False)
+        self._http = httpx.Client(
+            headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False, verify=_trusted()
+        )
 
     def cameras(self) -> list[Camera]:
         return cast(list[Camera], self._call("GET", "/cameras"))
@@ -122,10 +129,20 @@ class ApiClient:
         return cast(dict[str, Ticket], self._call("POST", "/tickets", json={"cameras": cameras}))
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
+        return self._document(self._answer(method, path, **more), path)
+
+    def _bytes(self, path: str) -> bytes:
+        answer = self._answer("GET", path)
+        return answer.content if answer.is_success else cast(bytes, self._document(answer, path))
+
+    def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, self.url + path, **more)
+            return self._http.request(method, self.url + path, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiError(f"{self.url}: {error or type(error).__name__}") from None
+
+    def _document(self, answer: httpx.Response, path: str) -> Any:
+        """What a JSON answer holds. Raises ApiError for a refusal, and for an answer of another kind."""
         try:
             document = answer.json()
         except ValueError:
@@ -138,6 +155,17 @@ class ApiClient:
             return document
         detail = document.get("detail") if isinstance(document, dict) else None
         raise ApiError(str(detail or answer.reason_phrase), answer.status_code)
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    """Whose certificate an https API may show: HOABAN_API_CERTIFICATE alone, under whatever name; else any good one."""
+    pinned = os.environ.get("HOABAN_API_CERTIFICATE")
+    if not pinned:
+        return True
+    context = ssl.create_default_context(cafile=pinned)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.check_hostname = False  # it is this very certificate that is trusted, not a name
+    return context
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

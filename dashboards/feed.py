@@ -25,6 +25,7 @@ KINDS = {
     "illegal_turn": ("turn_left", "alert"),
     "illegal_parking": ("local_parking", "alert"),
     "face_watchlist": ("face", "alert"),
+    "plate_watchlist": ("directions_car", "alert"),
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"
@@ -35,6 +36,12 @@ def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo
     if not events:
         return f'<div class="hb-none">{escape(t("No events yet."))}</div>'
     return f'<ol class="hb-feed">{"".join(_line(row["event"], names, zone) for row in events)}</ol>'
+
+
+def kind_said(kind: str) -> str:
+    """A kind of event as a heading: TERMS has it within a sentence where it has no word of its own."""
+    said = term(f"kind_{kind}") if f"kind_{kind}" in TERMS else term(kind)
+    return said[:1].upper() + said[1:]
 
 
 def told(event: Mapping[str, Any]) -> str:

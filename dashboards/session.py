@@ -32,6 +32,11 @@ def client() -> ApiClient:
     return _client(url, token)
 
 
+def client_of(token: str) -> ApiClient:
+    """A client for a token of the page's own, which needs nobody to sign in."""
+    return _client(os.environ.get("HOABAN_API_URL", DEFAULT_URL), token)
+
+
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _client(url: str, token: str) -> ApiClient:
     """One connection pool for each token, not one for each call."""

@@ -9,9 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from hoaban.calibration import Calibration
+from hoaban.evidence.retention import Retention
 from hoaban.heatmap import HeatMapSettings
+from hoaban.incidents.settings import IncidentSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
+from hoaban.rules.plate_watchlist import PlateWatchlistRule
 from hoaban.shapes import Id, Line, Strict, Zone
 from hoaban.signals import Signal
 from hoaban.source_address import SourceAddress
@@ -101,6 +104,9 @@ class Camera(Strict):
     tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")
     heat_map: HeatMapSettings | None = Field(None, description="keep a map of where people and things have been lately")
     zones: tuple[Zone, ...] = ()
+    privacy_zones: tuple[Zone, ...] = Field(
+        (), description="windows, gardens: blacked out as soon as a frame is decoded, for models, people and evidence"
+    )
     lines: tuple[Line, ...] = ()
     signals: tuple[Signal, ...] = Field((), description="traffic signals in the picture, or told by their controller")
     calibration: Calibration | None = Field(None, description="picture to ground; needed for speeds")
@@ -142,6 +148,11 @@ class Camera(Strict):
         """The rules that need the face model; without any it is never asked."""
         return tuple(rule for rule in self.rules if isinstance(rule, FaceWatchlistRule))
 
+    @property
+    def plate_rules(self) -> tuple[PlateWatchlistRule, ...]:
+        """The rules that need plates read; without any none is read for them."""
+        return tuple(rule for rule in self.rules if isinstance(rule, PlateWatchlistRule))
+
     def digest(self) -> str:
         """sha256 of the configuration in canonical form, without the secrets of its source: those are no part of it.
 
@@ -164,6 +175,8 @@ class Fleet(Strict):
     agencies: tuple[Named, ...] = ()
     sites: tuple[SiteName, ...] = Field((), description="places with machines of their own; cameras may name no other")
     models: Models = Models()
+    retention: Retention = Field(Retention(), description="how long things are kept")
+    incidents: IncidentSettings = IncidentSettings()
     cameras: tuple[Camera, ...] = ()
 
     def with_defaults(self) -> "Fleet":

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from hoaban.fleet import Role
 from hoaban.fleet_yaml import Path
+from hoaban.incidents.settings import FAULTS
 from hoaban.models.card import PINNED
-from hoaban.rules import RULE_KINDS, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS
 from hoaban.rules.base import OBJECT_CLASSES, default_name
 from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
 
@@ -24,8 +26,10 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
     """(path, message) of each misfit: names given twice, names that nothing bears, rates that exceed each other."""
     for key in ("districts", "agencies", "cameras"):
         yield from _doubles(document, (key,))
+    yield from _retention_misfits(_get(document, "retention"))
     districts, agencies = _ids(_get(document, "districts")), _ids(_get(document, "agencies"))
     sites = _items(_get(document, "sites"))
+    yield from _incident_misfits(_get(document, "incidents"), districts)
     for index, camera in enumerate(_items(_get(document, "cameras"))):
         path: Path = ("cameras", index)
         for key, known, place in (("district", districts, "districts"), ("owner", agencies, "agencies")):
@@ -35,6 +39,7 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
         if sites and isinstance(site := _get(camera, "site"), str) and site not in sites:
             yield (*path, "site"), f"{site!r} is not among sites; add it there or correct it"
         yield from _doubles(camera, ("zones",), path)
+        yield from _doubles(camera, ("privacy_zones",), path)
         yield from _doubles(camera, ("lines",), path)
         yield from _doubles(camera, ("signals",), path)
         yield from _rule_misfits(camera, path)
@@ -43,6 +48,29 @@ def misfits(document: Any, labels: Labels = KNOWN_LABELS) -> Iterator[Misfit]:
         wanted, guaranteed = _get(camera, "analysis_fps", 5.0), _get(camera, "guaranteed_fps", 0.0)
         if isinstance(wanted, int | float) and isinstance(guaranteed, int | float) and guaranteed > wanted:
             yield (*path, "guaranteed_fps"), f"{guaranteed} is above analysis_fps ({wanted}); lower it"
+
+
+def _retention_misfits(retention: Any) -> Iterator[Misfit]:
+    """A misspelt name would keep what should go."""
+    for key, known in (("events_by_type", RULE_KINDS), ("events_by_role", [role.value for role in Role])):
+        named = _get(retention, key)
+        for name in named if isinstance(named, dict) else ():
+            if name not in known:
+                yield ("retention", key, name), f"{name!r} is none of {', '.join(sorted(known))}; correct it"
+
+
+def _incident_misfits(settings: Any, districts: set[str]) -> Iterator[Misfit]:
+    orders = _get(settings, "work_orders")
+    for part, key, path, known, what in (
+        (settings, "kinds", (), set(RULE_KINDS), "rule type"),
+        (orders, "faults", ("work_orders",), set(FAULTS), "fault of a camera"),
+        (orders, "maintainers", ("work_orders",), districts, "district of this fleet"),
+    ):
+        named = _get(part, key)
+        for name in named if isinstance(named, dict) else ():
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                yield ("incidents", *path, key, name), f"{name!r} is no {what}; use some of {listed}"
 
 
 def _rule_misfits(camera: Any, path: Path) -> Iterator[Misfit]:
@@ -101,7 +129,7 @@ def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misf
     terms = _get(camera, "terms")
     allowed = _get(terms, "analytics")
     for index, kind in enumerate(_items(allowed)):
-        if isinstance(kind, str) and kind not in RULE_KINDS and kind not in UNBUILT_RULES:
+        if isinstance(kind, str) and kind not in RULE_KINDS:
             known = ", ".join(RULE_KINDS)
             yield (*path, "terms", "analytics", index), f"{kind!r} is no rule type; use some of {known}"
     if isinstance(allowed, list):

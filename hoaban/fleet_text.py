@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hoaban.fleet import Fleet
 from hoaban.fleet_checks import KNOWN_LABELS, Labels, misfits
 from hoaban.fleet_yaml import FleetYaml, Path
-from hoaban.rules import RULE_KINDS, UNBUILT_RULES
+from hoaban.rules import RULE_KINDS
 from hoaban.source_address import ENV, SourceAddress, redact
 
 LIST_KEYS = ("districts", "agencies", "sites", "cameras")
@@ -168,8 +168,6 @@ def _is_source(path: Path) -> bool:
 
 
 def _wrong_rule(tag: str) -> str:
-    if tag in UNBUILT_RULES:
-        return f"rule type {tag!r} is not built in this version; remove the rule. Built: {', '.join(RULE_KINDS)}"
     return f"{tag!r} is no rule type; use one of {', '.join(RULE_KINDS)}"
 
 

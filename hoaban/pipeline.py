@@ -16,9 +16,9 @@ from hoaban.geometry import Points, inside, to_pixels
 from hoaban.heatmap import HeatMap
 from hoaban.lamps import LampWatch
 from hoaban.rules import Measuring, Rule, build_rules
-from hoaban.rules.base import of_classes
 from hoaban.rules.camera_health import CameraHealth
 from hoaban.rules.enforcement import EnforcementRule
+from hoaban.rules.seen import of_classes
 from hoaban.scene import Pixels, Scene, View
 from hoaban.signals import FeedWatch, Reading, SignalView
 from hoaban.tiling import Part, merge

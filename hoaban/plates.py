@@ -156,6 +156,29 @@ def _merit(plate: Plate) -> tuple[float, ...]:
     return -(corrected + 2 * unknown), len(plate.characters), sum(c.confidence for c in plate.characters)
 
 
+def parse_plate(text: str) -> Plate | None:
+    """The plate that a person wrote, None where it fits no format or would have to be corrected."""
+    characters = tuple(Character(sign, 1.0) for sign in normalise(text))
+    plate = find_plate([TextLine((0.0, 0.0, 1.0, 1.0), characters)])
+    return plate if plate is not None and plate.complete and not any(c.read for c in plate.characters) else None
+
+
+def unknown_beside(plate: Plate, listed: str, sure: float) -> int | None:
+    """How many characters of a plate that was read are unknown, where all known ones are the listed plate's.
+
+    None where one differs, or there are more or fewer of them. listed: capitals and digits alone. A character read with
+    less confidence than `sure` is unknown, whatever it was read as: it speaks neither for nor against.
+    """
+    if len(plate.characters) != len(listed):
+        return None
+    known = [
+        (c.text, wanted)
+        for c, wanted in zip(plate.characters, listed, strict=True)
+        if c.text != UNKNOWN and c.confidence >= sure
+    ]
+    return None if any(text != wanted for text, wanted in known) else len(listed) - len(known)
+
+
 def normalise(text: str) -> str:
     """Capitals and digits alone: what two writings of one plate have in common."""
     return re.sub(r"[^A-Z0-9?]", "", text.upper().replace("Đ", "D"))

@@ -1,6 +1,10 @@
-"""Where people's faces may be in a picture, known from the boxes of their bodies alone."""
+"""What of a picture is hidden: faces, known from the boxes of bodies alone, and zones that nobody may look into."""
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from hoaban.detections import Floats
 
@@ -15,3 +19,28 @@ def head_boxes(people: Floats) -> Floats:
     x1, y1, x2, y2 = people.T
     wider, height = (x2 - x1) * 0.1, (y2 - y1)
     return np.stack([x1 - wider, y1 - 0.06 * height, x2 + wider, y1 + HEAD_SHARE * height], axis=1).astype(np.float32)
+
+
+def hidden_samples(
+    polygons: Sequence[Sequence[tuple[float, float]]], width: int, height: int, turns: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which samples of a 4:2:0 frame of width x height pixels are to be blacked out: of luma, and of each chroma plane.
+
+    polygons: corners as fractions of the picture as it is shown, which is the frame turned by `turns` quarter turns
+    against the clock. Whole blocks of 2 x 2 pixels are hidden, and a pixel around: what is beside a zone's edge may be
+    lost, what is within it never shows.
+    """
+    even_w, even_h = width + width % 2, height + height % 2
+    drawn = np.zeros((even_h, even_w), np.uint8)
+    for polygon in polygons:
+        corners = [_unturned(x, y, turns) for x, y in polygon]
+        pixels = [(min(round(x * width), width - 1), min(round(y * height), height - 1)) for x, y in corners]
+        cv2.fillPoly(drawn, [np.array(pixels, np.int32)], 1)
+    drawn = np.asarray(cv2.dilate(drawn, np.ones((3, 3), np.uint8)), np.uint8)
+    blocks = drawn.reshape(even_h // 2, 2, even_w // 2, 2).max(axis=(1, 3)).astype(bool)
+    return blocks.repeat(2, axis=0).repeat(2, axis=1)[:height, :width], blocks
+
+
+def _unturned(x: float, y: float, turns: int) -> tuple[float, float]:
+    """Where a point of the shown picture lies in the frame (see numpy.rot90)."""
+    return ((x, y), (1 - y, x), (1 - x, 1 - y), (y, 1 - x))[turns % 4]

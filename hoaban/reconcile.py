@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 HUNG_AFTER_S = 30.0
+START_LIMIT_S = 120.0
+"""a process that starts beside many others on a busy node, and loads what it needs, answers late"""
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MOST_S = 60.0
 END_LIMIT_S = 8.0
@@ -95,12 +97,16 @@ def plan_steps(
                 steps.append(Step(Action.START, name, "not running" if seen is None else "died"))
         elif seen.phase is not Phase.DEAD and seen.stuck:
             steps.append(Step(Action.KILL, name, seen.stuck))
-        elif seen.phase is not Phase.DEAD and now_s - max(seen.answered_s, seen.since_s) > HUNG_AFTER_S:
-            steps.append(Step(Action.KILL, name, f"no answer for {HUNG_AFTER_S:.0f} s"))
+        elif seen.phase is not Phase.DEAD and now_s - max(seen.answered_s, seen.since_s) > _limit_s(seen):
+            steps.append(Step(Action.KILL, name, f"no answer for {_limit_s(seen):.0f} s"))
         elif seen.phase is Phase.RUNNING and seen.revision is not None and seen.revision != revision:
             steps.append(Step(Action.CONFIGURE, name, "configuration changed"))
     order = [Action.STOP, Action.END, Action.KILL, Action.CONFIGURE, Action.START]
     return sorted(steps, key=lambda step: order.index(step.action))
+
+
+def _limit_s(seen: Observed) -> float:
+    return START_LIMIT_S if seen.phase is Phase.STARTING else HUNG_AFTER_S
 
 
 def after_death(seen: Observed, now_s: float) -> Observed:

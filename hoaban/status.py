@@ -77,6 +77,8 @@ class CameraStatus:
     """tiles of analysed pictures that the model had no time for"""
     faces: dict[str, Any] | None = None
     """faces seen and refused, and what each face rule searches or why it is silent; None without a face rule"""
+    plates: dict[str, Any] | None = None
+    """crops read, and why each plate rule is silent, or null; None without a plate rule"""
     model: dict[str, str] | None = None
     inference: str | None = None
     """name of the inference actor that serves this camera"""

@@ -1,15 +1,17 @@
 """The terms on which an owner shares a camera: when, for what, with whom, and for how long."""
 
+from collections.abc import Collection
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from hoaban.access import Role
 from hoaban.schedule import Hours, Schedule
 from hoaban.shapes import Strict
 
-TOKEN_ROLES = ("viewer", "admin")
-"""roles an API token can have (serve.auth.Role); terms may name them as viewers"""
+TOKEN_ROLES = tuple(role.value for role in Role)
+"""roles a person can have; terms may name them as viewers"""
 ALWAYS_ALLOWED = ("camera_health",)
 """rule types that look after the camera itself, not after what it shows"""
 
@@ -26,9 +28,11 @@ class Terms(Strict):
         """Whether rules of this type may run."""
         return self.analytics is None or rule_type in (*self.analytics, *ALWAYS_ALLOWED)
 
-    def shows_to(self, role: str, agency: str | None, owner: str) -> bool:
-        """Whether a token's holder may see pictures. The owner's own people always may."""
-        return self.viewers is None or role in self.viewers or (agency is not None and agency in (owner, *self.viewers))
+    def shows_to(self, roles: Collection[str], agency: str | None, owner: str) -> bool:
+        """Whether a person with these roles may see pictures. The owner's own people always may."""
+        if self.viewers is None or any(role in self.viewers for role in roles):
+            return True
+        return agency is not None and agency in (owner, *self.viewers)
 
 
 class OpenHours:

@@ -1,72 +1,119 @@
-"""Numbers that a rule remembers of each track, as parallel arrays: a few numpy operations a frame, however many."""
+"""Numbers that rules remember of each track, as parallel arrays: a few numpy operations a frame, however many."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+Rows = NDArray[np.intp]
+FORGET_S = 30.0
+"""a track not seen for so long does not come back under its id"""
 CLEAN_EVERY_S = 1.0
 
 
+class TrackRows:
+    """A row for each track, for as long as it is seen: the same one in every table that stands on these rows.
+
+    A row is free again when its track was not seen for forget_s.
+
+    >>> rows = TrackRows()
+    >>> rows.of(np.array([7, 3]), now_s=1.0).tolist() == rows.of(np.array([7, 3]), now_s=2.0).tolist()
+    True
+    """
+
+    def __init__(self, forget_s: float = FORGET_S) -> None:
+        self.forget_s = forget_s
+        self._ids, self._rows = np.zeros(0, np.int64), np.zeros(0, np.intp)  # of each track, ids ascending
+        self._seen_s = np.zeros(0)  # of each row
+        self._free: list[int] = []
+        self._cleaned_s = float("-inf")
+        self._last: tuple[NDArray[np.int64], float, Rows] | None = None
+
+    @property
+    def capacity(self) -> int:
+        """How many rows there are, free ones included."""
+        return len(self._seen_s)
+
+    def of(self, ids: NDArray[np.int64], now_s: float) -> Rows:
+        """(len(ids),) the row of each track, which is seen now. Rules ask again about the same array."""
+        if self._last is not None and self._last[0] is ids and self._last[1] == now_s:
+            return self._last[2]
+        if now_s - self._cleaned_s >= min(CLEAN_EVERY_S, self.forget_s):
+            self._clean(now_s)
+        at = np.searchsorted(self._ids, ids)
+        known = self._ids.take(at, mode="clip") == ids if len(self._ids) else np.zeros(len(ids), bool)
+        if not known.all():
+            self._add(np.unique(ids[~known]))
+            at = np.searchsorted(self._ids, ids)
+        rows = self._rows[at]
+        self._seen_s[rows] = now_s
+        self._last = ids, now_s, rows
+        return rows
+
+    def find(self, track: int) -> int | None:
+        """The row of a track that was seen within forget_s."""
+        at = int(np.searchsorted(self._ids, track))
+        return int(self._rows[at]) if at < len(self._ids) and self._ids[at] == track else None
+
+    def _clean(self, now_s: float) -> None:
+        self._cleaned_s = now_s
+        stay = now_s - self._seen_s[self._rows] <= self.forget_s
+        if not stay.all():
+            self._free += self._rows[~stay].tolist()
+            self._ids, self._rows = self._ids[stay], self._rows[stay]
+
+    def _add(self, new: NDArray[np.int64]) -> None:
+        if len(self._free) < len(new):
+            room = max(64, self.capacity, len(new))
+            self._free += range(self.capacity, self.capacity + room)
+            self._seen_s = np.concatenate([self._seen_s, np.full(room, -np.inf)])
+        rows = np.array([self._free.pop() for _ in new], np.intp)
+        at = np.searchsorted(self._ids, new)
+        self._ids, self._rows = np.insert(self._ids, at, new), np.insert(self._rows, at, rows)
+
+
 class TrackTable:
-    """One row a track; a named column of float64 holds one number or, given a tuple of defaults, several.
+    """A named column of float64 holds one number a row or, given a tuple of defaults, several.
 
-    A track not seen for forget_s loses its row.
+    What a track left in its row is good while it is touched again within forget_s; then its row begins anew.
 
-    >>> table = TrackTable(30.0, points=0.0, place=(0.0, 0.0))
-    >>> rows = table.rows(np.array([7, 3]), now_s=1.0)
-    >>> table["points"][rows] += 1
-    >>> table["place"][rows].shape
+    >>> table = TrackTable(rows := TrackRows(), points=0.0, place=(0.0, 0.0))
+    >>> here = rows.of(np.array([7, 3]), now_s=1.0)
+    >>> table.touch(here, now_s=1.0).tolist() == here.tolist()  # both are new
+    True
+    >>> table["points"][here] += 1
+    >>> table["place"][here].shape
     (2, 2)
     """
 
-    def __init__(self, forget_s: float, **defaults: float | tuple[float, ...]) -> None:
-        self._forget_s = forget_s
+    def __init__(self, rows: TrackRows, forget_s: float = FORGET_S, **defaults: float | tuple[float, ...]) -> None:
+        rows.forget_s = max(rows.forget_s, forget_s)  # so a row that another track was given is always a stale one
+        self._rows, self._forget_s = rows, forget_s
         self._defaults = {name: np.asarray(value, np.float64)[None] for name, value in defaults.items()}
-        self._ids = np.zeros(0, np.int64)
-        self._seen_s = np.zeros(0)
         self._columns: dict[str, F64] = {name: value[:0] for name, value in self._defaults.items()}
-        self._cleaned_s = float("-inf")
-
-    def __len__(self) -> int:
-        return len(self._ids)
+        self._touched_s = np.zeros(0)
 
     def __getitem__(self, column: str) -> F64:
-        """The column, whose rows `rows` names; good until the next call of `rows`."""
+        """The column, by row; good until the next call of `touch`."""
         return self._columns[column]
 
     @property
-    def ids(self) -> NDArray[np.int64]:
-        """(n,) ascending, the track of each row."""
-        return self._ids
+    def touched_s(self) -> F64:
+        """When each row was touched last; -inf for never."""
+        return self._touched_s
 
-    @property
-    def seen_s(self) -> F64:
-        """(n,) when each was seen last."""
-        return self._seen_s
+    def touch(self, rows: Rows, now_s: float) -> Rows:
+        """Go on with these rows, before they are read or written; those of them that began anew."""
+        if len(self._touched_s) < self._rows.capacity:
+            self._grow(self._rows.capacity - len(self._touched_s))
+        stale = rows[now_s - self._touched_s[rows] > self._forget_s]
+        if len(stale):
+            for name, column in self._columns.items():
+                column[stale] = self._defaults[name]
+        self._touched_s[rows] = now_s
+        return stale
 
-    def rows(self, ids: NDArray[np.int64], now_s: float) -> NDArray[np.intp]:
-        """(len(ids),) the row of each track, new ones with the defaults. Rows move: ask again in each frame."""
-        if now_s - self._cleaned_s >= min(CLEAN_EVERY_S, self._forget_s):
-            self._cleaned_s = now_s
-            self._take(np.flatnonzero(now_s - self._seen_s <= self._forget_s))
-        found = np.searchsorted(self._ids, ids)
-        known = found < len(self._ids)
-        known[known] = self._ids[found[known]] == ids[known]
-        if not known.all():
-            self._add(np.unique(ids[~known]), now_s)
-            found = np.searchsorted(self._ids, ids)
-        self._seen_s[found] = now_s
-        return found
-
-    def _add(self, new: NDArray[np.int64], now_s: float) -> None:
-        count = len(new)
-        self._ids = np.concatenate([self._ids, new])
-        self._seen_s = np.concatenate([self._seen_s, np.full(count, now_s)])
+    def _grow(self, count: int) -> None:
+        self._touched_s = np.concatenate([self._touched_s, np.full(count, -np.inf)])
         for name, column in self._columns.items():
             default = self._defaults[name]
             self._columns[name] = np.concatenate([column, np.broadcast_to(default, (count, *default.shape[1:]))])
-        self._take(np.argsort(self._ids, kind="stable"))
-
-    def _take(self, rows: NDArray[np.intp]) -> None:
-        self._ids, self._seen_s = self._ids[rows], self._seen_s[rows]
-        self._columns = {name: column[rows] for name, column in self._columns.items()}

@@ -1,73 +1,141 @@
 """The API (CONTRACT, HTTP). An ordinary FastAPI application; serve/deployment.py puts it under Ray Serve."""
 
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime
 from sse_starlette import EventSourceResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
 from actors.models.files import list_models
-from actors.store import EventStore, TokenInfo
+from actors.store import AuditStore, EventStore, Holder, PeopleStore
+from actors.store.sessions import SessionStore
 from hoaban import __version__
+from hoaban.access import Permission, Person
 from hoaban.signals import AHEAD_S, Reading
-from serve import metrics, problems, schemas, watchlist
-from serve.auth import TICKET_LIVES_S, Admin, Tickets, Viewer, picture_viewer, viewer_or_ticket
+from serve import (
+    accounts,
+    audit,
+    casework,
+    evidence,
+    metrics,
+    pictures,
+    plate_watchlist,
+    problems,
+    schemas,
+    sessions,
+    unmask,
+    watchlist,
+)
+from serve.auditing import Looks, Refusals
+from serve.auth import (
+    TICKET_LIVES_S,
+    Credentials,
+    Tickets,
+    anyone,
+    cameras_for,
+    may,
+    may_at,
+    may_stream,
+    refuse_undeclared,
+    signed_in,
+    visible,
+)
 from serve.feed import EventFeed
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
+from serve.limits import AddressLimit, Limiter
+from serve.places import Places
 from serve.settings import ApiSettings
-from serve.streams import BOUNDARY, event_stream, mjpeg, resume_at
-from serve.terms import SharedTerms
-from serve.tiles import Picture, RayTiles, TileCache, TileSource
+from serve.streams import event_stream, resume_at
+from serve.tiles import RayTiles, TileCache, TileSource
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
 MOST_DAYS = 366
+Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 
 
-def build_app(settings: ApiSettings, tiles: TileSource | None = None) -> FastAPI:
+def build_app(
+    settings: ApiSettings, tiles: TileSource | None = None, unmasked: unmask.UnmaskedSource | None = None
+) -> FastAPI:
     """The application. Raises StoreError when the database cannot be used."""
     app = FastAPI(
         title="Hoa Ban",
         version=__version__,
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     app.state.store = EventStore.open(settings.store_url)
     app.state.feed = EventFeed(app.state.store)
     app.state.board = Board(settings.redis_url)
-    app.state.terms = SharedTerms(app.state.board)
+    app.state.places = Places(app.state.board)
+    app.state.audit = AuditStore(app.state.store.engine)
+    app.state.looks = Looks()
+    app.state.refusals = Refusals()
+    app.state.misuse = settings.access.misuse
+    app.state.people = PeopleStore(app.state.store.engine)
+    app.state.sessions = SessionStore(app.state.store.engine)
+    app.state.credentials = Credentials(app.state.people, settings.access)
+    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_address = Limiter(settings.access.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
+    app.state.permits = unmask.Permits(settings.ticket_secret)
+    app.state.unmasked = unmasked or unmask.RayUnmasked(settings.ray_namespace)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.dashboard_origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Last-Event-ID"],
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "If-Match", "Last-Event-ID", "X-Hoaban-Permit"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
+    app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
+    if settings.access.trusted_proxies:  # outermost: from there on the address is that of who asks
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.trusted_proxies))
     problems.install(app)
     app.include_router(router)
+    app.include_router(sessions.router, prefix=PREFIX)
+    app.include_router(accounts.router, prefix=PREFIX)
+    app.include_router(audit.router, prefix=PREFIX)
+    app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
+    app.include_router(unmask.router, prefix=PREFIX)
     watchlist.install(app, PREFIX, settings)
+    plate_watchlist.install(app, PREFIX, settings)
+    evidence.install(app, PREFIX, settings)
+    casework.install(app, PREFIX, settings)
+    if settings.data_dir:
+        keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
+    refuse_undeclared(app)
     return app
 
 
-@router.get("/healthz", tags=["health"])
+@router.get("/openapi.json", tags=["health"], dependencies=[signed_in()], response_class=JSONResponse)
+def openapi(request: Request) -> JSONResponse:
+    """This API's description (OpenAPI)."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/healthz", tags=["health"], dependencies=[anyone()])
 def healthz() -> schemas.Health:
     """The server lives."""
     return schemas.Health(status="ok", version=__version__)
 
 
-@router.get("/readyz", tags=["health"], responses={503: {"model": problems.Problem}})
+@router.get("/readyz", tags=["health"], dependencies=[anyone()], responses={503: {"model": problems.Problem}})
 def readyz(request: Request) -> schemas.Health:
     """The database and the live store answer."""
     request.app.state.store.last_seq()
@@ -76,20 +144,24 @@ def readyz(request: Request) -> schemas.Health:
 
 
 @router.get("/metrics", tags=["health"], response_class=Response)
-def prometheus(request: Request, _: Viewer) -> Response:
-    """Prometheus metrics of all cameras."""
-    return Response(metrics.render(request.app.state.board.statuses()), media_type="text/plain; version=0.0.4")
+def prometheus(request: Request, person: Annotated[Person, may(Permission.METRICS_READ)]) -> Response:
+    """Prometheus metrics of the cameras."""
+    statuses = request.app.state.board.statuses()
+    shown = visible(request, person, Permission.METRICS_READ, statuses, str)
+    text = metrics.render({camera: statuses[camera] for camera in shown})
+    return Response(text, media_type="text/plain; version=0.0.4")
 
 
 @router.get("/cameras", tags=["cameras"])
-def cameras(request: Request, _: Viewer) -> list[schemas.CameraView]:
+def cameras(request: Request, person: Seer) -> list[schemas.CameraView]:
     """Every camera with its newest status."""
     statuses = request.app.state.board.statuses()
-    return [_view(camera, statuses.get(camera["id"])) for camera in _configured(request)]
+    shown = visible(request, person, Permission.CAMERA_SEE, _configured(request), _id)
+    return [_view(camera, statuses.get(camera["id"])) for camera in shown]
 
 
 @router.get("/cameras/{camera}", tags=["cameras"], responses={404: {"model": problems.Problem}})
-def camera(request: Request, camera: str, _: Viewer) -> schemas.CameraView:
+def camera(request: Request, camera: str, _: Annotated[Person, may_at(Permission.CAMERA_SEE)]) -> schemas.CameraView:
     """One camera."""
     for found in _configured(request):
         if found["id"] == camera:
@@ -101,84 +173,12 @@ def _configured(request: Request) -> list[dict[str, Any]]:
     return (request.app.state.board.get_json("fleet") or {}).get("cameras", [])
 
 
+def _id(camera: dict[str, Any]) -> str:
+    return str(camera["id"])
+
+
 def _view(camera: dict[str, Any], status: dict[str, Any] | None) -> schemas.CameraView:
     return schemas.CameraView.model_validate(camera | {"status": status})
-
-
-@router.get(
-    "/cameras/{camera}/snapshot.jpg",
-    tags=["cameras"],
-    dependencies=[Depends(picture_viewer)],
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        403: {"model": problems.Problem},
-        404: {"model": problems.Problem},
-    },
-)
-async def snapshot(request: Request, camera: str) -> Response:
-    """The newest picture, faces hidden (X-Hoaban-Blur says how)."""
-    picture = await request.app.state.tiles.get(camera)
-    if picture is None:
-        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
-    return _jpeg(picture)
-
-
-def _jpeg(picture: Picture) -> Response:
-    headers = {
-        "Cache-Control": "no-store",
-        "X-Hoaban-Captured": f"{picture.captured_s:.3f}",
-        "X-Hoaban-Age": f"{max(0.0, time.time() - picture.captured_s):.3f}",
-        "X-Hoaban-Blur": picture.blur,
-    }
-    return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
-
-
-@router.get("/cameras/{camera}/heatmap", tags=["cameras"], responses={404: {"model": problems.Problem}})
-async def heat_map(request: Request, camera: str, _: Viewer) -> schemas.HeatMapView:
-    """Where people and things have been lately, for a camera that keeps such a map (heat_map in the fleet file)."""
-    grid = await request.app.state.tiles.source.heat_map(camera)
-    if grid is None:
-        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or does not run; ask for heat_map in its entry")
-    return schemas.HeatMapView.model_validate(grid)
-
-
-@router.get(
-    "/cameras/{camera}/heatmap.jpg",
-    tags=["cameras"],
-    dependencies=[Depends(picture_viewer)],
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        403: {"model": problems.Problem},
-        404: {"model": problems.Problem},
-    },
-)
-async def heat_picture(request: Request, camera: str) -> Response:
-    """The newest picture, faces hidden, under its heat map."""
-    picture = await request.app.state.tiles.source.heat_tile(camera)
-    if picture is None:
-        raise HTTPException(404, f"camera {camera!r} keeps no heat map, or has no picture now", {"Retry-After": "1"})
-    return _jpeg(picture)
-
-
-@router.get(
-    "/cameras/{camera}/live.mjpg",
-    tags=["cameras"],
-    response_class=StreamingResponse,
-    responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}},
-)
-async def live(
-    request: Request, camera: str, holder: Annotated[TokenInfo, Depends(picture_viewer)]
-) -> StreamingResponse:
-    """The picture as MJPEG, faces hidden. It ends when the camera's owner no longer shares it with who looks."""
-    tiles: TileCache = request.app.state.tiles
-    if await tiles.get(camera) is None:
-        raise HTTPException(404, f"camera {camera!r} has no picture now", {"Retry-After": "1"})
-    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-    terms: SharedTerms = request.app.state.terms
-    pictures = mjpeg(request, tiles, camera, lambda: terms.may_see(camera, holder))
-    return StreamingResponse(pictures, media_type=kind, headers={"Cache-Control": "no-store"})
 
 
 @router.post(
@@ -188,7 +188,13 @@ async def live(
     response_class=Response,
     responses={403: {"model": problems.Problem}, 404: {"model": problems.Problem}, 422: {"model": problems.Problem}},
 )
-def tell_signal(request: Request, camera: str, signal: str, reading: schemas.SignalReading, _: Admin) -> None:
+def tell_signal(
+    request: Request,
+    camera: str,
+    signal: str,
+    reading: schemas.SignalReading,
+    _: Annotated[Person, may_at(Permission.SIGNAL_TELL)],
+) -> None:
     """A traffic signal's controller tells what it shows: on every change, and in between before its feed is stale."""
     for found in _configured(request):
         if found["id"] == camera:
@@ -207,7 +213,7 @@ def tell_signal(request: Request, camera: str, signal: str, reading: schemas.Sig
 @router.get("/events", tags=["events"])
 def events(
     request: Request,
-    _: Viewer,
+    person: Seer,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     type: Annotated[str | None, Query(examples=["hoaban.line_count"])] = None,
@@ -215,12 +221,21 @@ def events(
     cursor: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> schemas.EventPageView:
-    """Stored events, the newest first. since and until: capture time, RFC 3339 with a zone."""
+    """Stored events, the newest first. since and until: capture time, RFC 3339 with a zone.
+
+    A search, for a camera or a time, is recorded; the newest events as a page shows them are not.
+    """
+    if camera or since or until or cursor:
+        searched = {"camera": camera, "since": since, "until": until, "type": type}
+        words = [f"{name}={value}" for name, value in searched.items() if value is not None]
+        looks: Looks = request.app.state.looks
+        looks.record(request, person, "event.search", " ".join(words)[:500] or "all, page by page", camera)
     page = request.app.state.store.page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,
         type=type,
         camera=camera,
+        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
         cursor=cursor,
         limit=limit,
     )
@@ -228,11 +243,10 @@ def events(
     return schemas.EventPageView(events=views, next_cursor=page.next_cursor)
 
 
-@router.get(
-    "/events/stream", tags=["events"], dependencies=[Depends(viewer_or_ticket)], response_class=EventSourceResponse
-)
+@router.get("/events/stream", tags=["events"], response_class=EventSourceResponse)
 def stream(
     request: Request,
+    holder: Annotated[Holder, may_stream()],
     last_event_id: Annotated[str | None, Header()] = None,
     after: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="begin after this number; default: now")] = None,
 ) -> EventSourceResponse:
@@ -247,13 +261,23 @@ def stream(
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
     begin, restored = resume_at(store, after)
-    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored), ping=10)
+    cameras = partial(_streams, request, holder)
+    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored, cameras), ping=10)
+
+
+def _streams(request: Request, holder: Holder) -> Collection[str] | None:
+    """The cameras whose events a stream may carry now; None: of all. Raises PermissionError once it must end."""
+    now = request.app.state.credentials.still(holder.credential)
+    places: Places = request.app.state.places
+    if now is None or not places.sees(None, now.person):
+        raise PermissionError
+    return cameras_for(request, now.person, Permission.CAMERA_SEE)
 
 
 @router.get("/counts", tags=["counts"])
 def counts(
     request: Request,
-    _: Viewer,
+    person: Seer,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     camera: str | None = None,
@@ -269,6 +293,7 @@ def counts(
         since_s=span[0],
         until_s=span[1],
         camera=camera,
+        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )
@@ -287,7 +312,7 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[float, float 
 @router.get("/counts/turns", tags=["counts"])
 def turns(
     request: Request,
-    _: Viewer,
+    person: Seer,
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
     camera: str | None = None,
@@ -299,14 +324,15 @@ def turns(
         since_s=span[0],
         until_s=span[1],
         camera=camera,
+        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )
     return [schemas.TurnView(**asdict(row)) for row in rows]
 
 
-@router.get("/models", tags=["models"])
-def models(_: Viewer) -> list[schemas.ModelView]:
+@router.get("/models", tags=["models"], dependencies=[may(Permission.MODEL_SEE)])
+def models() -> list[schemas.ModelView]:
     """The models this machine knows."""
     return [
         schemas.ModelView(
@@ -325,20 +351,30 @@ def models(_: Viewer) -> list[schemas.ModelView]:
 
 
 @router.get("/fleet", tags=["fleet"])
-def fleet(request: Request, _: Viewer) -> schemas.FleetView:
+def fleet(request: Request, person: Annotated[Person, may(Permission.FLEET_SEE)]) -> schemas.FleetView:
     """The fleet that runs, and why the last edit of its file was refused, if it was."""
-    return schemas.FleetView.model_validate(request.app.state.board.get_json("fleet") or {})
+    found = request.app.state.board.get_json("fleet") or {}
+    shown = visible(request, person, Permission.FLEET_SEE, found.get("cameras", []), _id)
+    whole = cameras_for(request, person, Permission.FLEET_SEE) is None
+    # The errors name cameras and lines of the file, whichever part of the province they are of.
+    return schemas.FleetView.model_validate(
+        found | {"cameras": shown, "errors": found.get("errors", []) if whole else []}
+    )
 
 
 @router.post("/tickets", tags=["auth"])
-def tickets(request: Request, holder: Viewer, wanted: schemas.TicketRequest) -> dict[str, schemas.Ticket]:
+def tickets(
+    request: Request, holder: Annotated[Holder, signed_in()], wanted: schemas.TicketRequest
+) -> dict[str, schemas.Ticket]:
     """Permits for pictures and streams in a browser: ?ticket=… on snapshot.jpg, live.mjpg, events/stream.
 
-    A shared camera whose terms do not name the token's role or agency is left out of the answer.
+    A camera whose pictures are not for who asks is left out of the answer.
     """
     issue = request.app.state.tickets.issue
+    places: Places = request.app.state.places
+    person = holder.person
     return {
         name: schemas.Ticket(ticket=issue(name, holder), expires_in_s=TICKET_LIVES_S)
         for name in wanted.cameras
-        if name == "*" or request.app.state.terms.may_see(name, holder)
+        if (places.sees(name, person) and places.shows_to(name, person) if name != "*" else places.sees(None, person))
     }

@@ -1,6 +1,8 @@
 """The API under Ray Serve."""
 
 import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
 from ray import serve
@@ -15,14 +17,27 @@ LONG_LIVED = 2000
 """streams a replica holds at once: they wait far more than they work"""
 
 
-def deploy(settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000) -> DeploymentHandle:
-    """Run the API at http://host:port/api/v1; returns when it answers."""
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files: the certificate with those that lead to its authority, and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def deploy(
+    settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000, tls: Tls | None = None
+) -> DeploymentHandle:
+    """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers."""
 
     def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
         return build_app(settings)
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # this process tells its own progress
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+    options: dict[str, object] = {"host": host, "port": port}
+    if tls is not None:
+        options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
+    serve.start(proxy_location="HeadOnly", http_options=options)
 
     # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(

@@ -110,7 +110,7 @@ class EventFeed:
     def _join(self) -> None:
         self._followers += 1
         if self._reader is None:
-            self._begun.clear()
+            self._begun, self._grown = asyncio.Event(), asyncio.Event()  # of the loop that runs now
             self._reader = asyncio.get_running_loop().create_task(self._read_forever())
 
     def _leave(self) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -10,11 +10,12 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from actors.board import Board
 from actors.store import EventStore
+from hoaban.access import Permission, Person
 from hoaban.fleet import DEFAULT_TIMEZONE
 from hoaban.schedule import Schedule
 from hoaban.terms import Terms
 from hoaban.uptime import Uptime, camera_uptime
-from serve.auth import Viewer
+from serve.auth import may, visible
 
 router = APIRouter(prefix="/health", tags=["health"])
 DEFAULT_SPAN_S = 86400.0
@@ -42,7 +43,10 @@ class DistrictUptimeView(UptimeView):
 
 @router.get("/districts")
 def districts(
-    request: Request, _: Viewer, since: AwareDatetime | None = None, until: AwareDatetime | None = None
+    request: Request,
+    person: Annotated[Person, may(Permission.CAMERA_SEE)],
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
 ) -> list[DistrictUptimeView]:
     """Uptime of each district and its cameras between two times, by default the last 24 hours.
 
@@ -57,10 +61,11 @@ def districts(
     changes, known = store.faults(since_s, until_s), store.known_since()
     statuses, reported = board.statuses(), board.reported()
     timezone = (fleet.get("province") or {}).get("timezone") or DEFAULT_TIMEZONE
+    shown = visible(request, person, Permission.CAMERA_SEE, fleet.get("cameras", []), lambda camera: str(camera["id"]))
     found = []
     for district in fleet.get("districts", []):
         views, total = [], Uptime()
-        for camera in fleet.get("cameras", []):
+        for camera in shown:
             name = camera["id"]
             if camera["district"] != district["id"] or not camera["enabled"]:
                 continue

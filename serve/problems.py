@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from actors.store import TooManyRowsError
+from actors.store.people import PeopleError
+from serve.oidc import ProviderAwayError
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,8 @@ class Problem(BaseModel):
     status: int
     detail: str | None = None
     errors: list[dict[str, Any]] | None = None
+    current: dict[str, Any] | None = None
+    """of a 409: how what was to be changed stands now"""
 
 
 def problem(status: int, detail: str | None = None, headers: Any = None, **more: Any) -> JSONResponse:
@@ -49,6 +53,18 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(TooManyRowsError)
     async def _too_long(_: Request, error: TooManyRowsError) -> JSONResponse:
         return problem(422, str(error))
+
+    @app.exception_handler(ProviderAwayError)
+    async def _provider(_: Request, error: ProviderAwayError) -> JSONResponse:
+        return problem(503, str(error), {"Retry-After": "10"})
+
+    @app.exception_handler(PeopleError)
+    async def _people(_: Request, error: PeopleError) -> JSONResponse:
+        return problem(422, str(error))
+
+    @app.exception_handler(sqlalchemy.exc.DataError)
+    async def _unfit(_: Request, error: sqlalchemy.exc.DataError) -> JSONResponse:
+        return problem(422, "a value has characters or a size that the database does not take")
 
     @app.exception_handler(redis.RedisError)
     @app.exception_handler(sqlalchemy.exc.OperationalError)

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 
 from actors import NAMESPACE
+from hoaban.access.settings import AccessSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """ticket_secret signs the addresses of live pictures. dashboard_origins may read the API in a browser.
 
-    data_dir: where the watchlist's key lies when HOABAN_WATCHLIST_KEY does not give it.
+    data_dir: where the watchlist's key lies when HOABAN_WATCHLIST_KEY does not give it, and the evidence's keys.
+    evidence_url: where evidence packages are; by default evidence in data_dir.
     """
 
     store_url: str = field(repr=False)
@@ -18,3 +20,5 @@ class ApiSettings:
     dashboard_origins: tuple[str, ...] = ()
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
+    evidence_url: str | None = None
+    access: AccessSettings = field(default_factory=AccessSettings)

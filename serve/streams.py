@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from sse_starlette import ServerSentEvent
 
 from actors.store import EventStore
@@ -47,9 +48,9 @@ def _reset(newest: int) -> bytes:
 
 
 async def mjpeg(request: Request, tiles: TileCache, camera: str, may_see: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, for as long as may_see says so."""
+    """A camera's pictures, each once, as parts of multipart/x-mixed-replace, while may_see, which may wait, allows."""
     last_seq = -1
-    while may_see() and not await request.is_disconnected():
+    while await run_in_threadpool(may_see) and not await request.is_disconnected():
         picture = await tiles.get(camera)
         if picture is not None and picture.seq != last_seq:
             last_seq = picture.seq

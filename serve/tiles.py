@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ray
+from fastapi import Response
 
 KEEP_S = 0.45
 MOST_KEPT = 1024
@@ -46,23 +47,38 @@ class RayTiles:
         self._namespace = namespace
 
     async def tile(self, camera: str) -> Picture | None:
-        answer = await self._ask(camera, "tile")
+        answer = await ask_camera(self._namespace, camera, "tile")
         return None if answer is None else Picture(**answer)
 
     async def heat_tile(self, camera: str) -> Picture | None:
-        answer = await self._ask(camera, "heat_tile")
+        answer = await ask_camera(self._namespace, camera, "heat_tile")
         return None if answer is None else Picture(**answer)
 
     async def heat_map(self, camera: str) -> dict[str, Any] | None:
-        return await self._ask(camera, "heat_map")
+        return await ask_camera(self._namespace, camera, "heat_map")
 
-    async def _ask(self, camera: str, call: str) -> dict[str, Any] | None:
-        try:
-            actor = await asyncio.to_thread(ray.get_actor, f"camera:{camera}", self._namespace)
-            answer: dict[str, Any] | None = await asyncio.wait_for(_wait(getattr(actor, call).remote()), FETCH_LIMIT_S)
-        except (ValueError, TimeoutError, ray.exceptions.RayError):
-            return None
-        return answer
+
+async def ask_camera(namespace: str, camera: str, call: str, *arguments: Any) -> dict[str, Any] | None:
+    """What a camera's actor answers to a call; None when it does not run, or does not answer in time."""
+    try:
+        actor = await asyncio.to_thread(ray.get_actor, f"camera:{camera}", namespace)
+        answer: dict[str, Any] | None = await asyncio.wait_for(
+            _wait(getattr(actor, call).remote(*arguments)), FETCH_LIMIT_S
+        )
+    except (ValueError, TimeoutError, ray.exceptions.RayError):
+        return None
+    return answer
+
+
+def jpeg_answer(picture: Picture) -> Response:
+    """A picture as an answer that nobody keeps."""
+    headers = {
+        "Cache-Control": "no-store",
+        "X-Hoaban-Captured": f"{picture.captured_s:.3f}",
+        "X-Hoaban-Age": f"{max(0.0, time.time() - picture.captured_s):.3f}",
+        "X-Hoaban-Blur": picture.blur,
+    }
+    return Response(picture.jpeg, media_type="image/jpeg", headers=headers)
 
 
 async def _wait(reference: Any) -> Any:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -20,7 +21,8 @@ from fastapi import FastAPI
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
 from actors.processes import free_port
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
+from hoaban.access import Role
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
 from hoaban.frames import FrameMeta
@@ -151,15 +153,17 @@ def demo_fleet() -> Fleet:
 
 
 @contextmanager
-def dashboard_system(folder: Path, clip: Path, origins: tuple[str, ...] = ()) -> Iterator[DashboardSystem]:
-    """Start it all; nothing is on the board and no event is stored yet."""
+def dashboard_system(
+    folder: Path, clip: Path, origins: tuple[str, ...] = (), **settings: Any
+) -> Iterator[DashboardSystem]:
+    """Start it all; nothing is on the board and no event is stored yet. settings: more of the API's."""
     valkey = EmbeddedRedis(folder / "valkey")
     redis_url = valkey.start()
     store_url = f"sqlite:///{folder / 'hoaban.db'}"
     store = EventStore.open(store_url)
-    _, token = store.create_token("test", "viewer")
+    _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     pictures = ClipPictures(clip)
-    app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", origins), pictures)
+    app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", origins, **settings), pictures)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)

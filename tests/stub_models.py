@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +36,7 @@ class _Stub:
     def __init__(self, detector: Detector, infer: Infer | None, template: ModelRef | None) -> None:
         self.ref, self.labels, self.template = detector.ref, detector.labels, template
         self.input_width, self.input_height = detector.input_width, detector.input_height
+        self.device, self.most, self.notes = detector.device, detector.most, detector.notes
         self.infer, self.warm_up = infer or detector.infer, detector.warm_up
 
 
@@ -47,7 +47,6 @@ def serve(infer: Infer | None = None, *, faces: bool = False) -> tuple[Peer, Inf
     """
     name, session = f"stub-{secrets.token_hex(4)}", secrets.token_hex(4)
     service = InferenceService(name, session, [SIM_MODEL], threads=2, device="cpu")
-    loaded = service._models[SIM_MODEL]
-    stub = _Stub(loaded.detector, infer, ModelRef("template", "1", "d") if faces else None)
-    service._models[SIM_MODEL] = replace(loaded, detector=stub)  # type: ignore[arg-type]
+    stub = _Stub(service.shelf[SIM_MODEL].detector, infer, ModelRef("template", "1", "d") if faces else None)
+    service.shelf.put(SIM_MODEL, stub)
     return Peer(name, "here", session), service

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.models.embedder import CardEmbedder
 from actors.models.files import find_model, find_weights
 from actors.models.onnx_embedder import OnnxEmbedder
-from hoaban.events import ModelRef
-from hoaban.faces.gallery import unit
 from hoaban.models.backend import ModelError
 from hoaban.models.card import ModelCard
 
@@ -23,14 +22,14 @@ OWN_MODEL = "MobileFaceNet"
 """its name in deepface's registry"""
 
 
-class DeepfaceEmbedder:
+class DeepfaceEmbedder(CardEmbedder):
     """Meets hoaban.models.backend.Embedder with any of deepface's face recognition models whose weights are here."""
 
     def __init__(self, card: ModelCard, path: Path) -> None:
         """Raises ModelError that names the cure: deepface, a package of it or the weights are missing."""
         if card.embed is None or card.embed.deepface is None:
             raise ModelError(f"model {card.name!r}: embed.deepface is missing in its card; name deepface's model")
-        self.card, self._spec = card, card.embed
+        super().__init__(card)
         self._lock = threading.Lock()  # deepface hands out one client a process, and dlib's is not said to be reentrant
         try:
             self._client = build(card.embed.deepface, {path.name: path})
@@ -44,30 +43,11 @@ class DeepfaceEmbedder:
         if shape != ((card.input.height, card.input.width), card.embed.dimension):
             raise ModelError(f"model {card.name!r}: deepface says input and template are {shape}; correct the card")
 
-    @property
-    def ref(self) -> ModelRef:
-        return self.card.ref
-
-    @property
-    def size(self) -> int:
-        return self.card.input.width
-
-    @property
-    def margin(self) -> float:
-        return self._spec.margin
-
-    @property
-    def dimension(self) -> int:
-        return self._spec.dimension
-
-    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if len(crops) == 0:
-            return np.zeros((0, self.dimension), np.float32)
+    def _run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         # deepface's clients take BGR in 0..1; some tell that from 0..255 by the batch's maximum.
         scaled = crops.astype(np.float32) / 255
         with self._lock:
-            templates = np.asarray(self._client.forward(scaled), np.float32)
-        return unit(templates.reshape(len(crops), -1))
+            return np.asarray(self._client.forward(scaled), np.float32)
 
 
 def build(name: str, known: dict[str, Path]) -> Any:

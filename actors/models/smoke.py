@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from actors.models.base import in_short
 from hoaban.models.backend import ModelError
 
 LIMIT_S = 60.0
@@ -93,9 +94,7 @@ def _main(folder: str, answer: str, memory_bytes: str) -> None:
     except MemoryError:
         told = {"error": f"the model takes more than {int(memory_bytes) // 2**20} MiB of memory"}
     except Exception as error:  # a back end may raise anything
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        what = " … ".join(dict.fromkeys((lines[0][:200], lines[-1][:200])))  # torch tells what it was at the end
-        told = {"error": f"the model cannot be run: {type(error).__name__}: {what}"}
+        told = {"error": f"the model cannot be run: {type(error).__name__}: {in_short(error)}"}
     part = Path(answer).with_suffix(".part")
     part.write_text(json.dumps(told))
     part.replace(answer)

@@ -1,10 +1,7 @@
 """The event store: each event once, by its id; read by time, by number, and as counts."""
 
-import hashlib
-import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from actors.store.engine import open_engine
 from actors.store.rows import event_row
-from actors.store.tables import api_tokens, events
+from actors.store.tables import events
 from hoaban.events import Event
 from hoaban.uptime import FaultChange
 
@@ -68,16 +65,6 @@ class TurnRow:
     n: int
 
 
-@dataclass(frozen=True, slots=True)
-class TokenInfo:
-    """Who a token speaks for."""
-
-    id: str
-    name: str
-    role: str
-    agency: str | None = None
-
-
 class TooManyRowsError(ValueError):
     """The answer would be too long; the message says how to ask for less."""
 
@@ -128,13 +115,17 @@ class EventStore:
         until_s: float | None = None,
         type: str | None = None,
         camera: str | None = None,
+        cameras: Collection[str] | None = None,
         cursor: int | None = None,
         limit: int = 100,
     ) -> EventPage:
-        """Events captured in [since_s, until_s), the newest stored first, numbers below `cursor` only."""
+        """Events captured in [since_s, until_s), the newest stored first, numbers below `cursor` only.
+
+        cameras: of these only; None: of all.
+        """
         limit = max(1, min(limit, MOST_PAGE))
         query = sa.select(events.c.seq, events.c.body).order_by(events.c.seq.desc()).limit(limit + 1)
-        for condition in _conditions(since_s, until_s, type, camera):
+        for condition in _conditions(since_s, until_s, type, camera, cameras):
             query = query.where(condition)
         if cursor is not None:
             query = query.where(events.c.seq < cursor)
@@ -142,9 +133,11 @@ class EventStore:
         more = len(found) > limit
         return EventPage(found[:limit], found[limit - 1].seq if more else None)
 
-    def tail(self, after_seq: int, limit: int = 200) -> list[StoredEvent]:
-        """Events stored after a number, in order."""
+    def tail(self, after_seq: int, limit: int = 200, cameras: Collection[str] | None = None) -> list[StoredEvent]:
+        """Events stored after a number, in order; cameras: of these only."""
         query = sa.select(events.c.seq, events.c.body).where(events.c.seq > after_seq)
+        if cameras is not None:
+            query = query.where(events.c.camera.in_(cameras))
         return self._read(query.order_by(events.c.seq).limit(limit))
 
     def counts(
@@ -153,6 +146,7 @@ class EventStore:
         since_s: float | None = None,
         until_s: float | None = None,
         camera: str | None = None,
+        cameras: Collection[str] | None = None,
         bucket_s: int | None = None,
         clock_s: float = 0.0,
     ) -> list[CountRow]:
@@ -163,7 +157,7 @@ class EventStore:
         clock_s: how far the clock that the intervals are aligned to is ahead of UTC.
         """
         key = [events.c.camera, events.c.line, events.c.direction, events.c.label, events.c.lane]
-        rows = self._series(key, _conditions(since_s, until_s, "hoaban.line_count", camera), bucket_s, clock_s)
+        rows = self._series(key, _conditions(since_s, until_s, "hoaban.line_count", camera, cameras), bucket_s, clock_s)
         return [CountRow(*r[:4], bucket_s=at, n=n, lane=r[4]) for r, at, n in rows]
 
     def turns(
@@ -172,12 +166,15 @@ class EventStore:
         since_s: float | None = None,
         until_s: float | None = None,
         camera: str | None = None,
+        cameras: Collection[str] | None = None,
         bucket_s: int | None = None,
         clock_s: float = 0.0,
     ) -> list[TurnRow]:
         """Turning counts by camera, rule, both lines and class, in intervals as in `counts`."""
         key = [events.c.camera, events.c.rule, events.c.turn_from, events.c.turn_to, events.c.label]
-        rows = self._series(key, _conditions(since_s, until_s, "hoaban.turning_count", camera), bucket_s, clock_s)
+        rows = self._series(
+            key, _conditions(since_s, until_s, "hoaban.turning_count", camera, cameras), bucket_s, clock_s
+        )
         return [TurnRow(*r, bucket_s=at, n=n) for r, at, n in rows]
 
     def faults(self, since_s: float, until_s: float) -> list[FaultChange]:
@@ -200,16 +197,6 @@ class EventStore:
         with self._engine.connect() as connection:
             return {row[0]: float(row[1]) for row in connection.execute(query.group_by(events.c.camera))}
 
-    def purge(self, now_s: float) -> int:
-        """Delete the events whose retention by their camera's terms is over; how many went.
-
-        Evidential ones stay: what becomes of them is a matter of their case, not of the camera's owner.
-        """
-        over = events.c.time_s + events.c.retention_days * 86400.0 < now_s
-        statement = sa.delete(events).where(events.c.retention_days.is_not(None), over, ~events.c.evidential)
-        with self._engine.begin() as connection:
-            return connection.execute(statement).rowcount
-
     def last_seq(self) -> int:
         """The number of the newest event, 0 without any."""
         with self._engine.connect() as connection:
@@ -228,44 +215,6 @@ class EventStore:
     def total(self) -> int:
         with self._engine.connect() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one())
-
-    def create_token(
-        self, name: str, role: str, expires: datetime | None = None, agency: str | None = None
-    ) -> tuple[str, str]:
-        """A new token: (id, secret). The secret is not kept, only its sha256: it has 256 random bits, so a plain
-        digest is as good as a slow one."""
-        token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-        row = {
-            "id": token_id,
-            "name": name,
-            "sha256": _digest(secret),
-            "role": role,
-            "agency": agency,
-            "created": datetime.now(UTC),
-            "expires": expires,
-            "revoked": False,
-        }
-        with self._engine.begin() as connection:
-            connection.execute(sa.insert(api_tokens).values(row))
-        return token_id, secret
-
-    def verify_token(self, secret: str) -> TokenInfo | None:
-        """Whose token this is; None for an unknown, revoked or expired one."""
-        query = sa.select(api_tokens).where(api_tokens.c.sha256 == _digest(secret), ~api_tokens.c.revoked)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        expires = row.expires.replace(tzinfo=row.expires.tzinfo or UTC) if row.expires else None
-        if expires is not None and expires <= datetime.now(UTC):
-            return None
-        return TokenInfo(row.id, row.name, row.role, row.agency)
-
-    def revoke_token(self, token_id: str) -> bool:
-        """Whether there was such a token."""
-        with self._engine.begin() as connection:
-            changed = connection.execute(sa.update(api_tokens).where(api_tokens.c.id == token_id).values(revoked=True))
-            return changed.rowcount > 0
 
     def close(self) -> None:
         self._engine.dispose()
@@ -298,7 +247,11 @@ class EventStore:
 
 
 def _conditions(
-    since_s: float | None, until_s: float | None, type: str | None, camera: str | None
+    since_s: float | None,
+    until_s: float | None,
+    type: str | None,
+    camera: str | None,
+    cameras: Collection[str] | None,
 ) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = []
     if since_s is not None:
@@ -309,8 +262,6 @@ def _conditions(
         found.append(events.c.type == type)
     if camera is not None:
         found.append(events.c.camera == camera)
+    if cameras is not None:
+        found.append(events.c.camera.in_(cameras))
     return found
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,5 +1,7 @@
 """The tables. A change here comes with a migration; tests/unit/test_store.py compares the two."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -14,6 +16,8 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -59,33 +63,109 @@ api_tokens = Table(
     Column("id", String(32), primary_key=True),
     Column("name", String(128), nullable=False),
     Column("sha256", String(64), nullable=False, unique=True),
-    Column("role", String(32), nullable=False),
     Column("agency", String(64)),
     Column("created", DateTime(timezone=True), nullable=False),
+    Column("created_by", String(128)),
     Column("expires", DateTime(timezone=True)),
     Column("revoked", Boolean, nullable=False),
 )
 
-watchlist_entries = Table(
-    "watchlist_entries",
+people = Table(
+    "people",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("list", String(64), nullable=False),
-    Column("subject", String(128), nullable=False),
-    Column("template", LargeBinary, nullable=False),  # sealed, see actors/watchlist/key.py
+    Column("name", String(128), nullable=False, unique=True),
+    Column("password", String(256)),  # argon2id; none for who signs in at an identity provider
+    Column("issuer", String(400)),
+    Column("issuer_subject", String(255)),
+    Column("agency", String(64)),
+    Column("neighbourhood", String(64)),
+    Column("disabled", Boolean, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("created_by", String(128), nullable=False),
+    UniqueConstraint("issuer", "issuer_subject", name="people_issuer"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("holder", String(32), nullable=False),  # people.id or api_tokens.id
+    Column("role", String(32), nullable=False),
+    Column("districts", JSON(none_as_null=True)),
+    Column("agencies", JSON(none_as_null=True)),
+    Column("cameras", JSON(none_as_null=True)),
+    Column("hours", JSON(none_as_null=True)),
+    Column("granted", DateTime(timezone=True), nullable=False),
+    Column("granted_by", String(128), nullable=False),
+    Index("grants_holder", "holder"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", String(32), nullable=False),
+    Column("access", String(64), nullable=False, unique=True),  # sha256, as of every secret here
+    Column("access_until", DateTime(timezone=True), nullable=False),
+    Column("refresh", String(64), nullable=False, unique=True),
+    Column("spent_refresh", String(64)),  # the one before: who shows it again has a stolen copy
+    Column("until", DateTime(timezone=True), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Index("sessions_person", "person"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Sequence64, primary_key=True, autoincrement=False),
+    Column("at_s", Float(53), nullable=False),
+    Column("who_id", String(64), nullable=False),
+    Column("who_name", String(128), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("camera", String(64)),
+    Column("reason", Text),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("previous", String(64), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Index("audit_time", "at_s"),
+    Index("audit_who", "who_id", "seq"),
+)
+
+
+def _watchlist(name: str, index: str, *own: Column[Any]) -> Table:
+    """A table of entries that two people answer for; `own` columns hold what is listed, sealed with the key."""
+    return Table(
+        name,
+        metadata,
+        Column("id", String(32), primary_key=True),
+        Column("list", String(64), nullable=False),
+        Column("subject", String(128), nullable=False),
+        *own,
+        Column("law", String(400), nullable=False),
+        Column("authority", String(400), nullable=False),
+        Column("document", String(400), nullable=False),
+        Column("basis_until", DateTime(timezone=True), nullable=False),
+        Column("expires_at", DateTime(timezone=True), nullable=False),
+        Column("added_by_id", String(32), nullable=False),
+        Column("added_by", String(128), nullable=False),
+        Column("added_at", DateTime(timezone=True), nullable=False),
+        Column("approved_by_id", String(32)),
+        Column("approved_by", String(128)),
+        Column("approved_at", DateTime(timezone=True)),
+        CheckConstraint("approved_by_id <> added_by_id AND approved_by <> added_by", name=f"{index}_two_people"),
+        Index(f"{index}_list", "list"),
+    )
+
+
+watchlist_entries = _watchlist(
+    "watchlist_entries",
+    "watchlist",
+    Column("template", LargeBinary, nullable=False),  # see actors/watchlist/key.py
     Column("model", String(128), nullable=False),
     Column("model_digest", String(64), nullable=False),
-    Column("law", String(400), nullable=False),
-    Column("authority", String(400), nullable=False),
-    Column("document", String(400), nullable=False),
-    Column("basis_until", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("added_by_id", String(32), nullable=False),
-    Column("added_by", String(128), nullable=False),
-    Column("added_at", DateTime(timezone=True), nullable=False),
-    Column("approved_by_id", String(32)),
-    Column("approved_by", String(128)),
-    Column("approved_at", DateTime(timezone=True)),
-    CheckConstraint("approved_by_id <> added_by_id AND approved_by <> added_by", name="watchlist_two_people"),
-    Index("watchlist_list", "list"),
 )
+watchlist_plates = _watchlist("watchlist_plates", "watchlist_plates", Column("plate", LargeBinary, nullable=False))

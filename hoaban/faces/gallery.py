@@ -82,10 +82,13 @@ class Gallery:
         if templates.shape[1] != self.matrix.shape[1]:
             raise WrongModelError(f"templates of {templates.shape[1]} numbers against {self.matrix.shape[1]}")
         # Not numpy's product: its threads wait for each other on a busy machine, 0.1 ms becoming 30, and how many there
-        # are decides the order of the sums, which a replay must not depend on.
-        product = cv2.gemm(unit(templates), self.matrix, 1.0, None, 0.0, flags=cv2.GEMM_2_T)  # type: ignore[call-overload]
-        similarities = np.asarray(product, np.float32)
-        similarities[:, self.expires_s <= now_s] = -1
+        # are decides the order of the sums, which a replay must not depend on. The gallery comes first: a tall product
+        # takes a tenth of the time of a wide one.
+        product = cv2.gemm(self.matrix, unit(templates), 1.0, None, 0.0, flags=cv2.GEMM_2_T)  # type: ignore[call-overload]
+        similarities = np.ascontiguousarray(np.asarray(product, np.float32).T)
+        over = self.expires_s <= now_s
+        if over.any():
+            similarities[:, over] = -1
         best = similarities.argmax(axis=1)
         score = similarities[np.arange(len(best)), best]
         return Found(np.where(score > -1, best, NOBODY).astype(np.intp), score)

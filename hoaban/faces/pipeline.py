@@ -19,6 +19,7 @@ from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import iou, to_pixels
 from hoaban.rules.face_watchlist import FaceWatchlistRule
+from hoaban.rules.lawful import why_silent
 from hoaban.tracking import Tracker
 
 Floats = NDArray[np.float32]
@@ -142,15 +143,8 @@ class FacePipeline:
 
     def _forbidden(self, config: FaceWatchlistRule, law_s: float) -> str | None:
         """Why a rule may search nothing at this time, or has nobody to search for; None when it may."""
-        basis = config.lawful_basis
-        if law_s > basis.valid_until.timestamp():
-            ended = basis.valid_until.isoformat()
-            return f"the lawful basis {basis.document!r} ended {ended}; renew it in the fleet file"
-        if self._entries is None:
-            return "no watchlist was handed out to this camera yet"
-        if all(self._ends_s.get(name, 0.0) <= law_s for name in config.watchlist):
-            return f"no approved entry in {', '.join(config.watchlist)}"
-        return None
+        ends_s = None if self._entries is None else self._ends_s
+        return why_silent(config.lawful_basis, config.watchlist, ends_s, law_s)
 
     def _silent(self, config: FaceWatchlistRule, law_s: float) -> str | None:
         """Why a rule proposes nobody now, or None."""

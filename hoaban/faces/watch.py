@@ -12,9 +12,9 @@ from hoaban.faces.gallery import Gallery, WatchlistEntry
 from hoaban.faces.quality import MEASURES, Refusal
 from hoaban.faces.rows import FACE_LABEL, Faces
 from hoaban.geometry import inside, to_pixels
-from hoaban.rules.base import FORGET_S
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.shapes import Zone
+from hoaban.track_table import FORGET_S
 
 NOTE = "a proposal by similarity, not an identification: an officer compares and decides"
 

@@ -18,13 +18,14 @@ from hoaban.rules.intrusion import IntrusionRule
 from hoaban.rules.line_count import LineCountRule
 from hoaban.rules.line_crossing import LineCrossingRule
 from hoaban.rules.loitering import LoiteringRule
+from hoaban.rules.plate_watchlist import PlateWatchlistRule
 from hoaban.rules.red_light import RedLightRule
 from hoaban.rules.removed_object import RemovedObjectRule
 from hoaban.rules.stop_line import StopLineRule
 from hoaban.rules.turning_count import TurningCountRule
 from hoaban.rules.wrong_way import WrongWayRule
 
-__all__ = ["RULE_KINDS", "UNBUILT_RULES", "AnyRule", "Measuring", "Rule", "Site", "build_rules", "makes_evidence"]
+__all__ = ["RULE_KINDS", "AnyRule", "Measuring", "Rule", "Site", "build_rules", "makes_evidence"]
 
 RuleKinds = (
     LineCountRule
@@ -42,6 +43,7 @@ RuleKinds = (
     | CrowdRule
     | CongestionRule
     | FaceWatchlistRule
+    | PlateWatchlistRule
     | CameraHealthRule
 )
 AnyRule = Annotated[RuleKinds, Field(discriminator="type")]
@@ -49,9 +51,6 @@ RULE_KINDS: dict[str, type[RuleConfig]] = {
     get_args(k.model_fields["type"].annotation)[0]: k for k in get_args(RuleKinds)
 }
 """rule type of the fleet file -> its class"""
-
-UNBUILT_RULES = ("plate_watchlist",)
-"""rule types of the contract that this version does not have yet; a fleet file that asks for one is refused"""
 
 
 def build_rules(rules: Iterable[RuleConfig], site: Site) -> list[Rule]:
@@ -61,4 +60,4 @@ def build_rules(rules: Iterable[RuleConfig], site: Site) -> list[Rule]:
 
 def makes_evidence(rules: Iterable[RuleConfig]) -> bool:
     """Whether any of these rules gives evidence candidates, for which pictures must be kept."""
-    return any(isinstance(rule, EnforcementConfig) for rule in rules)
+    return any(isinstance(rule, EnforcementConfig | PlateWatchlistRule) for rule in rules)

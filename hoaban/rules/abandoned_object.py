@@ -4,16 +4,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hoaban.events import Finding
 from hoaban.geometry import Points
 from hoaban.rules.base import Classes, Site, box_of
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
-from hoaban.rules.still_objects import LOOKS_PER_S, Box, Bystanders, ZoneChanges, foot_of, hidden, movers, same_place
+from hoaban.rules.still_objects import (
+    LOOKS_PER_S,
+    Box,
+    Bystanders,
+    PictureRuleConfig,
+    ZoneChanges,
+    foot_of,
+    hidden,
+    movers,
+    same_place,
+)
 from hoaban.sampling import FrameSampler
 from hoaban.scene import Scene, View
-from hoaban.shapes import Fraction
 
 BAGS = ("backpack", "handbag", "suitcase")
 RETURN_S = 2.0
@@ -22,7 +31,7 @@ SETTLE_S = 1.5
 """a bag that stands in one place for so long was put down"""
 
 
-class AbandonedObjectRule(ZoneRuleConfig):
+class AbandonedObjectRule(PictureRuleConfig, ZoneRuleConfig):
     """Something was put down in a zone, and its owner went away."""
 
     type: Literal["abandoned_object"]
@@ -33,17 +42,8 @@ class AbandonedObjectRule(ZoneRuleConfig):
     )
     owner_s: float = Field(5.0, ge=0, le=60, description="who was near within so long before it appeared is its owner")
     picture: bool = Field(True, description="look at the picture too, for things that the detector does not know")
-    min_area: Fraction = Field(0.0005, gt=0, description="share of the picture; smaller changes are left out")
-    max_area: Fraction = Field(0.03, description="share of the picture; larger changes are left out")
-    contrast: float = Field(18.0, gt=0, le=255, description="grey levels by which a thing must differ from its ground")
     gone_s: float = Field(3.0, gt=0, description="taken: its place is in view, and it was not seen for so long")
     absorb_s: float = Field(1800.0, gt=0, description="told and not taken for so long: it belongs to the scene")
-
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> "AbandonedObjectRule":
-        if self.min_area >= self.max_area:
-            raise ValueError(f"min_area ({self.min_area}) must be below max_area ({self.max_area})")
-        return self
 
     def build(self, site: Site) -> "AbandonedObject":
         return AbandonedObject(self, site)

@@ -4,25 +4,20 @@ A rule is two classes in one file: its part of the fleet file (`RuleConfig`) and
 first one builds. hoaban/rules/__init__.py lists them; nothing else needs to know of a new one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Protocol, get_args, runtime_checkable
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.calibration import Calibration
 from hoaban.detections import Tracks
 from hoaban.events import Finding
+from hoaban.rules.seen import Places, Seen
 from hoaban.rules.shared import Shared
 from hoaban.scene import Scene, View
 from hoaban.shapes import Line, Strict, Zone
-
-FORGET_S = 30.0
-"""a track not seen for so long does not come back under its id"""
 
 OBJECT_CLASSES = ("person", "bicycle", "car", "motorcycle", "bus", "truck")
 """what the traffic and security rules speak of; a model's other labels may be named too"""
@@ -56,6 +51,17 @@ class Site:
     calibration: Calibration | None = None
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     shared: Shared = field(default_factory=Shared)
+
+    @property
+    def places(self) -> Places:
+        """Zones, lines and ground in pixels of the frames."""
+        return self.shared.keep(
+            "places", lambda: Places(self.zones, self.lines, self.width, self.height, self.calibration)
+        )
+
+    def seen(self, tracks: Tracks) -> Seen:
+        """The tracks of this frame, with what other rules have worked out of them already."""
+        return self.shared.seen(tracks, self.places)
 
 
 class Rule(Protocol):
@@ -137,17 +143,6 @@ class TrackRule:
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-
-def of_classes(tracks: Tracks, classes: Iterable[str]) -> NDArray[np.bool_]:
-    """(n,) which tracks are of one of these classes."""
-    known = _known(tracks.labels, tuple(classes))
-    return known[tracks.classes] if len(known) else np.zeros(len(tracks), bool)
-
-
-@lru_cache(maxsize=256)
-def _known(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.bool_]:
-    return np.array([label in classes for label in labels], bool)
 
 
 def box_of(tracks: Tracks, row: int) -> tuple[float, float, float, float]:

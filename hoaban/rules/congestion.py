@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from hoaban.calibration import Ground
 from hoaban.detections import Tracks
 from hoaban.events import Finding
 from hoaban.rules.base import Classes, Site
@@ -84,15 +83,14 @@ class Congestion(ZoneRule):
 
     def __init__(self, config: CongestionRule, site: Site) -> None:
         super().__init__(config, site)
-        ground = Ground(site.calibration, site.width, site.height) if site.calibration else None
-        self._paces = Paces(ground)
-        self._unit, default = ("km/h", 30.0) if ground else ("lengths/s", 1.5)
+        self._paces = Paces(site)
+        self._unit, default = ("km/h", 30.0) if site.calibration else ("lengths/s", 1.5)
         self._free_speed = config.free_speed or default
         self._slower = np.array([np.inf, *config.slower_than])
         self._fuller = np.array([0.0, *config.fuller_than])
         self._at_least, self._smooth_s, self._hold_s = config.at_least, config.smooth_s, config.hold_s
         self._looks = FrameSampler(LOOKS_PER_S)
-        self._grid = CoverGrid(self._polygon)
+        self._grid = CoverGrid(site.places.polygons[config.zone])
         self._flow: _Flow | None = None
         self._now_s: float | None = None
         self._level = 0

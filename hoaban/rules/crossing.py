@@ -1,19 +1,19 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.calibration import Ground
 from hoaban.detections import Tracks
+from hoaban.events import format_time, utc
 from hoaban.frames import FrameMeta
-from hoaban.geometry import segments_meet, signed_distance, to_pixels
-from hoaban.rules.base import FORGET_S, Site, box_of
+from hoaban.geometry import segments_meet, signed_distance
+from hoaban.rules.base import Site, box_of
+from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
-from hoaban.shapes import Line
-from hoaban.track_table import F64, TrackTable
+from hoaban.track_table import F64, FORGET_S, TrackRows, TrackTable
 
 Box = tuple[float, float, float, float]
 
@@ -35,6 +35,15 @@ class Moment:
     @classmethod
     def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
         return cls(frame.seq, frame.captured_s, box_of(tracks, row))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As an event carries it: plain JSON values."""
+        return {
+            "seq": self.seq,
+            "captured_s": round(self.captured_s, 6),
+            "time": format_time(utc(self.captured_s)),
+            "bbox": [round(value, 1) for value in self.bbox],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +75,53 @@ class Crossing:
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
 
 
-class Gauge(Protocol):
-    """How far objects are from a line, and in what measure."""
+class Sightings:
+    """Where each track was seen last, kept once for all rules of a camera."""
 
-    def points(self, tracks: Tracks) -> F64:
+    def __init__(self, rows: TrackRows) -> None:
+        self._rows = rows
+        self._table = TrackTable(rows, seen=(np.nan,) * 6)
+        self._last: tuple[Tracks, float] | None = None
+
+    @classmethod
+    def of(cls, site: Site) -> "Sightings":
+        return site.shared.keep("sightings", lambda: cls(site.shared.rows))
+
+    def update(self, scene: Scene) -> None:
+        """Take a frame in. Rules may say it again in the same frame."""
+        tracks, now_s = scene.tracks, scene.now_s
+        if not len(tracks) or (self._last is not None and self._last[0] is tracks and self._last[1] == now_s):
+            return
+        self._last = tracks, now_s
+        rows = self._rows.of(tracks.ids, now_s)
+        self._table.touch(rows, now_s)
+        seen = self._table["seen"]
+        seen[rows, 0], seen[rows, 1], seen[rows, 2:] = scene.frame.seq, now_s, tracks.boxes
+
+    def newest(self, track: int) -> Moment | None:
+        row = self._rows.find(track)
+        if row is None:
+            return None
+        seq, captured_s, x1, y1, x2, y2 = self._table["seen"][row].tolist()
+        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
+
+
+class Gauge(Protocol):
+    """How far objects are from a line, and in what measure. All arrays have one row a track."""
+
+    def points(self, seen: Seen) -> F64:
         """(n, 2) where each object is, nan where that cannot be said."""
         ...
 
-    def distances(self, points: F64) -> F64:
-        """(n,) from the endless line, above 0 on its right."""
+    def distances(self, seen: Seen, points: F64) -> F64:
+        """(n,) of these points from the endless line, above 0 on its right."""
         ...
 
-    def margins(self, tracks: Tracks) -> F64:
+    def margins(self, seen: Seen) -> F64:
         """(n,) nearer to the line than this, the side is not believed."""
         ...
 
-    def lengths(self, tracks: Tracks) -> F64:
+    def lengths(self, seen: Seen) -> F64:
         """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
         ...
 
@@ -93,20 +133,21 @@ class Gauge(Protocol):
 class FootGauge:
     """By the foot point, in pixels."""
 
-    def __init__(self, line: Line, site: Site) -> None:
-        self._start, self._end = to_pixels([line.from_, line.to], site.width, site.height)
+    def __init__(self, line: str, site: Site) -> None:
+        self._line = line
+        self._start, self._end = site.places.ends[site.places.line_rows[line]]
 
-    def points(self, tracks: Tracks) -> F64:
-        return tracks.ground_points().astype(np.float64)
+    def points(self, seen: Seen) -> F64:
+        return seen.points
 
-    def distances(self, points: F64) -> F64:
-        return signed_distance(points, self._start, self._end)
+    def distances(self, seen: Seen, points: F64) -> F64:
+        return seen.distances(self._line)
 
-    def margins(self, tracks: Tracks) -> F64:
-        return np.maximum(2.0, 0.06 * self.lengths(tracks))
+    def margins(self, seen: Seen) -> F64:
+        return np.maximum(2.0, 0.06 * self.lengths(seen))
 
-    def lengths(self, tracks: Tracks) -> F64:
-        return np.asarray(tracks.boxes[:, 3] - tracks.boxes[:, 1], np.float64)
+    def lengths(self, seen: Seen) -> F64:
+        return np.asarray(seen.heights, np.float64)
 
     def meets(self, a: F64, b: F64) -> bool:
         return segments_meet(a, b, self._start, self._end)
@@ -122,36 +163,35 @@ class FrontGauge:
 
     LEAST_MARGIN_M, MARGIN = 0.5, 0.15
 
-    def __init__(self, line: Line, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
-        if site.calibration is None:
+    def __init__(self, line: str, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
+        ground = site.places.ground
+        if ground is None:
             raise ValueError("the front of a vehicle is found on the ground; give the camera a calibration")
-        self._ground = Ground(site.calibration, site.width, site.height)
-        ends = to_pixels([line.from_, line.to], site.width, site.height)
-        self._start, self._end = self._ground.to_metres(ends)
+        ends = site.places.ends[site.places.line_rows[line]]
+        self._start, self._end = ground.to_metres(ends)
         along = ends[1] - ends[0]
         # A point of the picture on the line's right tells which side that is on the ground, whose axes may mirror it.
         probe = ends.mean(axis=0) + np.array([-along[1], along[0]]) / np.hypot(*along)
-        side = signed_distance(self._ground.to_metres(probe[None]), self._start, self._end)[0]
+        side = signed_distance(ground.to_metres(probe[None]), self._start, self._end)[0]
         self._sign = 1.0 if side > 0 else -1.0
         run = self._end - self._start
         right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
         self._ahead = right if forward else -right
         self._lengths = LENGTHS_M | lengths_m
 
-    def points(self, tracks: Tracks) -> F64:
-        rear = self._ground.to_metres(tracks.ground_points())
-        return np.asarray(rear + self.lengths(tracks)[:, None] * self._ahead, np.float64)
+    def points(self, seen: Seen) -> F64:
+        return np.asarray(seen.metres + self.lengths(seen)[:, None] * self._ahead, np.float64)
 
-    def lengths(self, tracks: Tracks) -> F64:
-        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in tracks.labels])
-        lengths: F64 = by_class[tracks.classes]
+    def lengths(self, seen: Seen) -> F64:
+        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in seen.tracks.labels])
+        lengths: F64 = by_class[seen.tracks.classes]
         return lengths
 
-    def distances(self, points: F64) -> F64:
+    def distances(self, seen: Seen, points: F64) -> F64:
         return self._sign * signed_distance(points, self._start, self._end)
 
-    def margins(self, tracks: Tracks) -> F64:
-        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(tracks))
+    def margins(self, seen: Seen) -> F64:
+        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(seen))
 
     def meets(self, a: F64, b: F64) -> bool:
         return segments_meet(a, b, self._start, self._end)
@@ -165,67 +205,79 @@ _NOWHEN = (np.nan,) * 9
 class LineWatch:
     """Crossings of a line, each told once, in the frame in which the other side is believed.
 
-    Of each track the last sample before the line and the first one behind it are kept.
+    Of each track the last sample before the line and the first one behind it are kept. classes, min_hits: which tracks
+    are followed. distances: (n,) of the last frame's tracks from the line, above 0 on its right; nan for those that
+    are not followed or cannot be measured.
     """
 
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._table = TrackTable(FORGET_S, side=0.0, before=_NOWHEN, at=_NOWHEN)
+    def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
+        self.gauge, self.distances = gauge, np.zeros(0)
+        self._site, self._followed = site, (classes, min_hits)
+        self._table = TrackTable(site.shared.rows, FORGET_S, side=0.0, before=_NOWHEN, at=_NOWHEN)
+        self._last: tuple[Tracks, float, list[Crossing]] | None = None
 
-    def update(self, scene: Scene, wanted: NDArray[np.bool_]) -> tuple[list[Crossing], F64]:
-        """The crossings that this frame completes, and each track's distance from the line, above 0 on its right.
+    @classmethod
+    def at_foot(cls, site: Site, line: str, classes: tuple[str, ...], min_hits: int) -> "LineWatch":
+        """By foot points: the same watch for all rules that follow the same tracks over the line."""
+        make = lambda: cls(FootGauge(line, site), site, classes, min_hits)  # noqa: E731
+        return site.shared.keep(("foot", line, classes, min_hits), make)
 
-        wanted: (n,) the tracks that are followed; the distance of others, and of those that cannot be measured, is nan.
+    def update(self, scene: Scene) -> list[Crossing]:
+        """The crossings that this frame completes. Rules may ask again in the same frame.
+
         A foot behind a nearer object seems further on than it is: such a track does not cross yet.
         """
+        if self._last is None or self._last[0] is not scene.tracks or self._last[1] != scene.now_s:
+            self._last = scene.tracks, scene.now_s, self._look(scene)
+        return self._last[2]
+
+    def _look(self, scene: Scene) -> list[Crossing]:
         tracks = scene.tracks
-        distances = np.full(len(tracks), np.nan)
+        self.distances = distances = np.full(len(tracks), np.nan)
         if not len(tracks):
-            return [], distances
-        points = self._gauge.points(tracks)
-        rows = np.flatnonzero(wanted & np.isfinite(points[:, 0]))
+            return []
+        seen = self._site.seen(tracks)
+        points = self.gauge.points(seen)
+        rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
         samples = np.empty((len(rows), 9))
         samples[:, _SEQ], samples[:, _TIME] = scene.frame.seq, scene.now_s
-        samples[:, _AWAY] = away = self._gauge.distances(points[rows])
+        samples[:, _AWAY] = away = self.gauge.distances(seen, points)[rows]
         samples[:, _POINT], samples[:, _BOX] = points[rows], tracks.boxes[rows]
         distances[rows] = away
-        places = self._table.rows(tracks.ids[rows], scene.now_s)
+        places = self._site.shared.rows.of(tracks.ids, scene.now_s)[rows]
+        self._table.touch(places, scene.now_s)
         side, before, at = (self._table[name] for name in ("side", "before", "at"))
-        sure = np.abs(away) > self._gauge.margins(tracks)[rows]
+        sure = np.abs(away) > self.gauge.margins(seen)[rows]
         was, here = side[places], np.sign(away)
-        beyond = here == np.where(was == 0, 2, -was)
-        if not beyond.any():  # most frames
-            side[places[sure]] = here[sure]
-            before[places], at[places, _SEQ] = samples, np.nan
-            return [], distances
-        hidden = np.zeros(len(rows), bool)
-        hidden[beyond] = feet_hidden(tracks, rows[beyond])
-        if hidden.any():
-            distances[rows[hidden]] = np.nan
-            seen = ~hidden
-            places, rows, samples = places[seen], rows[seen], samples[seen]
-            sure, here, beyond = sure[seen], here[seen], beyond[seen]
-        stepped = beyond & np.isnan(at[places, _SEQ])
-        at[places[stepped]] = samples[stepped]
-        stands = beyond & ~sure & (scene.now_s - at[places, _TIME] > STANDS_S)
-        before[places[stands]] = samples[stands]
-        crossed = np.flatnonzero(beyond & sure)
-        found = [self._crossing(int(places[i]), int(rows[i]), samples[i]) for i in crossed]
-        side[places[sure]] = here[sure]
-        settled = ~beyond | sure
-        before[places[settled]] = samples[settled]
-        at[places[settled], _SEQ] = np.nan
-        return [crossing for crossing in found if crossing is not None], distances
+        there = np.flatnonzero(here == np.where(was == 0, 2, -was))
+        past = [(before[place].copy(), at[place].copy()) for place in places[there].tolist()]
+        # Most are where they were: all are taken as if, and then those few that are on the other side one by one.
+        side[places] = np.where(sure, here, was)
+        before[places], at[places, _SEQ] = samples, np.nan
+        found = []
+        for index, hidden, (was_before, was_at) in zip(
+            there.tolist(), feet_hidden(tracks, rows[there]).tolist(), past, strict=True
+        ):
+            place, sample = places[index], samples[index]
+            if hidden:
+                distances[rows[index]] = np.nan
+            elif np.isnan(was_at[_SEQ]):
+                was_at = sample
+            if sure[index] and not hidden:
+                found.append(self._crossing(int(tracks.ids[rows[index]]), int(rows[index]), was_before, was_at, sample))
+                continue
+            side[place], at[place] = was[index], was_at
+            stands = not hidden and scene.now_s - was_at[_TIME] > STANDS_S
+            before[place] = sample if stands else was_before
+        return [crossing for crossing in found if crossing is not None]
 
-    def _crossing(self, place: int, row: int, now: F64) -> Crossing | None:
-        before, at = self._table["before"][place], self._table["at"][place]
+    def _crossing(self, track: int, row: int, before: F64, at: F64, now: F64) -> Crossing | None:
         stood = bool(before[_TIME] >= at[_TIME])
         at = now if stood else at
-        if not stood and not self._gauge.meets(before[_POINT], now[_POINT]):
+        if not stood and not self.gauge.meets(before[_POINT], now[_POINT]):
             return None
         share = 0.0 if stood else before[_AWAY] / (before[_AWAY] - at[_AWAY])
-        crossed_s = float(before[_TIME] + np.clip(share, 0, 1) * (at[_TIME] - before[_TIME]))
-        track = int(self._table.ids[place])
+        crossed_s = float(before[_TIME] + min(max(share, 0.0), 1.0) * (at[_TIME] - before[_TIME]))
         return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at), stood)
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from hoaban.detections import Tracks
 from hoaban.events import Finding, format_time, utc
-from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule, of_classes
-from hoaban.rules.crossing import Moment
+from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule
+from hoaban.rules.crossing import Moment, Sightings
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 from hoaban.validity import Guard
@@ -44,27 +44,26 @@ class EnforcementRule(TrackRule):
 
     def __init__(self, config: EnforcementConfig, site: Site) -> None:
         super().__init__(config.name)
+        self.site = site
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
         self._max_gap_s = config.max_gap_s
         self._guard = Guard(site.calibration, config.max_gap_s)
-        self._told: dict[int, _Told] = {}
+        self._sightings = Sightings.of(site)
+        self._told: dict[int, _Told] = {}  # the oldest first
+        self._now_s = 0.0
 
     def pins(self) -> set[int]:
         return set()
 
     def wanted(self, tracks: Tracks) -> NDArray[np.bool_]:
         """(n,) the tracks that the rule follows."""
-        return of_classes(tracks, self._classes) & (tracks.hits >= self._min_hits)
+        return self.site.seen(tracks).followed(self._classes, self._min_hits)
 
     def see(self, scene: Scene) -> None:
         """Take one frame in, before anything else."""
         self._guard.see(scene)
-        if self._told:
-            keep_s = max(self._cooldown_s, SAME_S)
-            self._told = {i: told for i, told in self._told.items() if scene.now_s - told.told_s <= keep_s}
-            for row in np.flatnonzero(np.isin(scene.tracks.ids, list(self._told))).tolist():
-                told = self._told[int(scene.tracks.ids[row])]
-                told.newest = Moment.of(scene.frame, scene.tracks, row)
+        self._now_s = scene.now_s
+        self._sightings.update(scene)
 
     def fresh(self, track: int, first: Moment, newest: Moment) -> bool:
         """Whether the track may be reported now; from then on neither it nor what is the same vehicle may, for a while.
@@ -72,12 +71,22 @@ class EnforcementRule(TrackRule):
         first, newest: the earliest and the latest moment of what it did.
         """
         now_s = newest.captured_s
-        told = self._told.get(track)
-        again = told is not None and now_s - told.told_s <= self._cooldown_s
-        if again or any(other.is_same(first, newest) for i, other in self._told.items() if i != track):
+        keep_s = max(self._cooldown_s, SAME_S)
+        while self._told and now_s - self._told[oldest := next(iter(self._told))].told_s > keep_s:
+            del self._told[oldest]
+        before = self._told.get(track)
+        if before is not None and now_s - before.told_s <= self._cooldown_s:
             return False
-        self._told[track] = _Told(now_s, newest)
+        recent = [(i, told) for i, told in self._told.items() if i != track and now_s - told.told_s <= SAME_S]
+        if any(_same(self._seen_last(i, told), first, newest) for i, told in recent):
+            return False
+        self._told.pop(track, None)
+        self._told[track] = _Told(now_s, self._now_s, newest)
         return True
+
+    def _seen_last(self, track: int, told: "_Told") -> Moment:
+        seen = self._sightings.newest(track)
+        return told.newest if seen is None or seen.captured_s <= told.frame_s else seen
 
     def finding(
         self,
@@ -108,38 +117,36 @@ class EnforcementRule(TrackRule):
         return Finding(kind, self.name, track=track, label=label, score=score, bbox=bbox, extra=extra, **place)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Told:
-    """A track that was reported, and where it was seen last."""
+    """A report of a track. frame_s: of the frame in which it was made. newest: the latest moment that it rests on."""
 
     told_s: float
+    frame_s: float
     newest: Moment
 
-    def is_same(self, first: Moment, newest: Moment) -> bool:
-        """Whether another track is the same vehicle: its number changed on the way, or it is a piece of it."""
-        if newest.captured_s - self.told_s > SAME_S:
-            return False
-        ax1, ay1, ax2, ay2 = self.newest.bbox
-        if -SWITCH_S <= self.newest.captured_s - first.captured_s <= 0:
-            bx1, by1, bx2, by2 = first.bbox
-            away = np.hypot(ax1 + ax2 - bx1 - bx2, ay1 + ay2 - by1 - by2) / 2
-            return bool(away < max(ay2 - ay1, by2 - by1))
-        if abs(self.newest.captured_s - newest.captured_s) > SWITCH_S:
-            return False
-        bx1, by1, bx2, by2 = newest.bbox
-        heights = ay2 - ay1, by2 - by1
-        beside = min(ax2, bx2) - max(ax1, bx1) < 0.5 * min(ax2 - ax1, bx2 - bx1)
-        apart = max(ay1, by1) - min(ay2, by2) > 0.25 * max(heights)
-        return not beside and not apart and min(heights) < PIECE * max(heights)
+
+def _same(seen: Moment, first: Moment, newest: Moment) -> bool:
+    """Whether another track is one that was seen last at `seen`: its number changed on the way, or it is a piece of it.
+
+    first, newest: of the other track.
+    """
+    ax1, ay1, ax2, ay2 = seen.bbox
+    if -SWITCH_S <= seen.captured_s - first.captured_s <= 0:
+        bx1, by1, bx2, by2 = first.bbox
+        away = np.hypot(ax1 + ax2 - bx1 - bx2, ay1 + ay2 - by1 - by2) / 2
+        return bool(away < max(ay2 - ay1, by2 - by1))
+    if abs(seen.captured_s - newest.captured_s) > SWITCH_S:
+        return False
+    bx1, by1, bx2, by2 = newest.bbox
+    heights = ay2 - ay1, by2 - by1
+    beside = min(ax2, bx2) - max(ax1, bx1) < 0.5 * min(ax2 - ax1, bx2 - bx1)
+    apart = max(ay1, by1) - min(ay2, by2) > 0.25 * max(heights)
+    return not beside and not apart and min(heights) < PIECE * max(heights)
 
 
 def _shown(moment: Moment, signal: tuple[SignalView, float] | None) -> dict[str, Any]:
-    shown = {
-        "seq": moment.seq,
-        "captured_s": round(moment.captured_s, 6),
-        "time": format_time(utc(moment.captured_s)),
-        "bbox": [round(value, 1) for value in moment.bbox],
-    }
+    shown = moment.as_dict()
     return shown if signal is None else shown | {"signal": signal[0].at(moment.captured_s).value}
 
 

@@ -1,31 +1,12 @@
 """Face watchlist: a face that is like an entry of a watchlist. Its decision is in hoaban/faces/watch.py."""
 
-from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, field_validator
+from pydantic import Field
 
 from hoaban.rules.base import Rule, RuleConfig, Site, ZoneId
-from hoaban.shapes import Id, Strict
-
-Words = Annotated[str, Field(min_length=1, max_length=400)]
-
-
-class LawfulBasis(Strict):
-    """Why these faces may be searched. Stated by the authority that answers for it, and copied into every event."""
-
-    law: Words = Field(description="the law and the article")
-    authority: Words = Field(description="who ordered it")
-    document: Words = Field(description="number of the order or decision")
-    valid_until: AwareDatetime = Field(description="when it ends, with a zone: 2027-06-30T23:59:59+07:00")
-
-    @field_validator("valid_until", mode="before")
-    @classmethod
-    def _has_a_zone(cls, value: Any) -> Any:
-        plain = isinstance(value, date) and not (isinstance(value, datetime) and value.tzinfo)
-        if plain or (isinstance(value, str) and len(value) <= len("2027-06-30")):
-            raise ValueError(f"{value} has no hour and zone; write it as 2027-06-30T23:59:59+07:00")
-        return value
+from hoaban.rules.lawful import LawfulBasis
+from hoaban.shapes import Id
 
 
 class FaceWatchlistRule(RuleConfig):

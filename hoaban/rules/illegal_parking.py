@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hoaban.detections import Tracks
 from hoaban.events import Finding
-from hoaban.geometry import inside, iou, to_pixels
+from hoaban.geometry import iou
 from hoaban.rules.base import SignalId, Site, ZoneId
 from hoaban.rules.crossing import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
@@ -63,8 +63,7 @@ class IllegalParking(EnforcementRule):
         super().__init__(config, site)
         self._zone, self._after_s, self._gap_s = config.zone, config.after_s, config.gap_s
         self._signal, self._clear_s = config.signal, config.clear_s
-        self._polygon = to_pixels(site.zones[config.zone].polygon, site.width, site.height)
-        self._standing = Standing(config.still, config.gap_s)
+        self._standing = Standing(config.still, site, config.gap_s)
         self._spots: list[_Spot] = []
         self._red_s = float("-inf")
         self._last_s: float | None = None
@@ -84,7 +83,7 @@ class IllegalParking(EnforcementRule):
         stands_s = self._standing.update(scene)
         rows = np.zeros(0, np.intp)
         if len(tracks):
-            rows = np.flatnonzero(self.wanted(tracks) & inside(tracks.ground_points(), self._polygon))
+            rows = np.flatnonzero(self.wanted(tracks) & self.site.seen(tracks).inside(self._zone))
         placed = self._place(tracks, rows)
         found = [spot for index, spot in enumerate(self._spots) if index in placed]
         for index, spot in enumerate(self._spots):

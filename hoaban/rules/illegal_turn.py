@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, Site
-from hoaban.rules.crossing import Crossing, FootGauge, LineWatch
+from hoaban.rules.crossing import Crossing, LineWatch
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule
 from hoaban.scene import Scene
 
@@ -34,8 +34,9 @@ class IllegalTurn(EnforcementRule):
         self._in_forward = config.enter_direction == "forward"
         self._out_forward = config.leave_direction == "forward"
         self._enter = config.enter
-        self._in = LineWatch(FootGauge(site.lines[config.enter], site))
-        self._out = {name: LineWatch(FootGauge(site.lines[name], site)) for name in config.leave}
+        followed = config.classes, config.min_hits
+        self._in = LineWatch.at_foot(site, config.enter, *followed)
+        self._out = {name: LineWatch.at_foot(site, name, *followed) for name in config.leave}
         self._open: dict[int, Crossing] = {}
 
     def pins(self) -> set[int]:
@@ -44,15 +45,14 @@ class IllegalTurn(EnforcementRule):
     def update(self, scene: Scene) -> list[Finding]:
         self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
-        wanted = self.wanted(tracks)
         self._open = {i: c for i, c in self._open.items() if now_s - c.crossed_s <= self._within_s}
-        for crossing in self._in.update(scene, wanted)[0]:
+        for crossing in self._in.update(scene):
             self._open.pop(crossing.track, None)
             if crossing.forward == self._in_forward:
                 self._open[crossing.track] = crossing
         findings = []
         for name, watch in self._out.items():
-            for out in watch.update(scene, wanted)[0]:
+            for out in watch.update(scene):
                 if out.forward != self._out_forward or out.track not in self._open:
                     continue
                 entered = self._open.pop(out.track)

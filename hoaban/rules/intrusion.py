@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.rules.base import FORGET_S, OBJECT_CLASSES, Classes, Rule, Site, track_fields
+from hoaban.rules.base import OBJECT_CLASSES, Classes, Rule, Site, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
+from hoaban.rules.recent import Recent
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
 from hoaban.scene import Scene
@@ -35,10 +36,11 @@ class Intrusion(ZoneRule):
 
     def __init__(self, config: IntrusionRule, site: Site) -> None:
         super().__init__(config, site)
-        self._after_s, self._cooldown_s = config.min_inside_s, config.cooldown_s
+        self._after_s = config.min_inside_s
         self._min_height = config.min_height * site.height
-        self._lineage, self._stays = site.shared.lineage(), Stays(VISIT_GAP_S)
-        self._told_s: dict[int, float] = {}
+        self._lineage = site.shared.lineage()
+        self._stays = Stays(self._lineage.rows, VISIT_GAP_S)
+        self._told: Recent[int] = Recent(config.cooldown_s)
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
@@ -46,18 +48,18 @@ class Intrusion(ZoneRule):
         rows = self.rows(tracks)
         if self._min_height:
             rows = rows[tracks.boxes[rows, 3] - tracks.boxes[rows, 1] >= self._min_height]
-        ids = tracks.ids[rows]
-        due = self._stays.update(ids, now_s) >= self._after_s - 1e-6
-        due[due] &= self._stays.untold(ids[due])
+        places = self._lineage.rows.of(tracks.ids, now_s)[rows]
+        due = self._stays.update(places, now_s) >= self._after_s - 1e-6
+        due &= ~self._stays.told(places)
         if not due.any():
             return []
-        self._told_s = {i: s for i, s in self._told_s.items() if now_s - s <= max(FORGET_S, self._cooldown_s)}
         findings = []
-        for row in rows[np.flatnonzero(due)]:
+        for index in np.flatnonzero(due).tolist():
+            row = int(rows[index])
             number = int(tracks.ids[row])
-            if now_s - self._told_s.get(number, -np.inf) <= self._cooldown_s:
+            if self._told.within(number, now_s):
                 continue
-            self._stays.tell(number)
-            self._told_s[number] = now_s
-            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, int(row))))
+            self._stays.tell(int(places[index]))
+            self._told.tell(number, now_s)
+            findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, row)))
         return findings

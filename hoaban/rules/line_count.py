@@ -1,5 +1,6 @@
 """Counting crossings of a line by class, direction and lane, with an estimated speed where the ground is known."""
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 from pydantic import Field
@@ -14,12 +15,12 @@ from hoaban.rules.base import (
     Site,
     TrackRule,
     ZoneId,
-    of_classes,
     track_fields,
 )
 from hoaban.rules.line_sides import Crossing, LineSides
 from hoaban.rules.speed import SpeedWatch
 from hoaban.scene import Scene
+from hoaban.track_table import TrackRows
 
 
 class LineCountRule(RuleConfig):
@@ -35,19 +36,23 @@ class LineCountRule(RuleConfig):
 
 
 class LineCount(TrackRule):
-    """One finding for each time a track's foot point goes from one side of the line to the other across it."""
+    """One finding for each time a track's foot point goes from one side of the line to the other across it.
 
-    def __init__(self, config: LineCountRule, site: Site) -> None:
+    rows: of the tracks by the numbers that the scenes bear, the tracker's own by default. hours: at which it is awake.
+    """
+
+    def __init__(self, config: LineCountRule, site: Site, rows: TrackRows | None = None, hours: Hashable = ()) -> None:
         super().__init__(config.name)
-        self._line, self._classes = config.line, config.classes
-        self._sides = LineSides(site.lines[config.line], site)
-        self._speeds = SpeedWatch(site)
+        self._line = config.line
+        rows = rows or site.shared.rows
+        self._sides = LineSides.of(site, (config.line,), config.classes, rows, hours)
+        self._speeds = SpeedWatch(site, rows)
         self._lanes = {name: to_pixels(site.zones[name].polygon, site.width, site.height) for name in config.lanes}
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks = scene.tracks
         self._speeds.note(scene)
-        crossings = self._sides.update(tracks, of_classes(tracks, self._classes), scene.now_s)
+        crossings = self._sides.update(tracks, scene.now_s)[self._line]
         return [
             Finding(
                 "line_count",

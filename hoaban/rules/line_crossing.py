@@ -8,6 +8,7 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import OBJECT_CLASSES, Classes, LineId, Rule, Site, TrackRule
 from hoaban.rules.line_count import LineCount, LineCountRule
+from hoaban.rules.recent import Recent
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
@@ -36,22 +37,26 @@ class LineCrossing(TrackRule):
     def __init__(self, config: LineCrossingRule, site: Site) -> None:
         super().__init__(config.name)
         counted = LineCountRule(type="line_count", line=config.line, classes=config.classes)
-        self._lineage, self._crossings = site.shared.lineage(), LineCount(counted, site)
+        self._lineage = site.shared.lineage()
+        self._crossings = LineCount(counted, site, self._lineage.rows, config.schedule)
         self._directions = ("forward", "backward") if config.direction == "both" else (config.direction,)
-        self._min_height, self._cooldown_s = config.min_height * site.height, config.cooldown_s
-        self._told_s: dict[tuple[int | None, str | None], float] = {}
+        self._min_height = config.min_height * site.height
+        self._told: Recent[tuple[int | None, str | None]] = Recent(config.cooldown_s)
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
         tracks = self._lineage.update(scene.tracks, now_s)
-        self._told_s = {key: s for key, s in self._told_s.items() if now_s - s <= self._cooldown_s}
         findings = []
         for crossing in self._crossings.update(replace(scene, tracks=tracks)):
             key = crossing.track, crossing.direction
-            if crossing.kind != "line_count" or crossing.direction not in self._directions or key in self._told_s:
+            if (
+                crossing.kind != "line_count"
+                or crossing.direction not in self._directions
+                or self._told.within(key, now_s)
+            ):
                 continue
             if crossing.bbox is None or crossing.bbox[3] - crossing.bbox[1] < self._min_height:
                 continue
-            self._told_s[key] = now_s
+            self._told.tell(key, now_s)
             findings.append(replace(crossing, kind="line_crossing", rule=self.name))
         return findings

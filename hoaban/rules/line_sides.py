@@ -1,14 +1,15 @@
 """Which tracks have just gone over a line: the part that all rules on crossings share."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.detections import Tracks
-from hoaban.geometry import meeting_point, signed_distance, to_pixels
-from hoaban.rules.base import FORGET_S, Site
-from hoaban.shapes import Line
+from hoaban.geometry import meeting_point
+from hoaban.rules.base import Site
+from hoaban.track_table import TrackRows, TrackTable
 
 MARGIN = 0.1
 """of a track's height: nearer to the line than this, its side is not believed, so that one who trembles or stands on
@@ -27,62 +28,60 @@ class Crossing:
 
 
 class LineSides:
-    """On which side of a line each track was last seen for certain, by its foot point."""
+    """On which side of some lines each track was last seen for certain, by its foot point.
 
-    def __init__(self, line: Line, site: Site) -> None:
-        self._start, self._end = to_pixels([line.from_, line.to], site.width, site.height)
-        # Parallel arrays, ids ascending.
-        self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._right = np.zeros(0, bool)
-        self._points: NDArray[np.float64] = np.zeros((0, 2))
-        self._seen_s = np.zeros(0)
+    classes: of the tracks that are followed. rows: of these tracks, by the numbers that they bear.
+    """
 
-    def update(self, tracks: Tracks, wanted: NDArray[np.bool_], now_s: float) -> list[Crossing]:
-        """The crossings that this frame completes. wanted: (n,) which tracks are followed."""
+    def __init__(self, site: Site, classes: tuple[str, ...], rows: TrackRows) -> None:
+        self._site, self._classes, self._rows = site, classes, rows
+        self._lines: list[str] = []
+        self._table = TrackTable(rows)
+        self._last: tuple[Tracks, float, dict[str, list[Crossing]]] | None = None
+
+    @classmethod
+    def of(
+        cls, site: Site, lines: tuple[str, ...], classes: tuple[str, ...], rows: TrackRows, hours: Hashable = ()
+    ) -> "LineSides":
+        """The same for all rules that follow the same tracks at the same hours; these lines are among its lines."""
+        shared = site.shared.keep(("sides", classes, id(rows), hours), lambda: cls(site, classes, rows))
+        shared.watch(lines)
+        return shared
+
+    def watch(self, lines: tuple[str, ...]) -> None:
+        """Look at these lines too. Before the first frame."""
+        self._lines += [line for line in lines if line not in self._lines]
+        # side: 1 right, -1 left, 0 not known.
+        count = len(self._lines)
+        self._table = TrackTable(self._rows, side=(0.0,) * count, x=(0.0,) * count, y=(0.0,) * count)
+
+    def update(self, tracks: Tracks, now_s: float) -> dict[str, list[Crossing]]:
+        """line -> the crossings that this frame completes. Rules may ask again in the same frame."""
+        if self._last is None or self._last[0] is not tracks or self._last[1] != now_s:
+            self._last = tracks, now_s, self._look(tracks, now_s)
+        return self._last[2]
+
+    def _look(self, tracks: Tracks, now_s: float) -> dict[str, list[Crossing]]:
+        found: dict[str, list[Crossing]] = {line: [] for line in self._lines}
         if len(tracks) == 0:
-            return []
-        points = tracks.ground_points().astype(np.float64)
-        distances = signed_distance(points, self._start, self._end)
-        margins = np.maximum(LEAST_MARGIN_PX, MARGIN * (tracks.boxes[:, 3] - tracks.boxes[:, 1]))
-        sure, right = wanted & (np.abs(distances) > margins), distances > 0
-        self._forget(now_s)
-        at, known = self._find(tracks.ids)
-        self._seen_s[at[known]] = now_s
-        rows = np.flatnonzero(sure & known)
-        found = []
-        for row in rows[self._right[at[rows]] != right[rows]]:
-            where = meeting_point(self._points[at[row]], points[row], self._start, self._end)
+            return found
+        seen, places = self._site.seen(tracks), self._site.places
+        rows = self._rows.of(tracks.ids, now_s)
+        self._table.touch(rows, now_s)
+        side, xs, ys = (self._table[name] for name in ("side", "x", "y"))
+        distances = seen.distances_of([places.line_rows[line] for line in self._lines]).T
+        margins = np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
+        sure = seen.of(self._classes)[:, None] & (np.abs(distances) > margins[:, None])
+        here, was = np.where(distances > 0, 1.0, -1.0), side[rows]
+        points = seen.points
+        for row, column in np.argwhere(sure & (here == -was)).tolist():
+            line, place = self._lines[column], rows[row]
+            before = xs[place, column], ys[place, column]
+            where = meeting_point(before, points[row], *places.ends[places.line_rows[line]])
             if where is not None:
-                found.append(Crossing(int(row), int(tracks.ids[row]), bool(right[row]), where))
-        self._right[at[rows]], self._points[at[rows]] = right[rows], points[rows]
-        self._add(tracks.ids, right, points, np.flatnonzero(sure & ~known), now_s)
+                crossing = Crossing(row, int(tracks.ids[row]), bool(here[row, column] > 0), where)
+                found[line].append(crossing)
+        side[rows] = np.where(sure, here, was)
+        for axis, kept in enumerate((xs, ys)):
+            kept[rows] = np.where(sure, points[:, axis, None], kept[rows])
         return found
-
-    def _find(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Where each id stands, and whether it does."""
-        if len(self._ids) == 0:
-            return np.zeros(len(ids), np.intp), np.zeros(len(ids), bool)
-        at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        return at, self._ids[at] == ids
-
-    def _forget(self, now_s: float) -> None:
-        stay = now_s - self._seen_s <= FORGET_S
-        if not stay.all():
-            self._ids, self._right = self._ids[stay], self._right[stay]
-            self._points, self._seen_s = self._points[stay], self._seen_s[stay]
-
-    def _add(
-        self,
-        ids: NDArray[np.int64],
-        right: NDArray[np.bool_],
-        points: NDArray[np.float64],
-        rows: NDArray[np.intp],
-        now_s: float,
-    ) -> None:
-        if len(rows) == 0:
-            return
-        order = np.argsort(np.concatenate([self._ids, ids[rows]]))
-        self._ids = np.concatenate([self._ids, ids[rows]])[order]
-        self._right = np.concatenate([self._right, right[rows]])[order]
-        self._points = np.concatenate([self._points, points[rows]])[order]
-        self._seen_s = np.concatenate([self._seen_s, np.full(len(rows), now_s)])[order]

@@ -1,45 +1,20 @@
 """One number for one person or thing, also where the tracker lost it and gave it another."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from hoaban.detections import Tracks
+from hoaban.track_table import TrackRows
 
 GAP_S, REACH = 5.0, 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Where tracks were last seen, parallel arrays. ids ascend among those of the last frame."""
-
-    ids: NDArray[np.int64]
-    firsts: NDArray[np.int64]
-    feet: NDArray[np.float32]
-    heights: NDArray[np.float32]
-    classes: NDArray[np.int32]
-    at_s: NDArray[np.float64]
-
-    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> "_Seen":
-        feet, heights, classes = self.feet[keep], self.heights[keep], self.classes[keep]
-        return _Seen(self.ids[keep], self.firsts[keep], feet, heights, classes, self.at_s[keep])
-
-    def plus(self, other: "_Seen") -> "_Seen":
-        return _Seen(
-            np.concatenate([self.ids, other.ids]),
-            np.concatenate([self.firsts, other.firsts]),
-            np.concatenate([self.feet, other.feet]),
-            np.concatenate([self.heights, other.heights]),
-            np.concatenate([self.classes, other.classes]),
-            np.concatenate([self.at_s, other.at_s]),
-        )
-
-
-def _nobody() -> _Seen:
-    ids, numbers = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    return _Seen(ids, ids, np.zeros((0, 2), np.float32), numbers, np.zeros(0, np.int32), np.zeros(0))
+_ID, _FIRST, _FOOT, _HEIGHT, _CLASS, _TIME = 0, 1, slice(2, 4), 4, 5, 6
+"""columns of what is remembered of a track: its number, the one it bears, where it was seen last, its height and class
+there, when"""
 
 
 class Lineage:
@@ -52,7 +27,9 @@ class Lineage:
 
     def __init__(self, gap_s: float = GAP_S, reach: float = REACH) -> None:
         self._gap_s, self._reach = gap_s, reach
-        self._here, self._lost = _nobody(), _nobody()
+        self.rows = TrackRows()
+        """of tracks by the numbers that it gives"""
+        self._here, self._lost = np.zeros((0, 7)), np.zeros((0, 7))  # ids ascend among those of the last frame
         self._last: tuple[Tracks, float, Tracks] | None = None
 
     def update(self, tracks: Tracks, now_s: float) -> Tracks:
@@ -65,37 +42,39 @@ class Lineage:
         return self._last[2]
 
     def _firsts(self, tracks: Tracks, now_s: float) -> NDArray[np.int64]:
-        here, ids, feet = self._here, tracks.ids, tracks.ground_points()
-        firsts, known, at = ids.copy(), np.zeros(len(ids), bool), np.zeros(0, np.intp)
-        if len(here.ids):
-            at = np.minimum(np.searchsorted(here.ids, ids), len(here.ids) - 1)
-            known = here.ids[at] == ids
-            firsts[known] = here.firsts[at[known]]
-        if int(known.sum()) < len(here.ids):
-            gone = np.ones(len(here.ids), bool)
-            gone[at[known]] = False
-            self._lost = self._lost.plus(here.select(gone))
-        if len(self._lost.ids):
-            fresh = now_s - self._lost.at_s <= self._gap_s
-            self._lost = self._lost if fresh.all() else self._lost.select(fresh)
+        here, ids = self._here, tracks.ids
+        firsts, known = ids.copy(), np.zeros(len(ids), bool)
+        if len(here):
+            at = np.minimum(np.searchsorted(here[:, _ID], ids), len(here) - 1)
+            known = here[at, _ID] == ids
+            firsts[known] = here[at[known], _FIRST]
+            if np.count_nonzero(known) < len(here):
+                gone = np.ones(len(here), bool)
+                gone[at[known]] = False
+                self._lost = np.concatenate([self._lost, here[gone]])
+        feet = tracks.ground_points()
+        if len(self._lost):
+            fresh = now_s - self._lost[:, _TIME] <= self._gap_s
+            self._lost = self._lost if fresh.all() else self._lost[fresh]
             if not known.all():
                 self._come_back(firsts, ids, np.flatnonzero(~known))
                 self._inherit(firsts, np.flatnonzero(~known & (firsts == ids)), feet, tracks.classes, now_s)
         if not known.all():  # those known stood apart before
             _part(firsts, ids)
-        heights = tracks.boxes[:, 3] - tracks.boxes[:, 1]
-        seen = _Seen(ids, firsts, feet, heights, tracks.classes, np.full(len(ids), now_s))
-        self._here = seen if (np.diff(ids) > 0).all() else seen.select(np.argsort(ids, kind="stable"))
+        seen = np.empty((len(ids), 7))
+        seen[:, _ID], seen[:, _FIRST], seen[:, _FOOT], seen[:, _TIME] = ids, firsts, feet, now_s
+        seen[:, _HEIGHT], seen[:, _CLASS] = tracks.boxes[:, 3] - tracks.boxes[:, 1], tracks.classes
+        self._here = seen if (ids[1:] > ids[:-1]).all() else seen[np.argsort(ids, kind="stable")]
         return firsts
 
     def _come_back(self, firsts: NDArray[np.int64], ids: NDArray[np.int64], new: NDArray[np.intp]) -> None:
         """Who was lost and is seen under his own id again."""
-        back = (self._lost.ids[:, None] == ids[new]).any(axis=1)
+        back = (self._lost[:, _ID, None] == ids[new]).any(axis=1)
         if not back.any():
             return
-        for number, first in zip(self._lost.ids[back], self._lost.firsts[back], strict=True):
+        for number, first in self._lost[back][:, [_ID, _FIRST]]:
             firsts[ids == number] = first
-        self._lost = self._lost.select(~back)
+        self._lost = self._lost[~back]
 
     def _inherit(
         self,
@@ -106,17 +85,20 @@ class Lineage:
         now_s: float,
     ) -> None:
         lost = self._lost
-        across, down = (feet[new, axis, None] - lost.feet[:, axis] for axis in (0, 1))
-        reach = np.maximum(lost.heights * self._reach * (1 + 0.5 * (now_s - lost.at_s)), 1.0)
+        # As float32, as boxes are: what lies on the edge of the reach must not depend on how it is kept.
+        across, down = (feet[new, axis, None] - lost[:, 2 + axis].astype(np.float32) for axis in (0, 1))
+        reach = np.maximum(
+            lost[:, _HEIGHT].astype(np.float32) * self._reach * (1 + 0.5 * (now_s - lost[:, _TIME])), 1.0
+        )
         share = (across * across + down * down) / (reach * reach)
-        near = (share <= 1) & (classes[new, None] == lost.classes)
+        near = (share <= 1) & (classes[new, None] == lost[:, _CLASS])
         if not near.any():
             return
         # Someone who is seen under his newer number is not lost under his older one.
-        near &= ~(lost.firsts[:, None] == firsts).any(axis=1)
+        near &= ~(lost[:, _FIRST, None] == firsts).any(axis=1)
         for row, column in zip(*linear_sum_assignment(np.where(near, share, 2.0)), strict=True):
             if near[row, column]:
-                firsts[new[row]] = lost.firsts[column]
+                firsts[new[row]] = lost[column, _FIRST]
 
 
 def _part(firsts: NDArray[np.int64], ids: NDArray[np.int64]) -> None:

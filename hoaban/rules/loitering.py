@@ -41,19 +41,19 @@ class Loitering(ZoneRule):
     def __init__(self, config: LoiteringRule, site: Site) -> None:
         super().__init__(config, site)
         self._after_s = config.after_s
-        self._lineage, self._stays = site.shared.lineage(config.gap_s, config.radius), Stays(config.gap_s)
+        self._lineage = site.shared.lineage(config.gap_s, config.radius)
+        self._stays = Stays(self._lineage.rows, config.gap_s)
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks = self._lineage.update(scene.tracks, scene.now_s)
         rows = self.rows(tracks)
-        ids = tracks.ids[rows]
-        stay_s = self._stays.update(ids, scene.now_s)
-        due = stay_s >= self._after_s - 1e-6
-        due[due] &= self._stays.untold(ids[due])
+        places = self._lineage.rows.of(tracks.ids, scene.now_s)[rows]
+        stay_s = self._stays.update(places, scene.now_s)
+        due = (stay_s >= self._after_s - 1e-6) & ~self._stays.told(places)
         findings = []
         for index in np.flatnonzero(due):
             row = int(rows[index])
-            self._stays.tell(int(ids[index]))
+            self._stays.tell(int(places[index]))
             extra = {"inside_s": round(float(stay_s[index]), 2)}
             fields = track_fields(scene.tracks, row)
             findings.append(Finding("loitering", self.name, zone=self.zone, extra=extra, **fields))

@@ -5,8 +5,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.calibration import Ground
 from hoaban.detections import Tracks
+from hoaban.rules.base import Site
 
 WINDOW_S = 1.2
 LEAST_S, LONGEST_S = 0.5, 4.0
@@ -16,18 +16,18 @@ LEAST_S, LONGEST_S = 0.5, 4.0
 class Paces:
     """Speeds of all tracks from where they were about WINDOW_S ago.
 
-    With a ground: km/h. Without: lengths a second, a length being the square root of the box's area, which is close to
-    the same whether a vehicle is seen from the front or the side.
+    On a calibrated camera: km/h. Else: lengths a second, a length being the square root of the box's area, which is
+    close to the same whether a vehicle is seen from the front or the side.
     """
 
-    def __init__(self, ground: Ground | None) -> None:
-        self._ground = ground
+    def __init__(self, site: Site) -> None:
+        self._site, self._calibrated = site, site.calibration is not None
         self._past: deque[tuple[float, NDArray[np.int64], NDArray[np.float64]]] = deque()
 
     def update(self, tracks: Tracks, now_s: float) -> NDArray[np.float64]:
         """(n,) the tracks' speeds now; nan for one that was not seen LEAST_S ago, or is beyond the horizon."""
-        feet = tracks.ground_points().astype(np.float64)
-        points = self._ground.to_metres(feet) if self._ground and len(feet) else feet
+        seen = self._site.seen(tracks)
+        points = seen.metres if self._calibrated and len(tracks) else seen.points
         while len(self._past) > 1 and now_s - self._past[1][0] >= WINDOW_S:
             self._past.popleft()
         if self._past and now_s - self._past[0][0] > LONGEST_S:
@@ -46,7 +46,7 @@ class Paces:
             speeds[rows] = np.linalg.norm(points[rows] - then[at[rows]], axis=1) / age_s
         order = np.argsort(tracks.ids, kind="stable")
         self._past.append((now_s, tracks.ids[order], points[order]))
-        if self._ground:
+        if self._calibrated:
             return speeds * 3.6
         sides = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).astype(np.float64)
         return np.asarray(speeds / np.maximum(np.sqrt(sides.prod(axis=1)), 1.0))

@@ -7,9 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from hoaban.events import Finding
-from hoaban.geometry import inside, to_pixels
 from hoaban.rules.base import LineId, SignalId, Site, ZoneId
-from hoaban.rules.crossing import Crossing, FootGauge, FrontGauge, Gauge, LineWatch, Moment
+from hoaban.rules.crossing import Crossing, FrontGauge, LineWatch, Moment
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, red_at
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
@@ -28,12 +27,16 @@ class StopLineConfig(EnforcementConfig):
     )
     lengths_m: dict[str, float] = Field({}, description="lengths by class, for point: front; usual ones by default")
 
-    def gauge(self, site: Site) -> Gauge:
-        """How the distance from the stop line is taken."""
-        line = site.lines[self.line]
+    def watch(self, site: Site) -> LineWatch:
+        """Who goes over the stop line: the same watch for all rules that look in the same way."""
         if self.point == "foot":
-            return FootGauge(line, site)
-        return FrontGauge(line, site, self.direction == "forward", self.lengths_m)
+            return LineWatch.at_foot(site, self.line, self.classes, self.min_hits)
+        ahead = self.direction == "forward"
+        key = ("front", self.line, ahead, *sorted(self.lengths_m.items()), self.classes, self.min_hits)
+        return site.shared.keep(
+            key,
+            lambda: LineWatch(FrontGauge(self.line, site, ahead, self.lengths_m), site, self.classes, self.min_hits),
+        )
 
 
 class RedLightRule(StopLineConfig):
@@ -78,10 +81,10 @@ class RedLight(EnforcementRule):
         self._signal, self._line, self._zone = config.signal, config.line, config.zone
         self._forward = config.direction == "forward"
         self._grace_s, self._dash_s, self._within_s = config.grace_s, config.dash_s, config.within_s
-        self._stop = LineWatch(config.gauge(site))
-        self._past = None if config.past is None else LineWatch(FootGauge(site.lines[config.past], site))
-        zone = None if config.zone is None else site.zones[config.zone].polygon
-        self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
+        self._stop = config.watch(site)
+        self._past = None
+        if config.past is not None:
+            self._past = LineWatch.at_foot(site, config.past, config.classes, config.min_hits)
         self._open: dict[int, _Candidate] = {}
 
     def pins(self) -> set[int]:
@@ -98,8 +101,8 @@ class RedLight(EnforcementRule):
             return []
         tracks, now_s = scene.tracks, scene.now_s
         wanted = self.wanted(tracks)
-        crossings, distances = self._stop.update(scene, wanted)
-        passed = self._passed(scene, wanted, distances)
+        crossings = self._stop.update(scene)
+        passed = self._passed(scene, wanted)
         for crossing in crossings:
             if crossing.forward == self._forward:
                 row = crossing.row
@@ -119,14 +122,14 @@ class RedLight(EnforcementRule):
                 findings += self._judge(scene, view, track, candidate, candidate.past)
         return findings
 
-    def _passed(self, scene: Scene, wanted: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    def _passed(self, scene: Scene, wanted: np.ndarray) -> np.ndarray:
         """(n,) the tracks that reached the junction in this frame."""
         passed = np.zeros(len(scene.tracks), bool)
         if self._past is not None:
-            crossings, _ = self._past.update(scene, wanted)
+            crossings = self._past.update(scene)
             passed[[crossing.row for crossing in crossings if crossing.forward == self._forward]] = True
-        elif self._polygon is not None and self._open:
-            passed = wanted & inside(scene.tracks.ground_points(), self._polygon)
+        elif self._zone is not None and self._open:
+            passed = wanted & self.site.seen(scene.tracks).inside(self._zone)
         return passed
 
     def _was_not_red(self, view: SignalView, candidate: _Candidate) -> bool:

@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.rules.base import RuleConfig, Site, ZoneId
+from hoaban.rules.base import Site, ZoneId
 from hoaban.rules.still_objects import (
     LOOKS_PER_S,
     Box,
     Bystanders,
     Change,
+    PictureRuleConfig,
     ZoneChanges,
     foot_of,
     hidden,
@@ -20,29 +21,19 @@ from hoaban.rules.still_objects import (
 )
 from hoaban.sampling import FrameSampler
 from hoaban.scene import Scene, View
-from hoaban.shapes import Fraction
 
 BACK_S = 3.0
 """put back: its place is in view and looks as before for so long"""
 
 
-class RemovedObjectRule(RuleConfig):
+class RemovedObjectRule(PictureRuleConfig):
     """Something that belonged to the scene was taken out of a zone."""
 
     type: Literal["removed_object"]
     zone: ZoneId
     after_s: float = Field(10.0, gt=0, description="how long its place must be seen empty")
     distance_m: float = Field(3.0, gt=0, description="people nearer than this when it went are named in the event")
-    min_area: Fraction = Field(0.0005, gt=0, description="share of the picture; smaller changes are left out")
-    max_area: Fraction = Field(0.03, description="share of the picture; larger changes are left out")
-    contrast: float = Field(18.0, gt=0, le=255, description="grey levels by which a thing must differ from its ground")
     absorb_s: float = Field(600.0, gt=0, description="not brought back for so long: its absence belongs to the scene")
-
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> "RemovedObjectRule":
-        if self.min_area >= self.max_area:
-            raise ValueError(f"min_area ({self.min_area}) must be below max_area ({self.max_area})")
-        return self
 
     def build(self, site: Site) -> "RemovedObject":
         return RemovedObject(self, site)

@@ -1,25 +1,23 @@
-"""What several rules of one camera work out of the same frame is worked out once."""
+"""What several rules of one camera keep or work out in common."""
 
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hoaban.detections import Tracks
-from hoaban.geometry import Points, inside
 from hoaban.rules.lineage import GAP_S, REACH, Lineage
+from hoaban.rules.seen import Places, Seen
+from hoaban.track_table import TrackRows
 
 Kept = TypeVar("Kept")
 
 
 class Shared:
-    """Kept by a camera's site for its rules, as long as they live."""
+    """Kept by a camera's site for its rules, as long as they live. rows: of tracks by their own numbers."""
 
     def __init__(self) -> None:
+        self.rows = TrackRows()
         self._kept: dict[Hashable, Any] = {}
-        self._boxes: object = None
-        self._inside: dict[str, NDArray[np.bool_]] = {}
+        self._seen: Seen | None = None
 
     def lineage(self, gap_s: float = GAP_S, reach: float = REACH) -> Lineage:
         """The lineage of these parameters, the same for all rules that ask for it."""
@@ -32,10 +30,8 @@ class Shared:
         kept: Kept = self._kept[key]
         return kept
 
-    def inside(self, tracks: Tracks, zone: str, polygon: Points) -> NDArray[np.bool_]:
-        """(n,) whose foot point lies in a zone, given by its id and its corners in pixels."""
-        if self._boxes is not tracks.boxes:
-            self._boxes, self._inside = tracks.boxes, {}
-        if zone not in self._inside:
-            self._inside[zone] = inside(tracks.ground_points(), polygon)
-        return self._inside[zone]
+    def seen(self, tracks: Tracks, places: Places) -> Seen:
+        """The tracks of this frame, also where they bear other numbers: where they stand is the same."""
+        if self._seen is None or self._seen.tracks.boxes is not tracks.boxes:
+            self._seen = Seen(tracks, places)
+        return self._seen

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hoaban.rules.base import FORGET_S
+from hoaban.rules.base import Site
 from hoaban.scene import Scene
-from hoaban.track_table import F64, TrackTable
+from hoaban.track_table import F64, FORGET_S, TrackTable
 
 CREEP = 3.0
 
@@ -16,21 +16,23 @@ class Standing:
     track came to rest: what creeps does not stand.
     """
 
-    def __init__(self, still: float, forget_s: float = FORGET_S) -> None:
-        self._still = still
+    def __init__(self, still: float, site: Site, forget_s: float = FORGET_S) -> None:
+        self._still, self._site = still, site
         # where it stands, where it came to rest, since when
-        self._table = TrackTable(forget_s, place=(np.nan, np.nan), rest=(np.nan, np.nan), since_s=np.nan)
+        nowhere = (np.nan, np.nan)
+        self._table = TrackTable(site.shared.rows, forget_s, place=nowhere, rest=nowhere, since_s=np.nan)
 
     def update(self, scene: Scene) -> F64:
         """(n,) seconds each track of this frame has stood; 0 for one that moves."""
         tracks, now_s = scene.tracks, scene.now_s
         if not len(tracks):
             return np.zeros(0)
-        rows = self._table.rows(tracks.ids, now_s)
-        points = tracks.ground_points()
+        rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
+        points = seen.feet
+        self._table.touch(rows, now_s)
         place, rest, since_s = (self._table[name] for name in ("place", "rest", "since_s"))
         was = place[rows]
-        reach = np.maximum(self._still * (tracks.boxes[:, 3] - tracks.boxes[:, 1]), 2.0)
+        reach = np.maximum(self._still * seen.heights, 2.0)
         near = ((points - was) ** 2).sum(axis=1) <= reach**2
         stays = near & (((points - rest[rows]) ** 2).sum(axis=1) <= (CREEP * reach) ** 2)
         moved = rows[~stays]

@@ -2,15 +2,19 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from hoaban.calibration import Ground
 from hoaban.detections import Floats, Tracks
 from hoaban.geometry import Points, inside, to_pixels
-from hoaban.rules.base import OBJECT_CLASSES, Site, of_classes
+from hoaban.rules.base import OBJECT_CLASSES, RuleConfig, Site
+from hoaban.rules.seen import of_classes
 from hoaban.scene import Pixels, Scene, View
+from hoaban.shapes import Fraction
 from hoaban.stillness import Region, StillChange
 
 PERSON_M = 1.7
@@ -21,6 +25,20 @@ LOOKS_PER_S = 2.0
 """what stands still for seconds need not be looked for in every frame"""
 
 Box = tuple[float, float, float, float]
+
+
+class PictureRuleConfig(RuleConfig):
+    """What rules on still changes of the picture set. Changes outside these sizes are left out."""
+
+    min_area: Fraction = Field(0.0005, gt=0, description="share of the picture; smaller changes are left out")
+    max_area: Fraction = Field(0.03, description="share of the picture; larger changes are left out")
+    contrast: float = Field(18.0, gt=0, le=255, description="grey levels by which a thing must differ from its ground")
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> Self:
+        if self.min_area >= self.max_area:
+            raise ValueError(f"min_area ({self.min_area}) must be below max_area ({self.max_area})")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.geometry import inside, to_pixels
-from hoaban.rules.base import FORGET_S, Site, ZoneId
-from hoaban.rules.crossing import Crossing, LineWatch, Moment
+from hoaban.rules.base import Site, ZoneId
+from hoaban.rules.crossing import Crossing, Moment
 from hoaban.rules.enforcement import EnforcementRule, red_at
 from hoaban.rules.red_light import StopLineConfig
 from hoaban.rules.standing import Standing
 from hoaban.scene import Scene
 from hoaban.signals import SignalState
-from hoaban.track_table import F64
+from hoaban.track_table import F64, FORGET_S
 
 LEAST_LENGTH_M = 3.0
 
@@ -58,11 +57,8 @@ class StopLine(EnforcementRule):
         self._forward = config.direction == "forward"
         self._innocent = {SignalState.GREEN} | (set() if config.yellow else {SignalState.YELLOW})
         self._after_s, self._reach, self._by_front = config.after_s, config.reach, config.point == "front"
-        self._gauge = config.gauge(site)
-        self._watch = LineWatch(self._gauge)
-        zone = None if config.zone is None else site.zones[config.zone].polygon
-        self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
-        self._standing = Standing(config.still)
+        self._watch = config.watch(site)
+        self._standing = Standing(config.still, site)
         self._open: dict[int, _Candidate] = {}
 
     def pins(self) -> set[int]:
@@ -76,7 +72,7 @@ class StopLine(EnforcementRule):
             return []
         tracks, now_s = scene.tracks, scene.now_s
         wanted = self.wanted(tracks)
-        crossings, distances = self._watch.update(scene, wanted)
+        crossings, distances = self._watch.update(scene), self._watch.distances
         stands_s = self._standing.update(scene)
         for crossing in crossings:
             self._open.pop(crossing.track, None)
@@ -86,7 +82,7 @@ class StopLine(EnforcementRule):
                 self._open[crossing.track] = _Candidate(crossing, now_s)
         if not self._open:
             return []
-        units = np.maximum(self._gauge.lengths(tracks), LEAST_LENGTH_M if self._by_front else 0.0)
+        units = np.maximum(self._watch.gauge.lengths(self.site.seen(tracks)), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
         rows = {int(tracks.ids[row]): int(row) for row in np.flatnonzero(wanted)}
         findings = []
@@ -131,6 +127,6 @@ class StopLine(EnforcementRule):
 
     def _there(self, scene: Scene, beyond: F64, units: F64) -> NDArray[np.bool_]:
         """(n,) the tracks that are where standing counts."""
-        if self._polygon is not None:
-            return (beyond > 0) & inside(scene.tracks.ground_points(), self._polygon)
+        if self._zone is not None:
+            return (beyond > 0) & self.site.seen(scene.tracks).inside(self._zone)
         return (beyond > 0) & (beyond <= self._reach * units)

@@ -7,14 +7,12 @@ from pydantic import Field, field_validator
 
 from hoaban.events import Finding
 from hoaban.rules.base import (
-    FORGET_S,
     OBJECT_CLASSES,
     Classes,
     LineId,
     RuleConfig,
     Site,
     TrackRule,
-    of_classes,
     track_fields,
 )
 from hoaban.rules.line_sides import LineSides
@@ -55,22 +53,22 @@ class TurningCount(TrackRule):
 
     def __init__(self, config: TurningCountRule, site: Site) -> None:
         super().__init__(config.name)
-        self._classes, self._max_s = config.classes, config.max_s
-        self._sides = {name: LineSides(site.lines[name], site) for name in config.lines}
-        self._entries: dict[int, _Entry] = {}
+        self._lines, self._max_s = config.lines, config.max_s
+        self._sides = LineSides.of(site, config.lines, config.classes, site.shared.rows)
+        self._entries: dict[int, _Entry] = {}  # the oldest first
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks, now_s = scene.tracks, scene.now_s
-        keep_s = max(self._max_s, FORGET_S)
-        self._entries = {track: entry for track, entry in self._entries.items() if now_s - entry.at_s <= keep_s}
-        wanted = of_classes(tracks, self._classes)
+        while self._entries and now_s - self._entries[oldest := next(iter(self._entries))].at_s > self._max_s:
+            del self._entries[oldest]
+        crossings = self._sides.update(tracks, now_s)
         findings = []
-        for line, sides in self._sides.items():
-            for crossing in sides.update(tracks, wanted, now_s):
+        for line in self._lines:
+            for crossing in crossings[line]:
                 entry = self._entries.pop(crossing.track, None)
                 if entry is not None and entry.line == line and now_s - entry.at_s < U_TURN_S:
                     continue  # it went back at once: as if it had never come
-                if entry is None or now_s - entry.at_s > self._max_s or self._again(entry, line, crossing.forward):
+                if entry is None or self._again(entry, line, crossing.forward):
                     self._entries[crossing.track] = _Entry(line, crossing.forward, now_s)
                     continue
                 extra = {"from": entry.line, "to": line, "took_s": round(now_s - entry.at_s, 2)}

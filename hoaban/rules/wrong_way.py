@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.geometry import inside, to_pixels
-from hoaban.rules.base import FORGET_S, LineId, Site, ZoneId
+from hoaban.rules.base import LineId, Site, ZoneId
 from hoaban.rules.crossing import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
 from hoaban.scene import Scene
@@ -42,19 +41,16 @@ class WrongWay(EnforcementRule):
     def __init__(self, config: WrongWayRule, site: Site) -> None:
         super().__init__(config, site)
         self._line, self._zone, self._within_s = config.line, config.zone, config.within_s
-        line = site.lines[config.line]
-        start, end = to_pixels([line.from_, line.to], site.width, site.height)
+        start, end = site.places.ends[site.places.line_rows[config.line]]
         self._along = (end - start) / np.hypot(*(end - start))
         self._across = np.array([-self._along[1], self._along[0]])
         self._travel = config.travel * site.height
-        zone = None if config.zone is None else site.zones[config.zone].polygon
-        self._polygon = None if zone is None else to_pixels(zone, site.width, site.height)
         # far, side: along and across the line, where it was furthest on. before, at: number, time, box.
-        self._table = TrackTable(FORGET_S, far=np.nan, side=np.nan, share=0.0, before=_NOWHEN, at=_NOWHEN)
+        self._table = TrackTable(site.shared.rows, far=np.nan, side=np.nan, share=0.0, before=_NOWHEN, at=_NOWHEN)
 
     def pins(self) -> set[int]:
         table = self._table
-        recent = (table["share"] >= PIN_FROM) & (table.seen_s >= table.seen_s.max(initial=0.0) - 2.0)
+        recent = (table["share"] >= PIN_FROM) & (table.touched_s >= table.touched_s.max(initial=0.0) - 2.0)
         seqs = np.concatenate([table["before"][recent, 0], table["at"][recent, 0]])
         return {int(seq) for seq in seqs[np.isfinite(seqs)]}
 
@@ -64,10 +60,12 @@ class WrongWay(EnforcementRule):
         rows = np.flatnonzero(self.wanted(tracks)) if len(tracks) else np.zeros(0, np.intp)
         if not len(rows):
             return []
-        points = tracks.ground_points()[rows].astype(np.float64)
-        there = np.ones(len(rows), bool) if self._polygon is None else inside(points, self._polygon)
+        seen = self.site.seen(tracks)
+        points = seen.points[rows]
+        there = np.ones(len(rows), bool) if self._zone is None else seen.inside(self._zone)[rows]
         table = self._table
-        at = table.rows(tracks.ids[rows], now_s)
+        at = self.site.shared.rows.of(tracks.ids, now_s)[rows]
+        table.touch(at, now_s)
         progress, aside = points @ self._along, points @ self._across
         far = table["far"][at]
         onward = ~(progress < far) | ~there | (now_s - table["before"][at, 1] > self._within_s)
@@ -75,7 +73,7 @@ class WrongWay(EnforcementRule):
         self._note("before", at[onward], scene, rows[onward])
         back = table["far"][at] - progress
         straight = np.abs(aside - table["side"][at]) <= back
-        height = (tracks.boxes[rows, 3] - tracks.boxes[rows, 1]).astype(np.float64)
+        height = seen.heights[rows].astype(np.float64)
         share = np.where(there & straight, back / np.maximum(self._travel, 0.7 * height), 0.0)
         halfway = (share >= 0.5) & ~(table["share"][at] >= 0.5)
         table["share"][at] = share

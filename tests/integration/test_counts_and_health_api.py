@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
+from hoaban.access import Role
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
 from hoaban.frames import FrameMeta
@@ -40,7 +41,7 @@ class Pictures:
 class Api:
     def __init__(self, client: TestClient, store: EventStore, board: Board, fleet: Fleet) -> None:
         self.client, self.store, self.board, self.fleet = client, store, board, fleet
-        self.token = store.create_token("admin", "admin")[1]
+        self.token = PeopleStore(store.engine).create_token("admin", Role.ADMIN)[1]
 
     def get(self, path: str, token: str | None = None, **parameters: Any) -> Any:
         headers = {"Authorization": f"Bearer {token or self.token}"}
@@ -162,7 +163,7 @@ def test_uptime_of_districts_follows_from_events_and_from_who_reports(api: Api) 
 
 @pytest.fixture
 def token(api: Api) -> Callable[[str, str | None], str]:
-    return lambda role, agency: api.store.create_token("x", role, agency=agency)[1]
+    return lambda role, agency: PeopleStore(api.store.engine).create_token("x", Role(role), agency=agency)[1]
 
 
 def test_pictures_of_a_shared_camera_are_for_whom_its_owner_named(api: Api, token: Callable[..., str]) -> None:

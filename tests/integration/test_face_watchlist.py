@@ -28,10 +28,11 @@ from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
 from actors.models.face_model import FaceModel
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
 from actors.watchlist.feed import GALLERY
 from actors.writer import StoreWriter
 from cli.main import app as cli
+from hoaban.access import Role
 from hoaban.events import Event
 from hoaban.faces.rows import REFUSAL, TEMPLATE
 from hoaban.fleet import Camera
@@ -49,7 +50,7 @@ class FaceSystem:
     redis_url: str
     store: EventStore
     api: TestClient
-    admins: dict[str, dict[str, str]]
+    keys: dict[str, dict[str, str]]
     peers: list[Peer]
     film: Path
 
@@ -59,14 +60,14 @@ class FaceSystem:
             "document": "12/QĐ", "basis_until": "2099-01-01T00:00:00+07:00", "expires_at": "2098-01-01T00:00:00+07:00",
             "photo": base64.b64encode(portrait_file(person).read_bytes()).decode(),
         }  # fmt: skip
-        return self.api.post("/api/v1/watchlist", json=body | fields, headers=self.admins[by])
+        return self.api.post("/api/v1/watchlist", json=body | fields, headers=self.keys[by])
 
     def approve(self, entry: str, by: str = "Bình") -> Any:
-        return self.api.post(f"/api/v1/watchlist/{entry}/approve", headers=self.admins[by])
+        return self.api.post(f"/api/v1/watchlist/{entry}/approve", headers=self.keys[by])
 
     def forget(self) -> None:
-        for entry in self.api.get("/api/v1/watchlist", headers=self.admins["An"]).json():
-            answer = self.api.delete(f"/api/v1/watchlist/{entry['id']}", headers=self.admins["An"])
+        for entry in self.api.get("/api/v1/watchlist", headers=self.keys["An"]).json():
+            answer = self.api.delete(f"/api/v1/watchlist/{entry['id']}", headers=self.keys["An"])
             assert answer.status_code == 204
 
     def run_camera(self, camera: Camera, until: Callable[[dict[str, Any]], object], limit_s: float = 60.0) -> dict:
@@ -102,13 +103,14 @@ def system(tmp_path_factory: pytest.TempPathFactory, yolox: str) -> Iterator[Fac
     redis_url = valkey.start()
     store_url = f"sqlite:///{folder / 'hoaban.db'}"
     store = EventStore.open(store_url)
-    admins = {name: {"Authorization": f"Bearer {store.create_token(name, 'admin')[1]}"} for name in ("An", "Bình")}
-    admins["viewer"] = {"Authorization": f"Bearer {store.create_token('viewer', 'viewer')[1]}"}
+    both = (Role.OFFICER, Role.WATCHLIST_APPROVER)
+    people, given = PeopleStore(store.engine), {"An": both, "Bình": both, "viewer": (Role.VIEWER,)}
+    keys = {who: {"Authorization": f"Bearer {people.create_token(who, *roles)[1]}"} for who, roles in given.items()}
     session = secrets.token_hex(4)
     InferenceService("inference:faces", session, [yolox, "faces"], threads=1, device="cpu")
     api = TestClient(build_app(ApiSettings(store_url, redis_url, "only-for-this-test", data_dir=str(folder))))
     peers = [Peer("inference:faces", NODE, session)]
-    yield FaceSystem(folder, redis_url, store, api, admins, peers, moving)
+    yield FaceSystem(folder, redis_url, store, api, keys, peers, moving)
     valkey.stop()
     store.close()
 
@@ -125,10 +127,10 @@ def watching(make_camera: Callable[..., Camera], system: FaceSystem) -> Callable
 # --- who may do what
 
 
-def test_only_admins_see_or_change_the_watchlist(system: FaceSystem) -> None:
+def test_only_keys_see_or_change_the_watchlist(system: FaceSystem) -> None:
     for method, path in (("GET", ""), ("POST", ""), ("POST", "/x/approve"), ("DELETE", "/x")):
         url = f"/api/v1/watchlist{path}"
-        assert system.api.request(method, url, headers=system.admins["viewer"]).status_code == 403
+        assert system.api.request(method, url, headers=system.keys["viewer"]).status_code == 403
         assert system.api.request(method, url).status_code == 401
 
 
@@ -144,7 +146,7 @@ def test_an_enrolment_waits_for_another_person_and_gives_no_template_out(system:
     assert Board(system.redis_url).get_json(GALLERY) is None
     approved = system.approve(entry["id"]).json()
     assert (approved["state"], approved["approved_by"]) == ("active", "Bình")
-    listed = system.api.get("/api/v1/watchlist", headers=system.admins["An"]).json()
+    listed = system.api.get("/api/v1/watchlist", headers=system.keys["An"]).json()
     assert [one["id"] for one in listed] == [entry["id"]]
     system.forget()
     assert system.approve(entry["id"]).status_code == 404

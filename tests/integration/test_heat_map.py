@@ -15,7 +15,8 @@ from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
+from hoaban.access import Role
 from hoaban.fleet import Camera
 from serve.app import build_app
 from serve.settings import ApiSettings
@@ -66,7 +67,7 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
         time.sleep(0.05)
     store_url = f"sqlite:///{tmp_path / 'h.db'}"
     store = EventStore.open(store_url)
-    _, token = store.create_token("test", "viewer")
+    _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     valkey = EmbeddedRedis(tmp_path / "valkey")
     settings = ApiSettings(store_url, valkey.start(), "only-for-this-test", ())
     client = TestClient(build_app(settings, Direct({"cam": camera})))

@@ -128,7 +128,8 @@ def test_a_killed_nearer_peer_is_left_and_gone_back_to_when_it_lives_again(
         process("near")
         assert camera.is_served("near")
         until(lambda: camera.link._home is None)  # nobody is looked for any more
-        assert camera.answered == sorted(set(camera.answered))
+        # One frame may be answered twice: an offer may be heard after its frame was taken for the one before.
+        assert camera.answered == sorted(camera.answered)
         assert camera.link.error is None
     assert far.stats()["served"]["cam"] > 0
 
@@ -153,13 +154,13 @@ def test_a_frozen_nearer_peer_is_left_and_no_way_home_until_it_thaws(
 def test_a_model_that_takes_frames_and_never_answers_is_left_for_the_next_in_order(quick: None, session: str) -> None:
     hung, fine = service("hung", session), service("fine", session)
     free = threading.Event()
-    infer = hung._models[SIM_MODEL].detector.infer
+    infer = hung.shelf[SIM_MODEL].detector.infer
 
     def hang(batch: np.ndarray) -> list[np.ndarray]:
         free.wait(60)
         return infer(batch)
 
-    hung._models[SIM_MODEL].detector.infer = hang  # type: ignore[method-assign]
+    hung.shelf[SIM_MODEL].detector.infer = hang  # type: ignore[method-assign]
     peers = [Peer(name, "here", session) for name in ("down", "hung", "fine")]
     links: list[str | None] = []
     with Camera(peers) as camera:

@@ -19,7 +19,8 @@ from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
-from actors.store import EventStore
+from actors.store import EventStore, PeopleStore
+from hoaban.access import Role
 from hoaban.fleet import SIM_MODEL, Camera
 from hoaban.sim.address import parse_address
 from hoaban.sim.film import Film
@@ -59,7 +60,8 @@ def reading(state: str, ahead_s: float = 0.0) -> dict[str, Any]:
 def test_a_told_red_becomes_evidence(camera: Camera, redis_url: str, tmp_path: Path) -> None:
     store_url = f"sqlite:///{tmp_path / 'a.db'}"
     store = EventStore.open(store_url)
-    secrets = {role: store.create_token(role, role)[1] for role in ("viewer", "admin")}
+    people = PeopleStore(store.engine)
+    secrets = {role: people.create_token(role, Role(role))[1] for role in ("viewer", "admin")}
     board = Board(redis_url)
     board.put_json("fleet", {"cameras": [camera.model_dump(mode="json", by_alias=True)]})
     api = TestClient(build_app(ApiSettings(store_url, redis_url, "only-for-this-test")))

@@ -1,5 +1,6 @@
 """Every command with bad input: exit code 2, one line that says what is wrong and what to do, and never a traceback."""
 
+import io
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import pytest
 import typer
 
 from actors.store import EventStore
+from actors.watchlist import WatchlistStore
 from cli.main import app, main
-from cli.replay_faces import read_watchlist
+from cli.replay_lists import read_list
 from cli.trouble import TroubleError
 
 FLEET = """\
@@ -98,6 +100,11 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "plan, costs missing": (["plan", "FLEET", "--costs", "DIR/no"], "cannot be read"),
     "plan, costs are text": (["plan", "FLEET", "--costs", "FLEET"], "measure anew"),
     "bench, too many": (["bench", "--cameras", "999"], "not in the range"),
+    "audit, no store": (["audit", "verify", "--data", "DIR/no"], "name the folder of `hoaban up`"),
+    "evidence, missing": (["evidence", "verify", "DIR/no"], ""),
+    "evidence, text": (["evidence", "verify", "FLEET"], ""),
+    "evidence keys, no data": (["evidence", "keys", "--data", "DIR/no"], ""),
+    "evidence rotate-key, no data": (["evidence", "rotate-key", "--data", "DIR/no"], ""),
     "diff, missing": (["diff", "DIR/no", "DIR/no"], "cannot be read"),
     "doctor, port": (["doctor", "--api-port", "0"], "not in the range"),
     "up, data is a file": (["up", "FLEET", "--data", "FLEET"], "cannot be made or written"),
@@ -107,6 +114,25 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
         "cannot share port 8000",
     ),
     "up, port": (["up", "FLEET", "--data", "DIR/d", "--no-dashboard", "--api-port", "TAKEN"], "is taken; choose"),
+}
+
+
+NEED_A_STORE = {
+    ("audit", "anchor"): ["--reason", "x"],
+    ("people", "add"): ["x", "--no-password"],
+    ("people", "list"): [],
+    ("people", "grant"): ["x", "--role", "viewer"],
+    ("people", "revoke"): ["x", "y"],
+    ("people", "disable"): ["x"],
+    ("people", "password"): ["x"],
+    ("tokens", "add"): ["x", "--role", "viewer"],
+    ("tokens", "list"): [],
+    ("tokens", "revoke"): ["x"],
+}
+"""commands on a store, and what else they take"""
+BAD_ARGUMENTS |= {
+    f"{' '.join(command)}, no store": ([*command, *more, "--data", "DIR/no"], "name the folder of `hoaban up`")
+    for command, more in NEED_A_STORE.items()
 }
 
 
@@ -130,6 +156,7 @@ def _pipe(path: Path) -> Path:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HOABAN_STORE_URL", "HOABAN_REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery staple\n"))
     (tmp_path / "fleet.yaml").write_text(FLEET)
     (tmp_path / "people" / "a").mkdir(parents=True)
     (tmp_path / "people" / "a" / "1.jpg").write_bytes(b"no picture")
@@ -197,15 +224,18 @@ def test_bad_arguments_are_refused(folder: Path, capsys: pytest.CaptureFixture[s
 
 
 STORES: dict[str, tuple[Callable[[Path], str], str]] = {
-    "no address": (lambda d: "nonsense", "is no address of a database; write HOABAN_STORE_URL like"),
-    "unknown kind": (lambda d: "oracel://u:s3cret@h/x", "no driver for it is installed"),
-    "no server": (lambda d: "postgresql+psycopg2://u:s3cret@127.0.0.1:9/x", "install one, or write HOABAN_STORE_URL"),
-    "damaged": (lambda d: f"sqlite:///{_made(d / 'bad.db', b'SQLite format 3' + bytes(5000))}", "damaged"),
-    "text": (lambda d: f"sqlite:///{_made(d / 'bad.db', b'text' * 999)}", "put a backup in its place"),
-    "folder": (lambda d: f"sqlite:///{d}", "check that its folder is there"),
-    "no folder": (lambda d: f"sqlite:///{d}/no/hoaban.db", "check that its folder is there"),
-    "newer": (lambda d: f"sqlite:///{_newer(d / 'new.db')}", "made by another version of hoaban"),
-    "another's": (lambda d: f"sqlite:///{_others(d / 'other.db')}", "name another store"),
+    "no address": (lambda d: "nonsense", "is no database address; write sqlite:"),
+    "unknown kind": (lambda d: "oracel://u:s3cret@h/x", "are not supported; use sqlite:// or postgresql://"),
+    "no server": (lambda d: "postgresql://u:s3cret@127.0.0.1:9/x", "start the server, or correct the address"),
+    "damaged": (
+        lambda d: f"sqlite:///{_made(d / 'bad.db', b'SQLite format 3' + bytes(5000))}",
+        "it is damaged or no database: restore a backup",
+    ),
+    "text": (lambda d: f"sqlite:///{_made(d / 'bad.db', b'text' * 999)}", "restore a backup, or move it away"),
+    "folder": (lambda d: f"sqlite:///{d}", "make its folder, with the right to write there"),
+    "no folder": (lambda d: f"sqlite:///{d}/no/hoaban.db", "make its folder, with the right to write there"),
+    "newer": (lambda d: f"sqlite:///{_newer(d / 'new.db')}", "install the version of Hoa Ban that made them"),
+    "another's": (lambda d: f"sqlite:///{_others(d / 'other.db')}", "name a database of Hoa Ban's own"),
 }
 REDISES: dict[str, tuple[Callable[[Path, int], str], str]] = {
     "no address": (lambda d, port: "nonsense", "write HOABAN_REDIS_URL like redis://"),
@@ -264,15 +294,15 @@ def test_up_refuses_a_token_file_that_is_none(
 
 def test_a_watchlist_in_a_damaged_store_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _made(folder / "hoaban.db", b"text" * 999)
-    with pytest.raises(TroubleError, match="put a backup in its place"):
-        read_watchlist(folder)
+    with pytest.raises(TroubleError, match="restore a backup"):
+        read_list(folder, WatchlistStore)
 
 
 CARDS: dict[str, bytes] = {
     "empty": b"",
     "binary": bytes(range(256)),
     "list": b"- 1",
-    "deep": b"[" * 100_000,
+    "deep": b"[" * 700,
     "half": b"name: x",
     "bomb": b"a: &a [1, 1, 1]\n"
     + b"".join(b"%c: &%c [*%c, *%c, *%c]\n" % (c, c, c - 1, c - 1, c - 1) for c in range(98, 115)),

@@ -62,7 +62,6 @@ def test_all_errors_come_at_once_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("type: line_count", "type: plate_watchlist", "not built in this version"),
         ("type: line_count", "type: nonsense", "no rule type"),
         ("id: dbp", "id: dbp, id: dbq", "given twice"),
         ("role: traffic_counting", "role: counting", "not allowed"),

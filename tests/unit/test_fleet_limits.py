@@ -162,18 +162,18 @@ PIECES = st.sampled_from(
 
 
 def _small() -> str:
-    """The example's province with three of its cameras, as a person would lay it out."""
+    """The example's province with two of its cameras, as a person would lay it out."""
     province, *files = (yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text("utf-8")) for name in FILES)
     cameras = [{"cameras": file["cameras"][:1]} for file in files]
     joined = province | {"cameras": [camera for file in cameras for camera in file["cameras"]]}
     return yaml.safe_dump(joined, allow_unicode=True, sort_keys=False)
 
 
-FILES = ("province", "traffic-counting", "traffic-enforcement", "shared")
+FILES = ("province", "traffic-counting", "shared")
 SMALL = _small()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.lists(PIECES, min_size=1, max_size=4))
 def test_a_mutated_fleet_is_valid_or_explained(seed: int, pieces: list[str]) -> None:
     """Cut, doubled and overwritten anywhere: a fleet, or errors with a line within the file."""

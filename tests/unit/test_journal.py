@@ -115,9 +115,16 @@ def test_a_spool_deleted_under_it_costs_what_it_held_and_no_more(tmp_path: Path)
     one.append([b"a"])
     for path in one.folder.glob(f"*{SUFFIX}"):
         path.unlink()
+    one.sync()
     assert one.read(9, 99).lines == []
     one.append([b"b"])
-    assert (one.read(9, 99).lines, one.unsent) == ([b"b"], 1)
+    batch = one.read(9, 99)
+    assert (batch.lines, one.unsent) == ([b"b"], 1)
+    one.sent(batch)
+    for path in one.folder.glob(f"*{SUFFIX}"):
+        path.unlink()
+    one.rewind()
+    assert (one.unsent, one.empty) == (0, True)
     one.close()
 
 
@@ -142,6 +149,23 @@ def test_events_wait_on_disk_and_a_successor_finds_them(publisher: SpoolingPubli
     last.close(0)
 
 
+def test_what_is_no_event_is_refused_alone_and_told(publisher: SpoolingPublisher) -> None:
+    first, second, third = some_events(3)
+    dict.__setitem__(first.data, "score", float("nan"))
+    dict.__setitem__(second.data, "note", "x" * 2**20)
+    publisher.publish([first, second, third])
+    assert publisher.spooled == 1
+    assert publisher.error.startswith("2 events refused")
+
+
+def test_restarts_while_redis_is_away_do_not_pile_up_journals(tmp_path: Path) -> None:
+    for event in some_events(5):
+        one = SpoolingPublisher(EventBus(NOWHERE), tmp_path)
+        one.publish([event])
+        one.close(0)
+    assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 1
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
@@ -155,7 +179,7 @@ for event in events[:50]:
     publisher.publish([event])
 print(publisher.spooled, publisher.error, flush=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-while publisher.error and "wait in memory" in publisher.error and publisher._memory:
+while publisher._memory:
     pass
 publisher.publish(events[50:])
 print(publisher.spooled, publisher.error, flush=True)
@@ -170,7 +194,7 @@ def test_a_full_disk_keeps_events_in_memory_says_so_and_writes_them_when_there_i
     kept, words = full.split(" ", 1)
     on_disk = int(kept) - 30
     assert 1 <= on_disk <= 19
-    assert words.startswith(f"{50 - int(kept)} events LOST; 30 events wait in memory only: [Errno 27]")
+    assert words.startswith(f"{50 - int(kept)} events LOST, disk and memory being full; 30 events wait in memory only")
     assert after.split(" ", 1)[0] == str(int(kept) + 10)
     (left,) = abandoned(tmp_path)
     found = []

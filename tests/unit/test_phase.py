@@ -26,12 +26,12 @@ def run(service_s: float, *, seek: bool) -> tuple[float, float, int]:
         if frame:
             heapq.heappush(happenings, (now_s + 1 / SOURCE_FPS, 1, name))
             if samplers[name].due(now_s):
-                scheduler.offer(name)
+                scheduler.offer(name, now_s)
                 offered[name] = now_s
         else:
             free += 1
             scheduler.done(name)
-        while free and (picked := scheduler.pick(now_s, 1)):
+        while free and (picked := scheduler.pick(now_s, lambda _: 1)):
             (taken,), wait_s = picked, now_s - offered[picked[0]]
             free -= 1
             heapq.heappush(happenings, (now_s + service_s, 0, taken))

@@ -288,11 +288,9 @@ def test_what_is_not_simulated_gives_no_things() -> None:
 
 # --- what is told
 
-LAWFUL = "sim://junction?seed=9&duration=150&violations=0"
-
 
 def test_violations_are_told_only_where_somebody_breaks_a_rule() -> None:
-    assert only(ViolationTruth, LAWFUL) == []
+    assert only(ViolationTruth, "sim://junction?seed=2&duration=150&violations=0") == []
     found = [
         v for seed in (2, 4) for v in only(ViolationTruth, f"sim://junction?seed={seed}&duration=150&violations=0.7")
     ]
@@ -318,8 +316,9 @@ def test_a_red_light_is_passed_in_red_and_the_evidence_is_in_order() -> None:
 
 
 def test_who_keeps_the_rules_is_over_the_line_soon_after_red_began() -> None:
-    reds = [(p.from_s, p.to_s) for p in only(PhaseTruth, LAWFUL) if p.colour is Colour.RED]
-    crossings = [c for c in only(CrossingTruth, LAWFUL) if c.line == "stop" and c.direction == "backward"]
+    source = "sim://junction?seed=9&duration=150&violations=0"
+    reds = [(p.from_s, p.to_s) for p in only(PhaseTruth, source) if p.colour is Colour.RED]
+    crossings = [c for c in only(CrossingTruth, source) if c.line == "stop" and c.direction == "backward"]
     assert len(crossings) > 20
     for crossing in crossings:
         assert not any(from_s + 3 < crossing.time_s < to_s for from_s, to_s in reds if from_s > 0), crossing

@@ -11,7 +11,7 @@ import pytest
 
 from actors import wire
 from actors.inference import InferenceService
-from actors.link import ModelLink, Peer
+from actors.link import LinkedModel, ModelLink, Peer
 from actors.mailbox import MailboxWriter, Shape
 from actors.models import ModelError
 from actors.models.files import open_package
@@ -189,31 +189,39 @@ def test_a_camera_of_another_node_is_not_answered_by_a_model_that_it_does_not_kn
     assert service.submit(hello, 3, pixels).result(timeout=60).generation == second
 
 
-def test_the_cameras_own_link_goes_on_with_the_new_model(packages: Path) -> None:
+def test_the_cameras_own_link_goes_on_with_the_new_model_and_loses_no_frame(packages: Path) -> None:
     write_model(packages / "other", "brighter", Bright(), size=96, version="2")
     session = os.urandom(4).hex()
-    service = InferenceService("linked", session, ["bright"], threads=1, device="cpu")
-    versions: list[str] = []
-    link = ModelLink(
-        {"camera": "cam", "model": "bright", "rate": 5.0},
-        [Peer("linked", "here", session)],
-        "here",
-        lambda _, model: versions.append(model.ref.version),
-    )
+    service = InferenceService("linked", session, ["bright"], threads=2, device="cpu")
+    answered = threading.Semaphore(0)
+    got: list[tuple[int, str, int]] = []
+
+    def take(result: wire.Result, model: LinkedModel) -> None:
+        got.append((result.seq, model.ref.version, result.generation))
+        answered.release()
+
+    hello = {"camera": "cam", "model": "bright", "rate": 5.0}
+    link = ModelLink(hello, [Peer("linked", "here", session)], "here", take)
     link.start()
     try:
-        for wanted in ("1", "2"):
-            seq, ends = 0, time.monotonic() + 60
-            while wanted not in versions:
-                assert time.monotonic() < ends, link.error
-                seq += 1
-                link.offer(seq, lambda into, _: into.fill(BRIGHTNESS))
-                time.sleep(0.01)
-            if wanted == "1":
+        until(lambda: link.model is not None)
+        scaled_for = []
+        for seq in range(60):
+            if seq == 20:
                 service.swap("bright", open_package(str(packages / "other" / "brighter")), 60)
+
+            def fill(into: np.ndarray, model: LinkedModel) -> None:
+                assert into.shape[:2] == (model.shape.height, model.shape.width)
+                into.fill(BRIGHTNESS)
+                scaled_for.append(model.ref.version)
+
+            assert link.offer(seq, fill)
+            assert answered.acquire(timeout=30), link.error
     finally:
         link.stop()
-    assert versions == sorted(versions)
+    assert [seq for seq, _, _ in got] == list(range(60))
+    assert [version for _, version, _ in got] == scaled_for == sorted(scaled_for)
+    assert {(version, generation) for _, version, generation in got} == {("1", 1), ("2", 2)}
 
 
 def test_a_model_is_judged_by_its_first_pictures() -> None:

@@ -3,6 +3,7 @@
 import base64
 import os
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from actors.store import EventStore, TokenInfo
+from actors.store import EventStore
 from actors.store.tables import watchlist_entries
 from actors.watchlist import KeyMissingError, NewEntry, WatchlistError, WatchlistKey, WatchlistStore
+from hoaban.access import Person
 from hoaban.events import ModelRef
 
-AN, BINH = TokenInfo("t1", "An", "admin"), TokenInfo("t2", "Bình", "admin")
+AN, BINH = Person("t1", "An"), Person("t2", "Bình")
 MODEL = ModelRef("maker", "1", "a" * 64)
 TEMPLATE = np.random.default_rng(0).normal(size=128).astype(np.float32)
 
@@ -30,9 +32,10 @@ def new(**fields: object) -> NewEntry:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WatchlistStore:
-    events = EventStore.open(f"sqlite:///{tmp_path / 'a.db'}")
-    return WatchlistStore(events.engine, lambda: WatchlistKey.load_or_make(tmp_path))
+def store(tmp_path: Path, store_url: str) -> Iterator[WatchlistStore]:
+    events = EventStore.open(store_url)
+    yield WatchlistStore(events.engine, lambda: WatchlistKey.load_or_make(tmp_path))
+    events.close()
 
 
 def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
@@ -77,7 +80,7 @@ def test_an_entry_is_searched_only_once_another_person_approved_it(store: Watchl
     info = store.add(new(), AN)
     assert info.state(datetime.now(UTC)) == "waiting for approval"
     assert store.active() == []
-    for same in (AN, TokenInfo("t3", "An", "admin"), TokenInfo("t1", "Other name", "admin")):
+    for same in (AN, Person("t3", "An"), Person("t1", "Other name")):
         with pytest.raises(WatchlistError, match="another person must"):
             store.approve(info.id, same)
     assert store.active() == []

@@ -1,0 +1,1 @@
+"""Evidence on disk: packages and their stores, the signing key, timestamps, sealing, redaction."""

@@ -1,0 +1,295 @@
+"""Evidence in SQL: which packages there are, and what officers decided of them. Files lie elsewhere (actors/proof)."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine
+
+from actors.store.tables import Sequence64, metadata
+from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("type", sa.String(64), nullable=False),
+    sa.Column("camera", sa.String(64), nullable=False),
+    sa.Column("role", sa.String(32)),
+    sa.Column("captured_s", sa.Float(53), nullable=False),
+    sa.Column("plate", sa.String(32)),
+    sa.Column("evidential", sa.Boolean, nullable=False),
+    sa.Column("doubts", sa.JSON, nullable=False),
+    sa.Column("missing", sa.JSON, nullable=False),
+    sa.Column("files", sa.JSON, nullable=False),
+    sa.Column("seconds_into_red", sa.Float),
+    sa.Column("simulated", sa.Boolean, nullable=False),
+    sa.Column("owner_days", sa.Integer),
+    sa.Column("manifest_sha256", sa.String(64)),
+    sa.Column("key", sa.String(32)),
+    sa.Column("sealed_s", sa.Float(53), nullable=False),
+    sa.Column("stamped", sa.String(40)),
+    sa.Column("redacted", sa.String(64)),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("erased_s", sa.Float(53)),
+    sa.Index("evidence_state", "state", "captured_s"),
+    sa.Index("evidence_camera", "camera", "captured_s"),
+    sa.Index("evidence_plate", "plate"),
+    sqlite_autoincrement=True,
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
+    sa.Column("evidence", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(32), nullable=False),
+    sa.Column("note", sa.String(2000), nullable=False),
+    sa.Column("by_id", sa.String(64), nullable=False),
+    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("at_s", sa.Float(53), nullable=False),
+    sa.UniqueConstraint("evidence", "version", name="decisions_one_a_version"),
+    sqlite_autoincrement=True,
+)
+
+
+class Who(Protocol):
+    """Who acts."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A package as the store knows it. captured_s, sealed_s, erased_s: seconds since 1970 UTC."""
+
+    seq: int
+    id: str
+    type: str
+    camera: str
+    role: str | None
+    captured_s: float
+    plate: str | None
+    evidential: bool
+    doubts: list[str]
+    missing: dict[str, str]
+    files: dict[str, Any]
+    seconds_into_red: float | None
+    simulated: bool
+    owner_days: int | None
+    manifest_sha256: str | None
+    key: str | None
+    sealed_s: float
+    stamped: str | None
+    redacted: str | None
+    state: State
+    version: int
+    erased_s: float | None
+
+    @property
+    def case(self) -> Case:
+        return Case(self.state, self.version, self.evidential, self.doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an officer decided. version: of the case after it."""
+
+    version: int
+    verdict: str
+    reason: str
+    note: str
+    by_id: str
+    by_name: str
+    at_s: float
+
+
+class EvidenceRecords:
+    """Cases and their decisions, on the event store's engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, manifest: Mapping[str, Any], digest: str) -> None:
+        """A package was sealed with this manifest. One that is known already stays as it is."""
+        event = manifest["event"]
+        data = event["data"]
+        self._insert(
+            {
+                "id": event["id"],
+                "type": event["type"],
+                "camera": data["camera"],
+                "role": data.get("role"),
+                "captured_s": manifest["frames"]["at"]["captured_s"],
+                "plate": plain_plate((manifest.get("plate") or {}).get("text")),
+                "evidential": bool(manifest["evidential"]),
+                "doubts": list(manifest["not_evidential_because"]),
+                "missing": manifest["missing"],
+                "files": manifest["files"],
+                "seconds_into_red": manifest["seconds_into_red"],
+                "simulated": bool(data.get("simulated")),
+                "owner_days": data.get("retention_days"),
+                "manifest_sha256": digest,
+                "key": manifest["key"],
+                "state": State.OPEN,
+            }
+        )
+
+    def add_damaged(self, id: str, candidate: Mapping[str, Any], why: str) -> None:
+        """A candidate was refused: it is not what was recorded. candidate: what can still be read of it."""
+        event = candidate.get("event") or {}
+        data = event.get("data") or {}
+        frames = candidate.get("frames") or {}
+        self._insert(
+            {
+                "id": id,
+                "type": str(event.get("type") or "unknown"),
+                "camera": str(data.get("camera") or "unknown"),
+                "role": data.get("role"),
+                # What has no time of its own must not be kept for ever.
+                "captured_s": float((frames.get("at") or {}).get("captured_s") or time.time()),
+                "evidential": False,
+                "doubts": [why],
+                "missing": {},
+                "files": {},
+                "simulated": bool(data.get("simulated")),
+                "owner_days": data.get("retention_days"),
+                "state": State.DAMAGED,
+            }
+        )
+
+    def _insert(self, row: dict[str, Any]) -> None:
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        with self._engine.begin() as connection:
+            statement = dialect.insert(evidence).on_conflict_do_nothing(index_elements=["id"])
+            connection.execute(statement, row | {"version": 0, "sealed_s": time.time()})
+
+    def known(self) -> set[str]:
+        """Ids of all packages that ever were."""
+        with self._engine.connect() as connection:
+            return set(connection.execute(sa.select(evidence.c.id)).scalars())
+
+    def get(self, id: str) -> CaseRow:
+        """Raises KeyError."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(evidence).where(evidence.c.id == id)).one_or_none()
+        if row is None:
+            raise KeyError(id)
+        return _case(row)
+
+    def page(
+        self,
+        *,
+        state: State | None = None,
+        type: str | None = None,
+        cameras: Iterable[str] | None = None,
+        plate: str | None = None,
+        evidential: bool | None = None,
+        since_s: float | None = None,
+        until_s: float | None = None,
+        cursor: int | None = None,
+        limit: int = 50,
+    ) -> tuple[list[CaseRow], int | None]:
+        """Cases, the newest sealed first, and the cursor of the next page. cameras: of these alone; None for all."""
+        query = sa.select(evidence).order_by(evidence.c.seq.desc()).limit(limit + 1)
+        wanted: list[sa.ColumnElement[bool]] = []
+        if state is not None:
+            wanted.append(evidence.c.state == state)
+        if type is not None:
+            wanted.append(evidence.c.type == type)
+        if cameras is not None:
+            wanted.append(evidence.c.camera.in_(list(cameras)))
+        if plate is not None:
+            wanted.append(evidence.c.plate == plain_plate(plate))
+        if evidential is not None:
+            wanted.append(evidence.c.evidential == evidential)
+        if since_s is not None:
+            wanted.append(evidence.c.captured_s >= since_s)
+        if until_s is not None:
+            wanted.append(evidence.c.captured_s < until_s)
+        if cursor is not None:
+            wanted.append(evidence.c.seq < cursor)
+        with self._engine.connect() as connection:
+            rows = [_case(row) for row in connection.execute(query.where(*wanted))]
+        return rows[:limit], rows[limit - 1].seq if len(rows) > limit else None
+
+    def kept_of(self, ids: Sequence[str]) -> set[str]:
+        """Those of these ids that are cases and not erased."""
+        query = sa.select(evidence.c.id).where(evidence.c.id.in_(list(ids)), evidence.c.erased_s.is_(None))
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def by_plate(self, plate: str) -> list[CaseRow]:
+        """Cases that may be of a plate, newest first: characters that were not read (?) fit any."""
+        wanted = plain_plate(plate) or ""
+        may_be = (evidence.c.plate == wanted) | evidence.c.plate.contains("?", autoescape=True)
+        query = sa.select(evidence).where(may_be).order_by(evidence.c.seq.desc())
+        with self._engine.connect() as connection:
+            found = [_case(row) for row in connection.execute(query)]
+        return [case for case in found if fits(case.plate or "", wanted)]
+
+    def waiting(self, what: str) -> list[str]:
+        """Sealed packages that have no stamp ("stamped") or no redacted pictures ("redacted") yet, oldest first."""
+        missing = evidence.c[what].is_(None) & evidence.c.manifest_sha256.is_not(None) & evidence.c.erased_s.is_(None)
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(evidence.c.id).where(missing).order_by(evidence.c.seq)).scalars())
+
+    def mark(self, id: str, *, stamped: str | None = None, redacted: str | None = None) -> bool:
+        """Note what was added to a package; False when it was erased meanwhile."""
+        values = {name: v for name, v in (("stamped", stamped), ("redacted", redacted)) if v is not None}
+        with self._engine.begin() as connection:
+            there = (evidence.c.id == id) & evidence.c.erased_s.is_(None)
+            return connection.execute(sa.update(evidence).where(there).values(values)).rowcount > 0
+
+    def decide(self, id: str, verdict: Verdict, reason: str, note: str, seen_version: int, by: Who) -> CaseRow:
+        """Add a decision. Raises KeyError, RefusedError; of two at the same moment one is refused, neither is lost."""
+        check_decision(self.get(id).case, verdict, reason, note, seen_version)
+        row = {"evidence": id, "version": seen_version + 1, "verdict": verdict, "reason": reason, "note": note.strip()}
+        row |= {"by_id": by.id, "by_name": by.name, "at_s": time.time()}
+        with self._engine.begin() as connection:
+            # Compared and set in one statement: it decides which of two officers was first.
+            there = (evidence.c.id == id) & (evidence.c.version == seen_version) & evidence.c.erased_s.is_(None)
+            change = sa.update(evidence).where(there).values(state=State(verdict), version=seen_version + 1)
+            if connection.execute(change).rowcount == 0:
+                raise RefusedError("another decision came at the same moment; look again", conflict=True)
+            connection.execute(sa.insert(decisions).values(row))
+        return self.get(id)
+
+    def decisions(self, id: str) -> list[Decision]:
+        """All that was decided of a case, oldest first."""
+        query = sa.select(decisions).where(decisions.c.evidence == id).order_by(decisions.c.version)
+        with self._engine.connect() as connection:
+            return [
+                Decision(r.version, r.verdict, r.reason, r.note, r.by_id, r.by_name, r.at_s)
+                for r in connection.execute(query)
+            ]
+
+    def kept(self) -> Sequence[CaseRow]:
+        """All cases that are not erased."""
+        with self._engine.connect() as connection:
+            return [_case(row) for row in connection.execute(sa.select(evidence).where(evidence.c.erased_s.is_(None)))]
+
+
+def plain_plate(text: str | None) -> str | None:
+    """A plate as it is searched: letters and digits alone. Unknown characters stay as ?."""
+    return None if text is None else "".join(c for c in text.upper() if c.isalnum() or c == "?")[:32]
+
+
+def fits(read: str, plate: str) -> bool:
+    """Whether what was read, with ? for what was not, can be this plate."""
+    return len(read) == len(plate) and all(a in (b, "?") for a, b in zip(read, plate, strict=True))
+
+
+def _case(row: sa.Row[Any]) -> CaseRow:
+    fields = dict(row._mapping)
+    return CaseRow(**fields | {"state": State(fields["state"])})

@@ -1,0 +1,361 @@
+"""Who there is, in SQL: people and machines, what they are granted, and their passwords and tokens."""
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy.engine import Connection, Engine, Row
+
+from actors.store.tables import api_tokens, grants, people, sessions
+from hoaban.access import Grant, Person, Role, Scope
+from hoaban.schedule import Hours
+
+LEAST_PASSWORD = 12
+MOST_PASSWORD = 200
+_hasher = PasswordHasher()
+_checking = threading.Semaphore(2)
+"""each check takes 64 MiB: a flood of them must not take all memory"""
+_NOBODYS = _hasher.hash(secrets.token_urlsafe(16))
+"""checked for a name that is not there, so that the time to refuse does not tell which names are"""
+
+
+class PeopleError(Exception):
+    """What was asked cannot be; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who a credential speaks for. credential: its name ("token:ID", "session:ID"), by which it can be asked for
+    again, as a ticket or a stream does, without its secret."""
+
+    person: Person
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenGrant:
+    """A grant and its number, for taking it away, and who gave it when."""
+
+    id: str
+    grant: Grant
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person as an admin sees them. signs_in: with a password here, or at an identity provider (its address)."""
+
+    id: str
+    name: str
+    agency: str | None
+    neighbourhood: str | None
+    disabled: bool
+    signs_in: str
+    created: datetime
+    created_by: str
+    grants: tuple[GivenGrant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A machine's token, without its secret."""
+
+    id: str
+    name: str
+    agency: str | None
+    created: datetime
+    created_by: str | None
+    expires: datetime | None
+    revoked: bool
+    grants: tuple[GivenGrant, ...]
+
+
+class PeopleStore:
+    """Accounts, grants and tokens. `by` is the name of who makes a change.
+
+    Secrets are not kept, only their sha256: they have 256 random bits, so a plain digest is as good as a slow one.
+    Passwords are people's own, so those are kept by argon2id.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # --- people
+
+    def add(
+        self,
+        name: str,
+        *given: Role | Grant,
+        password: str | None = None,
+        issuer: tuple[str, str] | None = None,
+        agency: str | None = None,
+        neighbourhood: str | None = None,
+        by: str,
+    ) -> Account:
+        """A new person, who signs in with a password or as (issuer, subject). Raises PeopleError."""
+        name = name.strip()
+        if not name or len(name) > 128:
+            raise PeopleError("a name has 1 to 128 letters")
+        row = {
+            "id": secrets.token_hex(8),
+            "name": name,
+            "password": None if password is None else hash_password(password),
+            "issuer": issuer and issuer[0],
+            "issuer_subject": issuer and issuer[1],
+            "agency": agency,
+            "neighbourhood": neighbourhood,
+            "disabled": False,
+            "created": datetime.now(UTC),
+            "created_by": by,
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(sa.insert(people).values(row))
+                _give(connection, str(row["id"]), given, by)
+        except sa.exc.IntegrityError:
+            raise PeopleError(f"there is a person {name!r} already; choose another name") from None
+        return self.account(str(row["id"]))
+
+    def account(self, which: str) -> Account:
+        """The person with this id or name. Raises KeyError."""
+        with self._engine.connect() as connection:
+            row = self._find(connection, which)
+            return _account(row, _given(connection, row.id))
+
+    def accounts(self) -> list[Account]:
+        """Everyone, by name."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(people).order_by(people.c.name)).all()
+            return [_account(row, _given(connection, row.id)) for row in rows]
+
+    def from_issuer(self, issuer: str, subject: str) -> Account | None:
+        """The person an identity provider knows by this subject."""
+        query = sa.select(people).where(people.c.issuer == issuer, people.c.issuer_subject == subject)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else _account(row, _given(connection, row.id))
+
+    def set_password(self, which: str, password: str) -> None:
+        """Raises KeyError, PeopleError for one that is too short. Their sessions end."""
+        hashed = hash_password(password)
+        with self._engine.begin() as connection:
+            person = self._find(connection, which).id
+            connection.execute(sa.update(people).where(people.c.id == person).values(password=hashed))
+            connection.execute(sa.update(sessions).where(sessions.c.person == person).values(ended=True))
+
+    def set_disabled(self, which: str, disabled: bool) -> None:
+        """Whether the person may sign in; their sessions end. Raises KeyError."""
+        with self._engine.begin() as connection:
+            person = self._find(connection, which).id
+            connection.execute(sa.update(people).where(people.c.id == person).values(disabled=disabled))
+            connection.execute(sa.update(sessions).where(sessions.c.person == person).values(ended=True))
+
+    def check_password(self, name: str, password: str) -> Account | None:
+        """The person, when the password is theirs and they are not disabled. Costs the same time for any name."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(people).where(people.c.name == name.strip())).one_or_none()
+            given = () if row is None else _given(connection, row.id)
+        known = row is not None and row.password is not None and not row.disabled
+        try:
+            with _checking:
+                _hasher.verify(row.password if row is not None and known else _NOBODYS, password)
+        except (VerificationError, InvalidHashError):
+            return None
+        if row is None or not known:
+            return None
+        if _hasher.check_needs_rehash(row.password):
+            with self._engine.begin() as connection:
+                again = sa.update(people).where(people.c.id == row.id).values(password=_hasher.hash(password))
+                connection.execute(again)
+        return _account(row, given)
+
+    # --- grants
+
+    def grant(self, which: str, grant: Role | Grant, by: str) -> Account:
+        """Raises KeyError."""
+        with self._engine.begin() as connection:
+            person = self._find(connection, which).id
+            _give(connection, person, [grant], by)
+        return self.account(person)
+
+    def revoke(self, which: str, grant: str) -> Account:
+        """Take a grant away, by its id. Raises KeyError for a person or a grant that is not there."""
+        with self._engine.begin() as connection:
+            person = self._find(connection, which).id
+            gone = sa.delete(grants).where(grants.c.id == grant, grants.c.holder == person)
+            if connection.execute(gone).rowcount == 0:
+                raise KeyError(grant)
+        return self.account(person)
+
+    # --- tokens
+
+    def create_token(
+        self,
+        name: str,
+        *given: Role | Grant,
+        expires: datetime | None = None,
+        agency: str | None = None,
+        by: str = "the system",
+    ) -> tuple[str, str]:
+        """A new token for a machine: (id, secret). A role alone counts everywhere."""
+        token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+        row = {
+            "id": token_id,
+            "name": name,
+            "sha256": digest_of(secret),
+            "agency": agency,
+            "created": datetime.now(UTC),
+            "created_by": by,
+            "expires": expires.astimezone(UTC) if expires else None,
+            "revoked": False,
+        }
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(api_tokens).values(row))
+            _give(connection, token_id, given, by)
+        return token_id, secret
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Whether there was such a token."""
+        with self._engine.begin() as connection:
+            changed = connection.execute(sa.update(api_tokens).where(api_tokens.c.id == token_id).values(revoked=True))
+            return changed.rowcount > 0
+
+    def tokens(self) -> list[Token]:
+        """All that were ever made, the oldest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(api_tokens).order_by(api_tokens.c.created, api_tokens.c.id)).all()
+            return [
+                Token(
+                    row.id, row.name, row.agency, aware(row.created), row.created_by,
+                    aware(row.expires) if row.expires else None, row.revoked, _given(connection, row.id),
+                )
+                for row in rows
+            ]  # fmt: skip
+
+    # --- whose secret it is
+
+    def verify(self, secret: str) -> Holder | None:
+        """Whose token, or session, this secret is; None for an unknown, revoked, expired or disabled one."""
+        digest = digest_of(secret)
+        with self._engine.connect() as connection:
+            return self._token(connection, api_tokens.c.sha256 == digest) or self._session(
+                connection, sessions.c.access == digest
+            )
+
+    def holder(self, credential: str) -> Holder | None:
+        """The holder of a credential by its name, as `verify`: None once it is revoked or over."""
+        kind, _, name = credential.partition(":")
+        with self._engine.connect() as connection:
+            if kind == "token":
+                return self._token(connection, api_tokens.c.id == name)
+            if kind == "session":
+                return self._session(connection, sessions.c.id == name)
+        return None
+
+    def _token(self, connection: Connection, which: sa.ColumnElement[bool]) -> Holder | None:
+        row = connection.execute(sa.select(api_tokens).where(which, ~api_tokens.c.revoked)).one_or_none()
+        if row is None or (row.expires is not None and aware(row.expires) <= datetime.now(UTC)):
+            return None
+        return Holder(Person(row.id, row.name, row.agency, _held(connection, row.id)), f"token:{row.id}")
+
+    def _session(self, connection: Connection, which: sa.ColumnElement[bool]) -> Holder | None:
+        query = sa.select(people, sessions.c.id.label("session"), sessions.c.access_until).join(
+            sessions, sessions.c.person == people.c.id
+        )
+        row = connection.execute(query.where(which, ~sessions.c.ended, ~people.c.disabled)).one_or_none()
+        if row is None or aware(row.access_until) <= datetime.now(UTC):
+            return None
+        person = Person(row.id, row.name, row.agency, _held(connection, row.id), row.neighbourhood)
+        return Holder(person, f"session:{row.session}")
+
+    def _find(self, connection: Connection, which: str) -> Row[Any]:
+        # An id first: a person could be named like another's id.
+        for column in (people.c.id, people.c.name):
+            row = connection.execute(sa.select(people).where(column == which)).one_or_none()
+            if row is not None:
+                return row
+        raise KeyError(which)
+
+
+def hash_password(password: str) -> str:
+    """Raises PeopleError for one that is too short or too long to be checked in bounded time."""
+    if not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
+        raise PeopleError(f"a password has {LEAST_PASSWORD} to {MOST_PASSWORD} letters; a few random words make one")
+    return _hasher.hash(password)
+
+
+def digest_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def aware(at: datetime) -> datetime:
+    """SQLite gives times back without their zone, which is UTC."""
+    return at.replace(tzinfo=at.tzinfo or UTC)
+
+
+def _give(connection: Connection, holder: str, given: Iterable[Role | Grant], by: str) -> None:
+    now = datetime.now(UTC)
+    for item in given:
+        grant = item if isinstance(item, Grant) else Grant(item)
+        scope = grant.scope
+        row: dict[str, Any] = {
+            "id": secrets.token_hex(8),
+            "holder": holder,
+            "role": grant.role.value,
+            "districts": _listed(scope.districts),
+            "agencies": _listed(scope.agencies),
+            "cameras": _listed(scope.cameras),
+            "hours": [hours.model_dump(mode="json", by_alias=True) for hours in scope.hours] or None,
+            "granted": now,
+            "granted_by": by,
+        }
+        connection.execute(sa.insert(grants).values(row))
+
+
+def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
+    query = sa.select(grants).where(grants.c.holder == holder).order_by(grants.c.granted, grants.c.id)
+    return tuple(
+        GivenGrant(
+            row.id,
+            Grant(
+                Role(row.role),
+                Scope(
+                    _names(row.districts),
+                    _names(row.agencies),
+                    _names(row.cameras),
+                    tuple(Hours.model_validate(hours) for hours in row.hours or ()),
+                ),
+            ),
+            row.granted_by,
+            aware(row.granted),
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _held(connection: Connection, holder: str) -> tuple[Grant, ...]:
+    return tuple(given.grant for given in _given(connection, holder))
+
+
+def _account(row: Row[Any], given: tuple[GivenGrant, ...]) -> Account:
+    signs_in = row.issuer or ("password" if row.password else "not yet: no password")
+    return Account(
+        row.id, row.name, row.agency, row.neighbourhood, row.disabled, signs_in, aware(row.created), row.created_by,
+        given,
+    )  # fmt: skip
+
+
+def _listed(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
+
+
+def _names(listed: list[str] | None) -> frozenset[str] | None:
+    return None if listed is None else frozenset(listed)

@@ -1,0 +1,89 @@
+"""Sessions in SQL: a short-lived secret to ask with, and one to renew it with, each of which works once."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from actors.store.people import aware, digest_of
+from actors.store.tables import people
+from actors.store.tables import sessions as table
+
+ACCESS_LIVES_S = 900
+SESSION_LIVES_S = 12 * 3600
+"""a shift: after that the password is asked for again"""
+
+
+class StolenError(Exception):
+    """A renewal that was spent before came again: two have it, so the session was ended for both."""
+
+    def __init__(self, person: str) -> None:
+        super().__init__("this renewal was used before; the session is ended, sign in again")
+        self.person = person
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The secrets of a session, as handed out once."""
+
+    id: str
+    person: str
+    access: str
+    access_lives_s: int
+    refresh: str
+
+
+class SessionStore:
+    """Sessions. PeopleStore.verify knows who an access secret is."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, person: str) -> Session:
+        """A new session of a person, by id; those of long ago are forgotten."""
+        now = datetime.now(UTC)
+        session, row = _fresh(secrets.token_hex(8), person, now + timedelta(seconds=SESSION_LIVES_S))
+        row |= {"id": session.id, "person": person, "created": now, "ended": False}
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.until < now - timedelta(days=1)))
+            connection.execute(sa.insert(table).values(row))
+        return session
+
+    def renew(self, refresh: str) -> Session | None:
+        """New secrets for the same session; None when it is over or was never one. Raises StolenError."""
+        digest, now = digest_of(refresh), datetime.now(UTC)
+        stolen_from: str | None = None
+        with self._engine.begin() as connection:
+            live = (
+                sa.select(table).join(people, people.c.id == table.c.person).where(~table.c.ended, ~people.c.disabled)
+            )
+            row = connection.execute(live.where(table.c.refresh == digest)).one_or_none()
+            if row is not None and aware(row.until) > now:
+                session, changed = _fresh(row.id, row.person, aware(row.until))
+                same = (table.c.id == row.id) & (table.c.refresh == digest)
+                if connection.execute(
+                    sa.update(table).where(same).values(changed | {"spent_refresh": digest})
+                ).rowcount:
+                    return session
+            spent = connection.execute(live.where(table.c.spent_refresh == digest)).one_or_none()
+            if spent is not None:
+                connection.execute(sa.update(table).where(table.c.id == spent.id).values(ended=True))
+                stolen_from = spent.person
+        if stolen_from is not None:
+            raise StolenError(stolen_from)
+        return None
+
+    def end(self, session: str) -> None:
+        """End a session by its id."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(table).where(table.c.id == session).values(ended=True))
+
+
+def _fresh(session: str, person: str, until: datetime) -> tuple[Session, dict[str, Any]]:
+    access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    access_until = min(until, datetime.now(UTC) + timedelta(seconds=ACCESS_LIVES_S))
+    row = {"access": digest_of(access), "access_until": access_until, "refresh": digest_of(refresh), "until": until}
+    return Session(session, person, access, ACCESS_LIVES_S, refresh), row

@@ -1,0 +1,129 @@
+"""`hoaban evidence`: is a package what was signed? Works offline, on folders, zips and tars."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from platformdirs import user_data_path
+
+from actors.proof.archive import Files, NotAPackageError, open_package
+from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
+from cli.common import print_json, refuse
+from hoaban.evidence import manifest as m
+from hoaban.evidence.signing import SigningKeyError, Trusted
+from hoaban.evidence.verify import Problem, Verification
+from hoaban.evidence.verify import verify as look
+
+app = typer.Typer(no_args_is_help=True, help="Evidence packages: verify them, show and change the signing key.")
+KEYS_ENV = "HOABAN_EVIDENCE_KEYS"
+DataDir = Annotated[Path | None, typer.Option(help="the system's data folder")]
+
+
+@app.command()
+def verify(
+    package: Annotated[Path, typer.Argument(help="a folder, zip or tar: evidence, an export, an erasure record")],
+    keys: Annotated[
+        Path | None,
+        typer.Option(help=f"public key(s), a PEM file or a folder of them; default ${KEYS_ENV}, or --data's"),
+    ] = None,
+    data: DataDir = None,
+    tsa_roots: Annotated[Path | None, typer.Option(help="root certificates of timestamp authorities, PEM")] = None,
+    require_timestamp: Annotated[
+        bool, typer.Option("--require-timestamp", help="a package without a checked timestamp is not good enough")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Whether nothing was changed, removed or added since it was signed, and by whose key. Exit 0: whole; 1: not."""
+    trusted = _trusted(keys, data)
+    roots = [] if tsa_roots is None else [_read(tsa_roots)]
+    if require_timestamp and not roots:
+        refuse("--require-timestamp: an authority can only be checked against its root; name it with --tsa-roots")
+    try:
+        files: Files = open_package(package)
+    except OSError as error:
+        refuse(f"{package}: cannot be read: {error.strerror or error}; name a folder, a zip or a tar")
+    except NotAPackageError as error:
+        if package.suffix not in (".zip", ".tar", ".tgz", ".gz"):
+            refuse(f"{package}: {error}; name a folder, a zip or a tar of an evidence package")
+        found = Verification([Problem("unreadable", "", str(error))])
+    else:
+        found = look(files, trusted, roots)
+    if require_timestamp and (found.stamp is None or not found.stamp.checked) and found.ok:
+        found.problems.append(Problem("timestamp", m.STAMP, "there is no timestamp"))
+    if json:
+        print_json({"package": str(package), **found.as_dict()})
+    else:
+        _say(package, found)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command("keys")
+def show_keys(data: DataDir = None) -> None:
+    """The public keys of a system, in PEM: give them to those who are to verify its packages."""
+    for name, pem in Keys(_data(data)).public().items():
+        print(f"{name}\n{pem.decode()}")
+
+
+@app.command("rotate-key")
+def rotate_key(data: DataDir = None) -> None:
+    """Sign with a new key from now on. The old public key stays, so that what it signed can be verified."""
+    try:
+        print(Keys(_data(data)).rotate().id)
+    except (SigningKeyError, OSError) as error:
+        refuse(str(error))
+
+
+def _data(data: Path | None) -> Path:
+    data = data or user_data_path("hoaban")
+    if not data.is_dir():
+        refuse(f"{data}: there is no such folder; name the system's with --data")
+    return data
+
+
+def _trusted(keys: Path | None, data: Path | None) -> Trusted:
+    given = keys or (Path(os.environ[KEYS_ENV]) if os.environ.get(KEYS_ENV) and data is None else None)
+    path = given or (data or user_data_path("hoaban")) / FOLDER / PUBLIC
+    try:
+        trusted = Trusted(read_public(path).values())
+    except OSError as error:
+        refuse(f"{path}: no public keys: {error.strerror or error}; name them with --keys")
+    except SigningKeyError as error:
+        refuse(f"{path}: {error}; name public keys in PEM with --keys")
+    if not trusted.ids:
+        refuse(f"{path}: no public keys in it (*.pem); name them with --keys")
+    return trusted
+
+
+def _read(path: Path) -> bytes:
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        refuse(f"{path}: cannot be read: {error.strerror}; name a PEM file")
+    if b"BEGIN CERTIFICATE" not in pem:
+        refuse(f"{path}: no certificate in PEM; name the authority's root")
+    return pem
+
+
+def _say(package: Path, found: Verification) -> None:
+    body = {} if found.manifest is None else found.manifest.body
+    if found.ok:
+        print(f"{package}: whole; {body['kind']} {body['id']}, signed with the key {body['key']}")
+        print(_stamp_in_words(found))
+        for name in found.erased:
+            print(f"{name}: erased since, by a signed record ({m.ERASED})")
+        if "evidential" in body and not body["evidential"]:
+            print(f"not evidential: {'; '.join(body.get('not_evidential_because') or [])}")
+        for one in body.get("erased") or []:
+            print(f"erased: {one}")
+    else:
+        print(f"{package}: NOT what was signed")
+    for problem in found.problems:
+        print(f"  {problem.code} {problem.file}: {problem.message}")
+
+
+def _stamp_in_words(found: Verification) -> str:
+    if found.stamp is None:
+        return "no timestamp: its times are the system's own word"
+    against = "" if found.stamp.checked else "; the authority was not checked, give its root with --tsa-roots"
+    return f"timestamp {found.stamp.time.isoformat()}{against}"

@@ -1,0 +1,201 @@
+"""Incidents: the queue, the chosen one in full with what may be done, and the handover of a shift."""
+
+from collections.abc import Mapping
+from html import escape
+
+import streamlit as st
+
+from dashboards import cases, feed, session, states
+from dashboards.case_calls import Incident, IncidentDetail
+from dashboards.wall import wall
+from dashboards.words import t, term
+
+OPEN = ["new", "acknowledged", "assigned", "in_progress"]
+CLOSED = ["resolved", "dismissed"]
+CHOSEN = "incident"
+DISMISSALS = ("false_alarm", "not_an_incident", "duplicate", "test", "camera_fault", "other")
+
+
+def queue() -> list[Incident] | None:
+    """The list, the worst that waits longest first; None when there is none to be had."""
+    which, worst, where = st.columns([2, 2, 2], vertical_alignment="bottom")
+    said = {"open": t("Open"), "closed": t("Closed")}
+    wanted = which.segmented_control(t("State"), list(said), format_func=said.__getitem__, default="open", key="which")
+    severity = worst.selectbox(
+        t("Severity"), [None, *cases.SEVERITIES], format_func=lambda one: cases.severity(one) if one else t("All")
+    )
+    names = districts()
+    district = where.selectbox(
+        t("District"), [None, *names], format_func=lambda one: names[one] if one else t("All districts")
+    )
+    of = CLOSED if wanted == "closed" else OPEN
+    found, error = session.latest(
+        f"incidents-{of}-{severity}-{district}", lambda: api.incidents(of, severity, district)
+    )
+    cases.missing(error)
+    if found is None:
+        return None
+    order = {code: place for place, code in enumerate(cases.SEVERITIES)}
+    if of is OPEN:
+        found = sorted(found, key=lambda one: (one["state"] != "new", order[one["severity"]], one["waiting_since_s"]))
+    return found
+
+
+def row(one: Incident) -> dict[str, object]:
+    marks = [t("ESCALATED")] if one["escalated_s"] and one["state"] == "new" else []
+    marks += [t("quiet: resolve?")] if one["proposed_s"] else []
+    marks += [t("SIMULATED")] if one["simulated"] else []
+    return {
+        "#": one["number"],
+        t("Severity"): cases.severity(one["severity"]),
+        t("What"): feed.kind_said(one["kind"]),
+        t("Camera"): names_of_cameras().get(one["camera"], one["camera"]),
+        t("State"): term(one["state"]),
+        t("Waits"): cases.age(one["waiting_since_s"]) if one["state"] == "new" else "",
+        t("Assigned to"): one["assignee"] or "",
+        t("Events"): one["events"],
+        t("Note"): ", ".join(marks),
+    }
+
+
+def detail(number: int) -> None:
+    """One incident, and what may be done with it."""
+    seen, error = session.latest(f"incident-{number}", lambda: api.incident(number))
+    if seen is None:
+        cases.missing(error)
+        return
+    st.subheader(f"#{number} {feed.kind_said(seen['kind'])}", anchor=False)
+    if seen["escalated_s"] and seen["state"] == "new":
+        st.error(t("Nobody has acknowledged it in time."), icon=":material/alarm:")
+    if seen["proposed_s"] and seen["state"] in OPEN:
+        st.info(t("Nothing more was seen for a while. Resolve it if it is over."), icon=":material/bedtime:")
+    actions(seen)
+    cameras, _ = session.cameras(api)
+    here = [camera for camera in cameras if camera["id"] == seen["camera"]]
+    if here:
+        addresses = session.picture_addresses(api, [seen["camera"]])
+        if wall([states.tile(here[0], addresses.get(seen["camera"]))], key=f"incident-wall-{seen['camera']}"):
+            session.forget_tickets()
+    st.html(facts(seen))
+    events, log = st.tabs([t("Events"), t("Log")])
+    with events:
+        st.html(feed.listed(seen["stored"], names_of_cameras(), zone))  # type: ignore[arg-type]
+    with log:
+        st.html(cases.log_list(seen["log"], zone))
+
+
+def actions(seen: IncidentDetail) -> None:
+    number, version, allowed = seen["number"], seen["version"], seen["allowed"]
+
+    def do(action: str, **more: object) -> None:
+        cases.act(api, lambda: api.act_on_incident(number, action, version, **more), term(f"did_{action}"))
+
+    plain = [
+        (t("Acknowledge"), "acknowledge", "a", ":material/visibility:"),
+        (t("Start"), "start", "s", ":material/play_arrow:"),
+        (t("Resolve"), "resolve", "e", ":material/check_circle:"),
+    ]
+    for column, (label, action, key, icon) in zip(st.columns(len(plain)), plain, strict=True):
+        if column.button(label, icon=icon, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
+            do(action)
+    with st.expander(t("More: assign, dismiss, comment, reopen")):
+        if "assign" in allowed:
+            with st.form(f"assign-{number}", border=False):
+                who = st.text_input(t("Assigned to"), seen["assignee"] or "", max_chars=128)
+                if st.form_submit_button(t("Assign")) and who.strip():
+                    do("assign", assignee=who.strip())
+        if "dismiss" in allowed:
+            with st.form(f"dismiss-{number}", border=False):
+                reason = st.selectbox(t("Why it is no incident"), DISMISSALS, format_func=term)
+                words = st.text_input(t("In words"), max_chars=1000, key=f"dismiss-words-{number}")
+                if st.form_submit_button(t("Dismiss")) and words.strip():
+                    do("dismiss", reason=reason, note=words.strip())
+        with st.form(f"comment-{number}", border=False, clear_on_submit=True):
+            words = st.text_area(t("Comment"), max_chars=4000)
+            say, again = st.columns(2)
+            if say.form_submit_button(t("Comment")) and words.strip():
+                do("comment", note=words.strip())
+            if "reopen" in allowed and again.form_submit_button(t("Reopen")) and words.strip():
+                do("reopen", note=words.strip())
+
+
+def facts(seen: IncidentDetail) -> str:
+    """What is known of an incident, as HTML."""
+    names = names_of_cameras()
+    near = ", ".join(f"{names.get(n['camera'], n['camera'])} ({n['metres']:.0f} m)" for n in seen["neighbours"])
+    reports, _ = session.latest(f"reports-of-{seen['number']}", lambda: api.reports([], seen["number"]))
+    rows = [
+        (t("Severity"), cases.severity(seen["severity"])),
+        (t("State"), " ".join(filter(None, [term(seen["state"]), term(seen["dismissal"])]))),
+        (t("Assigned to"), seen["assignee"] or "–"),
+        (t("Camera"), names.get(seen["camera"], seen["camera"])),
+        (t("District"), districts().get(seen["district"] or "", seen["district"] or "–")),
+        (t("Seen"), f"{cases.at(seen['first_s'], zone)} – {cases.at(seen['last_s'], zone)}"),
+        (t("Cameras near it"), near or "–"),
+        (t("Citizens' reports"), ", ".join(f"#{one['number']}" for one in reports or []) or "–"),
+    ]
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="hb-facts">{cells}</dl>'
+
+
+def handover() -> None:
+    """Hand the shift over, and take one over."""
+    with st.form("handover", clear_on_submit=True):
+        to = st.text_input(t("Who takes over"), max_chars=128)
+        note = st.text_area(t("What they must know"), max_chars=4000)
+        st.caption(t("All open incidents are listed with it, as they stand when you sign."))
+        if st.form_submit_button(t("Sign and hand over"), type="primary") and to.strip() and note.strip():
+            cases.act(api, lambda: api.hand_over(to.strip(), note.strip()), t("Handed over."))
+    found, error = session.latest("handovers", api.handovers)
+    if found is None:
+        cases.missing(error)
+        return
+    if not found:
+        st.info(t("No shift has been handed over yet."), icon=":material/handshake:")
+    for one in found:
+        taken = cases.at(one["accepted_s"], zone) if one["accepted_s"] else t("not accepted yet")
+        with st.container(border=True):
+            st.html(
+                f"<b>{escape(one['from_name'])} → {escape(one['to_name'])}</b> {escape(cases.at(one['at_s'], zone))}"
+                f" · {escape(taken)}<br>{escape(one['note'])}<br><small>"
+                + escape(", ".join(f"#{i['number']} {term(i['state'])}" for i in one["incidents"]) or "–")
+                + "</small>"
+            )
+            if not one["accepted_s"] and st.button(t("Accept"), key=f"accept-{one['number']}"):
+                cases.act(api, lambda number=one["number"]: api.accept_handover(number), t("Taken over."))
+
+
+def names_of_cameras() -> Mapping[str, str]:
+    cameras, _ = session.cameras(api)
+    return {camera["id"]: camera["name"] for camera in cameras}
+
+
+def districts() -> Mapping[str, str]:
+    return {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
+
+
+@st.fragment(run_every=5)
+def listing() -> None:
+    """The queue renews itself; what is chosen stays chosen, and is not drawn anew under the hand of who writes."""
+    found = queue()
+    if found is None:
+        return
+    rows = [row(one) for one in found]
+    cases.choose(
+        CHOSEN, [one["number"] for one in found], rows, f"queue-{st.session_state.get('which')}", t("No incident here.")
+    )
+
+
+api = session.client()
+zone = session.zone(session.fleet(api))
+cases.flash()
+at_work, shift = st.tabs([t("Incidents"), t("Handover")])
+with at_work:
+    left, right = st.columns([6, 5], gap="medium")
+    with left:
+        listing()
+    with right:
+        if (number := st.session_state.get(CHOSEN)) is not None:
+            detail(number)
+with shift:
+    handover()

@@ -1,0 +1,19 @@
+"""Who may do what, and where: decided from values alone."""
+
+from hoaban.access.decide import Decision, Place, decide, reaches
+from hoaban.access.person import Grant, Person, Scope
+from hoaban.access.roles import GRANTS, PROVINCE_WIDE, Permission, Role
+
+__all__ = [
+    "GRANTS",
+    "PROVINCE_WIDE",
+    "Decision",
+    "Grant",
+    "Permission",
+    "Person",
+    "Place",
+    "Role",
+    "Scope",
+    "decide",
+    "reaches",
+]

@@ -1,0 +1,97 @@
+"""The citizens' own way in: by a machine's token of the role `intake`, which may file reports and nothing else.
+
+The machine is the dashboard's page for citizens, a province's own application, or a switchboard. It says in
+X-Forwarded-For which address it speaks for: of each no more than so many reports an hour are taken.
+"""
+
+from functools import lru_cache
+from typing import Annotated
+
+from fastapi import APIRouter, Header, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from hoaban.access import Permission, Person
+from hoaban.incidents.reports import bare, grouped
+from hoaban.incidents.states import ReportState
+from serve import cases
+from serve.auth import may
+from serve.filing import Filed, Filing, Intake, file, filed, filing
+from serve.limits import Limiter
+from serve.problems import Problem
+
+router = APIRouter(
+    prefix="/public/reports",
+    tags=["citizens"],
+    responses={401: {"model": Problem, "description": "No valid token"}, 429: {"model": Problem}},
+)
+Machine = Annotated[Person, may(Permission.REPORT_FILE)]
+ForwardedFor = Annotated[str | None, Header(description="address of the citizen, as the machine sees it")]
+TRIES_PER_HOUR = 60
+
+
+class CitizenView(BaseModel):
+    """What a citizen sees of their report: no note, no name, no camera."""
+
+    tracking: str
+    state: ReportState
+    received_s: float
+    answer: str | None = Field(description="once it is answered")
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={413: {"model": Problem}, 422: {"model": Problem}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": Filing.model_json_schema()}}}
+    },
+)
+async def file_report(request: Request, machine: Machine, x_forwarded_for: ForwardedFor = None) -> Filed:
+    """File a report. The answer holds the tracking number and the access code, which is shown this once."""
+    settings = (await run_in_threadpool(cases.ground, request)).settings.reports
+    _take("filed", settings.per_hour, _address(request, x_forwarded_for))
+    _take("filed by all", settings.most_per_hour, "all")
+    report, code = await run_in_threadpool(file, request, await filing(request), machine, "public")
+    return filed(report, code)
+
+
+@router.get("/{tracking}", responses={404: {"model": Problem}})
+def status(
+    request: Request,
+    tracking: str,
+    _: Machine,
+    x_access_code: Annotated[str, Header(description="the code that was shown when the report was filed")],
+    x_forwarded_for: ForwardedFor = None,
+) -> CitizenView:
+    """What has become of a report. The same answer for a wrong number and a wrong code."""
+    _take("asked", TRIES_PER_HOUR, _address(request, x_forwarded_for))
+    _take("asked for one", TRIES_PER_HOUR, bare(tracking[:64]))
+    intake: Intake = request.app.state.intake
+    found = intake.store.of_citizen(tracking[:64], x_access_code[:64])
+    if found is None:
+        raise HTTPException(404, "there is no report with this number and this code")
+    return CitizenView(
+        tracking=grouped(found.tracking),
+        state=ReportState(found.state),
+        received_s=found.received_s,
+        answer=found.answer,
+    )
+
+
+def _take(what: str, per_hour: int, who: str) -> None:
+    """Raises HTTPException 429 beyond so many an hour."""
+    limiter = _limiter(what, per_hour)
+    if not limiter.take(who):
+        raise HTTPException(429, "too many within the hour; try again later", {"Retry-After": str(limiter.wait_s(who))})
+
+
+@lru_cache(maxsize=64)
+def _limiter(what: str, per_hour: int) -> Limiter:
+    """One for each purpose and limit: an edit of the fleet file begins to count anew."""
+    return Limiter(f"{per_hour}/hour")
+
+
+def _address(request: Request, forwarded: str | None) -> str:
+    client = request.client.host if request.client else ""
+    return (forwarded or client).split(",")[0].strip()[:64] or client

@@ -1,0 +1,70 @@
+"""Where each camera stands and whose it is, and the terms its owner shares it on, as the fleet that runs has them."""
+
+import time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from actors.board import Board
+from hoaban.access import Permission, Person, Place, decide
+from hoaban.fleet import DEFAULT_TIMEZONE
+from hoaban.terms import Terms
+
+KEEP_S = 2.0
+"""a wall of pictures asks some hundred times a second; an edit counts this much later"""
+
+
+class Places:
+    """The cameras' places, read from the board now and then. It waits for the board: not for an event loop."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._read_s = float("-inf")
+        self._places: dict[str, Place] = {}
+        self._terms: dict[str, tuple[Terms, str]] = {}
+        self._timezone = ZoneInfo(DEFAULT_TIMEZONE)
+
+    def place(self, camera: str) -> Place:
+        """Where a camera is; of one that the fleet does not have, its name is all that is known."""
+        self._refresh()
+        return self._places.get(camera) or Place(camera)
+
+    def timezone(self) -> ZoneInfo:
+        """The province's clock, for the hours of grants."""
+        self._refresh()
+        return self._timezone
+
+    def districts(self) -> dict[str, str]:
+        """camera -> its district."""
+        self._refresh()
+        return {name: place.district for name, place in self._places.items() if place.district}
+
+    def sees(self, camera: str | None, person: Person) -> bool:
+        """Whether a person has camera.see for a camera now, or for any at all (None)."""
+        place = None if camera is None else self.place(camera)
+        return decide(person, Permission.CAMERA_SEE, place, time.time(), self.timezone()).allowed
+
+    def shows_to(self, camera: str, person: Person) -> bool:
+        """Whether the terms of a shared camera let this person see its pictures."""
+        self._refresh()
+        found = self._terms.get(camera)
+        return found is None or found[0].shows_to(person.roles, person.agency, found[1])
+
+    def cameras_for(self, person: Person, permission: Permission) -> frozenset[str] | None:
+        """The cameras a person has a permission for now; None: everywhere, whatever cameras there were once."""
+        now_s, timezone = time.time(), self.timezone()
+        if decide(person, permission, Place(), now_s, timezone).allowed:
+            return None
+        places = self._places.values()
+        return frozenset(
+            p.camera for p in places if p.camera and decide(person, permission, p, now_s, timezone).allowed
+        )
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_s < KEEP_S:
+            return
+        fleet: dict[str, Any] = self._board.get_json("fleet") or {}
+        cameras = fleet.get("cameras", [])
+        self._places = {c["id"]: Place(c["id"], c["district"], c["owner"]) for c in cameras}
+        self._terms = {c["id"]: (Terms.model_validate(c["terms"]), c["owner"]) for c in cameras if c.get("terms")}
+        self._timezone = ZoneInfo((fleet.get("province") or {}).get("timezone") or DEFAULT_TIMEZONE)
+        self._read_s = time.monotonic()

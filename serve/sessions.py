@@ -1,0 +1,150 @@
+"""Signing in with a name and a password: a bearer token for some minutes, renewed while the session lasts."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from actors.store import Holder
+from actors.store.people import MOST_PASSWORD, PeopleStore
+from actors.store.sessions import Session, SessionStore, StolenError
+from hoaban.access import GRANTS, Permission, Person, Role
+from serve.auditing import NOBODY, record, recorded
+from serve.auth import anyone, signed_in
+from serve.limits import Limiter
+from serve.problems import Problem
+
+router = APIRouter(prefix="/session", tags=["session"], responses={401: {"model": Problem}, 429: {"model": Problem}})
+Secret = Annotated[str, Field(min_length=1, max_length=MOST_PASSWORD)]
+
+
+class SignIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=128)
+    password: Secret
+
+
+class Renewal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    refresh_token: Secret
+
+
+class NewPassword(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    old: Secret
+    new: Secret
+
+
+class SessionView(BaseModel):
+    """access_token: for Authorization: Bearer. refresh_token: for POST /session/renew, once; that gives the next."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  (a kind, not a secret)
+    expires_in_s: int
+    refresh_token: str
+
+
+class Me(BaseModel):
+    """Who the token speaks for. permissions: those they have somewhere."""
+
+    id: str
+    name: str
+    agency: str | None
+    roles: list[Role]
+    permissions: list[Permission]
+
+
+@router.post("", status_code=201, dependencies=[anyone()])
+def sign_in(request: Request, wanted: SignIn) -> SessionView:
+    """Begin a session. Too many wrong passwords for a name, or from an address, and no more are tried for a while."""
+    address = request.client.host if request.client else ""
+    by_name: Limiter = request.app.state.wrong_by_name
+    by_address: Limiter = request.app.state.wrong_by_address
+    name = wanted.name.strip()
+    if by_address.spent(address):
+        raise _wait(by_address, address)
+    if not by_name.take(name):  # counted before the password is looked at: a thousand tries at once are not let by
+        raise _wait(by_name, name)
+    account = _people(request).check_password(name, wanted.password)
+    if account is None:
+        by_address.take(address)
+        record(request, NOBODY, "session.begin", name, outcome="refused", reason="wrong name or password")
+        raise HTTPException(401, "the name or the password is wrong")
+    by_name.forget(name)
+    person = Person(account.id, account.name)
+    record(request, person, "session.begin", account.name)
+    return _view(_sessions(request).begin(account.id))
+
+
+@router.post("/renew", dependencies=[anyone()])
+def renew(request: Request, wanted: Renewal) -> SessionView:
+    """New tokens for a session that goes on. A refresh token works once; used twice, its session ends."""
+    try:
+        session = _sessions(request).renew(wanted.refresh_token)
+    except StolenError as stolen:
+        account = _people(request).account(stolen.person)
+        record(request, Person(account.id, account.name), "session.stolen", account.name, outcome="refused")
+        raise HTTPException(401, str(stolen)) from None
+    if session is None:
+        raise HTTPException(401, "the session is over; sign in again")
+    return _view(session)
+
+
+@router.get("")
+def me(holder: Annotated[Holder, signed_in()]) -> Me:
+    """Who the token speaks for, and what they may do."""
+    person = holder.person
+    permissions = {permission for role in person.roles for permission in GRANTS[role]}
+    return Me(
+        id=person.id,
+        name=person.name,
+        agency=person.agency,
+        roles=sorted(person.roles),
+        permissions=sorted(permissions),
+    )
+
+
+@router.delete("", status_code=204)
+def sign_out(request: Request, holder: Annotated[Holder, signed_in()]) -> None:
+    """End the session: its tokens, tickets and open streams end with it. A machine's token is not a session."""
+    kind, _, session = holder.credential.partition(":")
+    if kind != "session":
+        raise HTTPException(409, "this token is no session; an admin revokes it")
+    _sessions(request).end(session)
+    record(request, holder.person, "session.end", holder.person.name)
+
+
+@router.put("/password", status_code=204, responses={409: {"model": Problem}, 422: {"model": Problem}})
+def change_password(request: Request, wanted: NewPassword, holder: Annotated[Holder, signed_in()]) -> None:
+    """Change one's own password; all one's sessions end."""
+    if not holder.credential.startswith("session:"):
+        raise HTTPException(409, "only who signed in with a password has one to change")
+    by_name: Limiter = request.app.state.wrong_by_name
+    if not by_name.take(holder.person.name):
+        raise _wait(by_name, holder.person.name)
+    people = _people(request)
+    if people.check_password(holder.person.name, wanted.old) is None:
+        record(request, holder.person, "account.password", holder.person.id, outcome="refused", reason="wrong password")
+        raise HTTPException(422, "the old password is wrong")
+    by_name.forget(holder.person.name)
+    with recorded(request, holder.person, "account.password", holder.person.id):
+        people.set_password(holder.person.id, wanted.new)
+
+
+def _wait(limiter: Limiter, who: str) -> HTTPException:
+    wait = {"Retry-After": str(limiter.wait_s(who))}
+    return HTTPException(429, "too many wrong passwords; wait, then try again", wait)
+
+
+def _view(session: Session) -> SessionView:
+    return SessionView(access_token=session.access, expires_in_s=session.access_lives_s, refresh_token=session.refresh)
+
+
+def _people(request: Request) -> PeopleStore:
+    people: PeopleStore = request.app.state.people
+    return people
+
+
+def _sessions(request: Request) -> SessionStore:
+    sessions: SessionStore = request.app.state.sessions
+    return sessions

@@ -1,0 +1,200 @@
+"""A person asks what is held about them: found by plate, or place and time, answered, erased where law allows."""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from actors.retention import Eraser
+from actors.store.evidence import CaseRow
+from hoaban.access import Permission, Person
+from hoaban.events import utc
+from hoaban.evidence.retention import refusal
+from serve.auditing import record, recorded
+from serve.auth import may
+from serve.problems import Problem
+
+LONGEST_S = 31 * 86400.0
+MOST = 500
+router = APIRouter(prefix="/subjects", tags=["subjects"], responses={401: {"model": Problem}, 403: {"model": Problem}})
+Answerer = Annotated[Person, may(Permission.SUBJECT_ANSWER)]
+
+
+class Search(BaseModel):
+    """reference: the request's own number. By plate, or by cameras and a time of at most 31 days, or both at once."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    reference: str = Field(min_length=1, max_length=100)
+    plate: str | None = Field(None, min_length=4, max_length=32)
+    cameras: list[str] = Field([], max_length=50)
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Search":
+        placed = bool(self.cameras and self.since and self.until)
+        if self.plate is None and not placed:
+            raise ValueError("name a plate, or cameras with since and until")
+        if self.since and self.until and not 0 < (self.until - self.since).total_seconds() <= LONGEST_S:
+            raise ValueError("until must lie after since, by 31 days at most")
+        return self
+
+
+class HeldCase(BaseModel):
+    """refusal: why it may not be erased at this request; null where it may."""
+
+    id: str
+    type: str
+    camera: str
+    captured: datetime
+    plate: str | None
+    state: str
+    refusal: str | None
+
+
+class HeldEvent(BaseModel):
+    id: str
+    type: str
+    camera: str
+    time: datetime
+    refusal: str | None
+
+
+class Held(BaseModel):
+    """What is held. more: of other kinds, by their names. whole: false when there was more than can be listed."""
+
+    reference: str
+    evidence: list[HeldCase]
+    events: list[HeldEvent]
+    more: dict[str, list[dict[str, Any]]]
+    whole: bool
+
+
+class Erase(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    reference: str = Field(min_length=1, max_length=100)
+    basis: str = Field(min_length=10, max_length=1000, description="why the law allows it")
+    evidence: list[str] = Field([], max_length=MOST)
+    events: list[str] = Field([], max_length=MOST)
+
+
+class Erased(BaseModel):
+    """erasure: names the signed record, GET /erasures/{erasure}; null when nothing was erased."""
+
+    erasure: str | None
+    erased: list[str]
+    refused: dict[str, str]
+
+
+Finder = Callable[[Search], list[dict[str, Any]]]
+"""finds what another part of the system holds (citizens' reports, say); see `also_held`"""
+
+
+def also_held(app: Any, kind: str, find: Finder) -> None:
+    """Another kind of thing that is held about people: every search asks for it too."""
+    app.state.also_held = getattr(app.state, "also_held", {}) | {kind: find}
+
+
+@router.post("/search", responses={422: {"model": Problem}})
+def search(request: Request, wanted: Search, person: Answerer) -> Held:
+    """What is held about a person. POST, so that a plate stands in no address and no log of addresses."""
+    told = wanted.model_dump(mode="json", exclude={"reference"}, exclude_none=True)
+    record(request, person, "subject.search", wanted.reference, **told)
+    shared = request.app.state.evidence
+    since_s = wanted.since.timestamp() if wanted.since else None
+    until_s = wanted.until.timestamp() if wanted.until else None
+    if wanted.plate is not None:
+        cases = [
+            case
+            for case in shared.records.by_plate(wanted.plate)
+            if (not wanted.cameras or case.camera in wanted.cameras)
+            and (since_s is None or case.captured_s >= since_s)
+            and (until_s is None or case.captured_s < until_s)
+        ]
+        events = list(shared.retention.events_by_id([case.id for case in cases[:MOST]]).values())
+    else:
+        cases, _ = shared.records.page(cameras=wanted.cameras, since_s=since_s, until_s=until_s, limit=MOST + 1)
+        events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
+    why = _Refusals(request, [event["id"] for event in events])
+    more = {kind: find(wanted) for kind, find in getattr(request.app.state, "also_held", {}).items()}
+    return Held(
+        reference=wanted.reference,
+        evidence=[
+            HeldCase.model_validate(
+                {f: getattr(c, f) for f in ("id", "type", "camera", "plate", "state")}
+                | {"captured": utc(c.captured_s), "refusal": why.of_case(c)}
+            )
+            for c in cases[:MOST]
+            if c.erased_s is None
+        ],
+        events=[
+            HeldEvent(
+                id=event["id"],
+                type=event["type"],
+                camera=event["data"]["camera"],
+                time=event["time"],
+                refusal=why.of_event(event),
+            )
+            for event in events[:MOST]
+        ],
+        more=more,
+        whole=len(cases) <= MOST and len(events) <= MOST,
+    )
+
+
+@router.post("/erase", responses={422: {"model": Problem}})
+def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
+    """Erase what the law allows of these; each that stays is told with the reason. The record of it is signed."""
+    if not wanted.evidence and not wanted.events:
+        raise HTTPException(422, "name what is to be erased: ids of evidence or of events")
+    shared = request.app.state.evidence
+    events = shared.retention.events_by_id(wanted.events)
+    whys = _Refusals(request, list(events))
+    refused: dict[str, str] = {}
+    cases: list[CaseRow] = []
+    for id in dict.fromkeys(wanted.evidence):
+        try:
+            case = shared.records.get(id)
+        except KeyError:
+            refused[id] = "there is no such evidence"
+            continue
+        if (why := whys.of_case(case)) is None:
+            cases.append(case)
+        else:
+            refused[id] = why
+    refused |= {id: "there is no such event" for id in wanted.events if id not in events}
+    refused |= {id: why for id, event in events.items() if (why := whys.of_event(event)) is not None}
+    going = [id for id in events if id not in refused]
+    if not cases and not going:
+        record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
+        return Erased(erasure=None, erased=[], refused=refused)
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
+    gone = [case.id for case in cases] + going
+    with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, erased=gone):
+        done = eraser.erase(cases, going, "request", f"{wanted.reference}: {wanted.basis}", person.name)
+    return Erased(erasure=done.id, erased=gone, refused=refused)
+
+
+class _Refusals:
+    """Why things may not be erased at a request, by the holds and the cases there are now. events: ids."""
+
+    def __init__(self, request: Request, events: list[str]) -> None:
+        shared, now_s = request.app.state.evidence, time.time()
+        self._holds = [hold for hold, _ in shared.retention.holds() if hold.lasts(now_s)]
+        self._with_case = shared.records.kept_of(events)
+
+    def of_case(self, case: CaseRow) -> str | None:
+        return refusal(case.state, case.evidential, self._hold(case.id, case.camera, case.captured_s))
+
+    def of_event(self, event: Mapping[str, Any]) -> str | None:
+        """An event goes with its case where it has one; else nothing but a hold keeps it."""
+        captured_s = datetime.fromisoformat(event["time"]).timestamp()
+        if (held := self._hold(event["id"], event["data"]["camera"], captured_s)) is not None:
+            return f"a legal hold keeps it ({held})"
+        return "it goes with its evidence: erase that" if event["id"] in self._with_case else None
+
+    def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
+        return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

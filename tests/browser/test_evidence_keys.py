@@ -1,0 +1,93 @@
+"""Violations review in real Chromium: decided by keyboard, and never by what an officer types into a note."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.processes import die_with_parent, end, free_port
+from actors.proof.files import PackageFiles
+from actors.proof.keys import Keys
+from actors.proof.redact import Redactor
+from actors.proof.sealer import Sealer
+from actors.store import EvidenceRecords, PeopleStore
+from dashboards.launch import command
+from hoaban.access import Role
+from tests.browser.test_dashboard_smoke import answers, screenshot
+from tests.dashboard_system import dashboard_system
+from tests.evidence import AT_S, film, leave_candidate, red_light
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def office(tmp_path: Path, clip: Callable[[str], Path]) -> Iterator[tuple[EvidenceRecords, list[str], str]]:
+    """The records, three cases in the order of the queue, and the page's address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with dashboard_system(tmp_path, clip("pets-s2l1-v1.mp4"), origins=(address,), data_dir=str(tmp_path)) as system:
+        system.show_fleet()
+        records, files = EvidenceRecords(system.store.engine), PackageFiles(str(tmp_path / "evidence"))
+        sealer = Sealer(files, records, Keys(tmp_path).signer(), redactor=Redactor())
+        cases = [
+            leave_candidate(tmp_path / "evidence", red_light("junction", AT_S + i, i), clip=film()) for i in range(3)
+        ]
+        while not sealer.step() and not all(records.get(case).redacted for case in cases):
+            pass
+        while sealer.behind:
+            sealer.step()
+        _, token = PeopleStore(system.store.engine).create_token("Officer", Role.OFFICER)
+        environment = os.environ | {"HOABAN_API_URL": system.url, "HOABAN_API_TOKEN": token, "HOABAN_LANG": "en"}
+        process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
+        try:
+            for _ in range(300):
+                if answers(address):
+                    break
+                time.sleep(0.1)
+            queue, _ = records.page()
+            yield records, [case.id for case in queue], f"{address}/violations"
+        finally:
+            end(process)
+
+
+def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
+    office: tuple[EvidenceRecords, list[str], str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    records, cases, address = office
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(address)
+    expect(page.get_by_text("Case 1 of 3")).to_be_visible(timeout=60_000)
+    expect(page.locator("video")).to_be_visible()
+    expect(page.locator("img")).to_have_count(4, timeout=20_000)
+    seen = "() => [...document.images].every(image => image.complete && image.naturalWidth > 0)"
+    page.wait_for_function(seen)
+    screenshot(page, "violations")
+    note = page.get_by_label("Note")
+    note.click()
+    note.press_sequentially("nxypNXYP")
+    page.wait_for_timeout(1500)
+    assert all(records.get(case).version == 0 for case in cases)
+    expect(page.get_by_text("Case 1 of 3")).to_be_visible()
+    note.fill("")
+    note.blur()
+    page.keyboard.press("n")
+    expect(page.get_by_text("Case 2 of 3")).to_be_visible(timeout=20_000)
+    page.keyboard.press("p")
+    expect(page.get_by_text("Case 1 of 3")).to_be_visible(timeout=20_000)
+    page.keyboard.press("x")
+    expect(page.get_by_text("rejected: recorded under your name")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Case 1 of 2")).to_be_visible(timeout=20_000)
+    page.keyboard.press("y")
+    expect(page.get_by_text("confirmed: recorded under your name")).to_be_visible(timeout=20_000)
+    verdicts = {case: [d.verdict for d in records.decisions(case)] for case in cases}
+    assert verdicts == {cases[0]: ["rejected"], cases[1]: ["confirmed"], cases[2]: []}
+    page.close()
