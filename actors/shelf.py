@@ -177,6 +177,7 @@ class ModelShelf:
         Raises ModelError, and then nothing has changed.
         """
         package = _package(name, identity)
+        self._end_probation(name, package)
         loaded = self._loaded.get(name)
         swaps = loaded is not None and loaded.detector.ref != package.ref
         if swaps:
@@ -193,6 +194,25 @@ class ModelShelf:
                 self._refused_until.pop(name, None)
         return swaps
 
+    def _end_probation(self, name: str, package: ModelPackage) -> None:
+        """A model that comes or goes by a promotion does not wait for a probation: no frame may ever decide it.
+
+        When it is the model before, still at hand, it is put back.
+        """
+        with self._lock:
+            swap = self._swaps.get(name)
+            if swap is None or swap.new is None or swap.old is None or swap.new.detector.ref == package.ref:
+                return
+            back = swap.old.detector.ref == package.ref
+            swap.probation.end(Verdict.FAILED if back else Verdict.KEPT, "another model was put in its place")
+            self._settle(name, swap)
+
+    def _settle(self, name: str, swap: _Swap) -> None:
+        """Put the old model back if the new one failed, and let go of both. Called with the lock held."""
+        if swap.probation.verdict is Verdict.FAILED and swap.old is not None:
+            self._loaded[name], self._asked[name] = swap.old, _done(swap.old)
+        swap.old = swap.new = None
+
     def judge(self, loaded: LoadedModel, pictures: int, failed: int, took_s: float) -> None:
         """Hear of a batch; a swapped model that failed on it too often, or takes too long, is taken back."""
         loaded.times_s.append(took_s / pictures)
@@ -205,9 +225,7 @@ class ModelShelf:
             verdict = swap.probation.saw(pictures, failed, took_s)
             if verdict is Verdict.OPEN:
                 return
-            if verdict is Verdict.FAILED and swap.old is not None:
-                self._loaded[loaded.name], self._asked[loaded.name] = swap.old, _done(swap.old)
-            swap.old = swap.new = None
+            self._settle(loaded.name, swap)
         log.warning("swap decided", model=loaded.name, verdict=verdict.value, why=swap.probation.why)
 
     def put(self, name: str, detector: Detector, *, swapped: bool = False) -> LoadedModel:

@@ -14,8 +14,8 @@ from actors.models.files import ModelPackage, open_package
 from actors.promotions import RegistryError
 from actors.source import SourceError
 from actors.suite import SHIPPED, OnDisk, load_suite
-from cli.common import print_json, refuse, written
-from cli.promote import NAME, DataFolder, data_folder, standing_for
+from cli.common import data_folder, print_json, refuse, written
+from cli.promote import NAME, DataFolder, standing_for
 from cli.replay import run
 from hoaban.evaluation.report import Report, Run, compare
 from hoaban.events import Event

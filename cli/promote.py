@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from platformdirs import user_data_path
 from pydantic import ValidationError
 
 from actors.models import ModelError, find_model
 from actors.models.files import ModelPackage
 from actors.promotions import PromotionRegistry, RegistryError
-from cli.common import print_json, refuse
+from cli.common import data_folder, print_json, refuse
 from hoaban.evaluation.report import ModelIdentity, Report
 from hoaban.fleet import Models
 from hoaban.models.promotion import PromotionError, Step, in_force, model_of, promotion
@@ -27,11 +26,6 @@ DataFolder = Annotated[
 ]
 By = Annotated[str | None, typer.Option(help="who decides this; by default the user's name")]
 NAME = Models.model_fields["detect"].default
-
-
-def data_folder(data: Path | None) -> Path:
-    """The folder that `hoaban up` uses when told the same."""
-    return (data or user_data_path("hoaban")).resolve()
 
 
 def standing_for(data: Path, name: str) -> ModelPackage:
@@ -51,10 +45,9 @@ def promote(
 ) -> None:
     """Let a bare NAME of the fleet file stand for a candidate, in a running system too. Exit code 1: refused."""
     if not candidate.partition("@")[2]:
-        refuse(f"model {candidate!r}: write NAME@VERSION: a promotion is of one version")
+        refuse(f"model {candidate!r}: no version is named, and a promotion is of one; write NAME@VERSION")
     judged = _report(report)
-    folder = data_folder(data)
-    registry = PromotionRegistry(folder)
+    registry = _registry(data)
     try:
         new = ModelIdentity.of(find_model(candidate).card)
         name = place or _place_of(judged.present.ref, registry)
@@ -78,7 +71,7 @@ def rollback(
     by: By = None,
 ) -> None:
     """Take the last promotion of a name back. Exit code 1: there is none."""
-    registry = PromotionRegistry(data_folder(data))
+    registry = _registry(data)
     step = _added(
         registry,
         lambda steps: back(steps, place=name, at=datetime.now(UTC), by=by or getpass.getuser(), why=why),
@@ -89,7 +82,7 @@ def rollback(
 def current(data: DataFolder = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """What names stand for, and how they came to it."""
     try:
-        steps = PromotionRegistry(data_folder(data)).steps()
+        steps = _registry(data).steps()
     except RegistryError as error:
         refuse(str(error))
     stands_for = in_force(steps)
@@ -108,6 +101,14 @@ def current(data: DataFolder = None, as_json: Annotated[bool, typer.Option("--js
         print(f"  {step.at:%Y-%m-%d %H:%M:%S}Z  {step.by}  {what}{f'  ({step.why})' if step.why else ''}")
     if not steps:
         print("nothing was promoted: every name stands for itself")
+
+
+def _registry(data: Path | None) -> PromotionRegistry:
+    """The registry of a data folder that is there: one of a mistyped name would be read by nobody."""
+    folder = data_folder(data)
+    if not folder.is_dir():
+        refuse(f"{folder}: no such folder; name the folder of `hoaban up` with --data")
+    return PromotionRegistry(folder)
 
 
 def _place_of(present: str, registry: PromotionRegistry) -> str:

@@ -23,7 +23,7 @@ def batch_for(device: str, most: int | None) -> int:
 
 def in_short(error: Exception) -> str:
     """What a back end says: its first line, and its last, where torch tells what it was."""
-    lines = [line.strip()[:200] for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip()[:500] for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " … ".join(dict.fromkeys((lines[0], lines[-1])))
 
 

@@ -89,6 +89,21 @@ def test_a_promotion_and_a_rollback_reach_a_running_actor_and_one_that_starts(ru
     running.camera.answers(50, running.pool.tick)
 
 
+def test_a_rollback_waits_for_no_probation(running: Running) -> None:
+    running.promote("other")
+    running.until(lambda: running.runs() == "other")
+    running.registry.add(lambda steps: rollback(steps, place="bright", at=datetime.now(UTC), by="test"))
+    (actor,) = running.pool.crew.actors.values()
+    ends = time.monotonic() + 15
+    while running.runs() != "bright":  # no camera sends anything meanwhile
+        assert time.monotonic() < ends
+        running.pool.tick()
+        time.sleep(0.05)
+    assert ray.get(actor.where.remote())["swaps"]["bright"]["state"] == "rolled back"
+    running.camera.answers(50, running.pool.tick)
+    assert len(running.registry.steps()) == 2
+
+
 def test_a_supervisor_that_starts_anew_brings_an_actor_to_what_was_promoted_meanwhile(running: Running) -> None:
     running.promote("other")
     successor = Pool(["bright"], running.registry.path.parents[1])

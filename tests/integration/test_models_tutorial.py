@@ -27,6 +27,7 @@ def commands() -> str:
 def test_the_tutorial(tmp_path: Path) -> None:
     write_block_model(tmp_path / "models", "street")
     write_suite(tmp_path / "recordings")
+    (tmp_path / "data").mkdir()  # of `hoaban up`
     (tmp_path / "street-2.onnx").write_bytes(block_onnx())
     tool = tmp_path / "bin" / "hoaban"
     tool.parent.mkdir()

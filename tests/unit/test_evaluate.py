@@ -35,6 +35,8 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hoaban(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """`hoaban models …` with a data folder of the test's own."""
 
+    (tmp_path / "data").mkdir()
+
     def command(*arguments: object) -> Answer:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
