@@ -106,6 +106,7 @@ def _run(folder: Path, memory_bytes: int) -> dict[str, Any]:
 
     import cv2
 
+    from actors.faces import FaceDetector
     from actors.models.files import open_package
     from actors.models.load import load_embedder, load_model
 
@@ -132,6 +133,12 @@ def _run(folder: Path, memory_bytes: int) -> dict[str, Any]:
             if template.shape != (1, embedder.dimension) or not np.isfinite(template).all():
                 raise ModelError(f"model {card.name!r} gives no (1, {embedder.dimension}) template of finite numbers")
         return _told("cpu", (time.perf_counter() - began) / len(pictures), ())
+    if card.task == "face":
+        finder = FaceDetector(package)
+        began = time.perf_counter()
+        if not all(np.isfinite(finder.rows(picture)).all() for picture in pictures):
+            raise ModelError(f"model {card.name!r} gives numbers that are not finite")
+        return _told(finder.device, (time.perf_counter() - began) / len(pictures), ())
     detector = load_model(package, threads=1, device="cpu")
     detector.warm_up()
     began = time.perf_counter()

@@ -17,6 +17,8 @@ from actors.models import ModelError, find_model
 from actors.models.add import add
 from actors.models.files import list_models
 from cli.main import main
+from tests.conftest import absent
+from tests.planted import package
 from tests.torch_models import Bright, Fails, Hangs, Lost, NotNumbers, write_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "backend"
@@ -138,27 +140,40 @@ def test_a_model_that_hangs_is_ended(tmp_path: Path, target: Path) -> None:
 def test_a_good_package_comes_in_and_the_same_version_never_again(
     tmp_path: Path, target: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    package = of_torch(tmp_path, Bright())
+    folder = of_torch(tmp_path, Bright())
     with pytest.raises(SystemExit) as ended:
-        main(["models", "add", str(package)])
+        main(["models", "add", str(folder)])
     assert not ended.value.code
     assert f"{target / 'new-1'}: a picture took" in capsys.readouterr().out
     assert find_model("new@1").path == target / "new-1" / "m.pt"
     assert {path.name for path in (target / "new-1").iterdir()} == {"card.yaml", "m.pt"}
     with pytest.raises(SystemExit) as ended:
-        main(["models", "add", str(package)])
+        main(["models", "add", str(folder)])
     assert ended.value.code == 2
     assert "model new@1 is here already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["yunet", "mobilefacenet", "fastestdet"])
+def test_models_of_every_task_are_tried(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        pinned = find_model(name)
+    except ModelError as missing:
+        absent(str(missing))
+    assert pinned.path is not None
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(tmp_path / "here"))
+    own = package(tmp_path / "own", pinned.card, pinned.path.read_bytes(), name="own")
+    place, tried = add(own)
+    assert (place.name, tried.device) == (f"own-{pinned.card.version}", "cpu")
+
+
 def test_a_version_beside_another_does_not_take_its_place(tmp_path: Path, target: Path) -> None:
-    package = of_torch(tmp_path, Bright())
-    add(changed(package, version="1.9"))
-    add(changed(package, version="1.10"))
+    folder = of_torch(tmp_path, Bright())
+    add(changed(folder, version="1.9"))
+    add(changed(folder, version="1.10"))
     assert find_model("new").card.version == "1.9"
     with pytest.raises(ModelError, match=r"version 1\.2 is below 1\.9, which the bare name stands for"):
-        add(changed(package, version="1.2"))
-    yolox = changed(package, name="yolox-nano", version="0.0.1")
+        add(changed(folder, version="1.2"))
+    yolox = changed(folder, name="yolox-nano", version="0.0.1")
     add(yolox)
     assert next(p for p in list_models() if p.card.name == "yolox-nano").card.version == "0.1.1"
 
