@@ -22,7 +22,8 @@ from tests.planted import package
 from tests.torch_models import Bright, Fails, Hangs, Lost, NotNumbers, write_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "backend"
-GREEDY_BYTES = 2**40
+GREEDY_BYTES = 2**31
+"""twice what the tests allow, and what the machine survives should the limit not hold"""
 
 
 @pytest.fixture
@@ -48,11 +49,11 @@ def of_torch(folder: Path, module: torch.nn.Module) -> Path:
 
 
 class Grows(torch.nn.Module):
-    """Takes all the memory it can get."""
+    """Takes two gigabytes, piece by piece."""
 
     def forward(self, x):
         kept = [x]
-        while bool(x.min() >= 0):
+        while len(kept) < 32:
             kept.append(torch.ones(16777216) + len(kept))
         return torch.zeros(x.shape[0], 1, 6) + len(kept)
 
@@ -64,7 +65,7 @@ class WrongClass(torch.nn.Module):
 
 
 def greedy_onnx() -> bytes:
-    """A few hundred bytes that ask for a terabyte."""
+    """A few hundred bytes that ask for two gigabytes."""
     shape = numpy_helper.from_array(np.array([1, 1, 64, GREEDY_BYTES // 64 // 4], np.int64), "shape")
     nodes = [
         helper.make_node("ReduceMean", ["x"], ["first"], axes=[1, 2, 3], keepdims=1),
@@ -170,6 +171,7 @@ def test_a_version_beside_another_does_not_take_its_place(tmp_path: Path, target
     folder = of_torch(tmp_path, Bright())
     add(changed(folder, version="1.9"))
     add(changed(folder, version="1.10"))
+    add(changed(folder, version="2"))
     assert find_model("new").card.version == "1.9"
     with pytest.raises(ModelError, match=r"version 1\.2 is below 1\.9, which the bare name stands for"):
         add(changed(folder, version="1.2"))
