@@ -16,7 +16,7 @@ One YAML file a recording::
 at_s: seconds of media time from the first frame.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -79,21 +79,36 @@ class Recording(Strict):
     crossings: tuple[Crossing, ...] = ()
     happenings: tuple[OtherHappening, ...] = ()
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of events that its rules tell: all that are told of them have to have happened."""
+        return {rule.type for rule in self.on("recording", "a.mp4").rules}
+
     @model_validator(mode="after")
-    def _fits(self) -> "Recording":
-        if own := sorted(OWN & self.camera.keys()):
-            raise ValueError(f"camera: {', '.join(own)} may not stand there; remove it")
-        kinds = {rule.type for rule in self.on("recording", "a.mp4").rules}
-        lines, zones = {line.id for line in self.lines}, {zone.id for zone in self.zones}
-        for crossing in self.crossings:
-            if crossing.line not in lines:
-                raise ValueError(f"crossing at {crossing.at_s} s: no line {crossing.line!r}; name one of the lines")
-        for other in self.happenings:
-            if other.place and other.place not in lines | zones:
-                raise ValueError(f"happening at {other.at_s} s: no zone or line {other.place!r}; name one of them")
-            if other.type not in kinds:
-                raise ValueError(f"happening at {other.at_s} s: no rule {other.type!r} in camera.rules; add it")
+    def _camera_is_one(self) -> "Recording":
+        self.on("recording", "a.mp4")
         return self
+
+    def misfits(self) -> Iterator[tuple[Path, str]]:
+        """(path, message) of each part that does not fit the others."""
+        for key in sorted(OWN & self.camera.keys()):
+            yield ("camera", key), "may not stand there; remove it"
+        lines, zones = {line.id for line in self.lines}, {zone.id for zone in self.zones}
+        for index, crossing in enumerate(self.crossings):
+            if crossing.line not in lines:
+                yield ("crossings", index, "line"), f"no line {crossing.line!r}; name one of the lines"
+            if "line_count" not in self.kinds:
+                yield ("crossings", index), "no rule line_count is in camera.rules; add it"
+        for index, other in enumerate(self.happenings):
+            if other.place and other.place not in lines | zones:
+                yield ("happenings", index, "place"), f"no zone or line {other.place!r}; name one of them"
+            if other.type not in self.kinds:
+                yield ("happenings", index, "type"), f"no rule {other.type!r} is in camera.rules; add it"
+        # A model that no list knows: which classes it finds is not known here, so any may be waited for.
+        placed = {key: [one.model_dump(by_alias=True) for one in getattr(self, key)] for key in ("lines", "zones")}
+        camera = {"role": self.role.value, "model": "of the command"} | self.camera | placed
+        for path, message in misfits({"cameras": [camera]}):
+            yield path[2:] if path[2] in placed else ("camera", *path[2:]), message
 
     def on(self, name: str, source: str) -> Camera:
         """The camera that a replay of it runs. Raises ValidationError."""
@@ -113,9 +128,7 @@ class Recording(Strict):
 
     def told(self, events: Iterable[Event]) -> list[Happening]:
         """What events of a replay say that happened, of the kinds that the recording's rules tell."""
-        kinds = {rule.type for rule in self.on("recording", "a.mp4").rules} & (
-            {"line_count"} | {other.type for other in self.happenings}
-        )
+        kinds = self.kinds
         return [happening_of(e) for e in events if _kind(e) in kinds and e.data.get("phase", "start") == "start"]
 
 
@@ -145,12 +158,8 @@ def parse_recording(file: str, text: str) -> Recording:
         except ValidationError as invalid:
             _explain(invalid, yaml.lines, tell)
         else:
-            placed = {key: document.get(key, []) for key in ("lines", "zones")}
-            # A model that no list knows: which classes it finds is not known here, so any may be waited for.
-            camera = {"role": recording.role.value, "model": "of the command"} | recording.camera | placed
-            for path, message in misfits({"cameras": [camera]}):
-                own = path[2:] if path[2] in placed else ("camera", *path[2:])
-                tell(_line(own, yaml.lines), own, message)
+            for path, message in recording.misfits():
+                tell(_line(path, yaml.lines), path, message)
     if errors:
         raise FleetErrors(errors)
     return recording

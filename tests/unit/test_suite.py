@@ -7,7 +7,9 @@ import pytest
 from actors.suite import SHIPPED, load_suite
 from hoaban.evaluation.report import Suited, suite_digest
 from hoaban.evaluation.suite import parse_recording
+from hoaban.events import Finding, ModelRef, Provenance, bind
 from hoaban.fleet_text import FleetErrors
+from hoaban.frames import FrameMeta
 
 GOOD = """\
 clip: road.mp4
@@ -34,6 +36,14 @@ def test_what_happened_in_order_of_time() -> None:
     assert (second.at_s, second.place, second.classes) == (4, ("line_count", "l", "forward"), ("car", "truck"))
 
 
+def test_what_rules_tell_and_nobody_saw_is_false() -> None:
+    """A recording in which nothing happened judges too."""
+    quiet = parse_recording("f", GOOD.split("happenings")[0])
+    finding = Finding("intrusion", "intrusion:z", 1, "person", "z")
+    event = bind(finding, FrameMeta("suite", 1, 3.0, 8, 8), "shared", Provenance(ModelRef("m", "1", ""), "", "0"))
+    assert [happening.place for happening in quiet.told([event])] == [("intrusion", "z", "")]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -43,11 +53,12 @@ def test_what_happened_in_order_of_time() -> None:
         ("at_s: 4", "at_s: -4", "f.yaml:7: crossings[0].at_s: input should be greater than or equal to 0; correct it"),
         ("at_s: 4", "at_s: yes", "f.yaml:7: crossings[0].at_s: input should be a valid number; correct it"),
         ("class: car", "clas: car", "f.yaml:7: crossings[0].clas: unknown key; remove it or correct its spelling"),
-        ("line: l, d", "line: m, d", "f.yaml:1: crossing at 4.0 s: no line 'm'; name one of the lines"),
-        ("place: z", "place: y", "f.yaml:1: happening at 2.0 s: no zone or line 'y'; name one of them"),
-        ("type: intrusion, p", "type: crowd, p", "f.yaml:1: happening at 2.0 s: no rule 'crowd' in camera.rules; add"),
+        ("line: l, d", "line: m, d", "f.yaml:7: crossings[0].line: no line 'm'; name one of the lines"),
+        ("place: z", "place: y", "f.yaml:9: happenings[0].place: no zone or line 'y'; name one of them"),
+        ("type: intrusion, p", "type: crowd, p", "f.yaml:9: happenings[0].type: no rule 'crowd' is in camera.rules"),
+        ("{type: line_count, line: l}, ", "", "f.yaml:7: crossings[0]: no rule line_count is in camera.rules; add it"),
         ("zone: z}]", "zone: y}]", "f.yaml:5: camera.rules[1].zone: the camera has no zone 'y'; it has: z"),
-        ("camera:", "camera:\n  source: b.mp4", "f.yaml:1: camera: source may not stand there; remove it"),
+        ("camera:", "camera:\n  source: b.mp4", "f.yaml:5: camera.source: may not stand there; remove it"),
         ("camera:", "camera:\n  analysis_fps: 99", "f.yaml:5: camera.analysis_fps: input should be less than or equal"),
         ("clip: road.mp4", "clip: a\nclip: b", "f.yaml:2: clip: given twice; remove one"),
     ],
