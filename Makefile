@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+AUDIT := .venv-audit
 
-.PHONY: demo test unit lint bench clean
+.PHONY: demo test unit lint bench sbom audit clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt no-deps.txt
@@ -16,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt no-deps.txt
 demo: $(STAMP)
 	$(BIN)/hoaban up --data data/demo
 
+# Most tests wait more than they work, so files run side by side; each starts servers of its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
@@ -30,5 +33,18 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
+# What an installation consists of, for whoever has to know: CycloneDX.
+sbom: $(STAMP) $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py environment --output-reproducible --output-file sbom.cdx.json $(BIN)/python
+
+# Known vulnerabilities of what is pinned. Asks a service on the internet; where that cannot be reached it says so.
+audit: $(AUDIT)/.installed
+	.ci/audit $(AUDIT)/bin/pip-audit
+
+$(AUDIT)/.installed: audit-requirements.txt
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement audit-requirements.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(AUDIT) sbom.cdx.json build *.egg-info .pytest_cache .mypy_cache .ruff_cache
