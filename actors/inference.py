@@ -28,6 +28,7 @@ from actors.mailbox import MailboxReader, Shape
 from actors.models import ModelError
 from actors.models.files import ModelPackage, open_package
 from actors.shelf import LoadedModel, ModelShelf
+from hoaban.evaluation.report import ModelIdentity
 from hoaban.models.backend import Detector
 from hoaban.pool_health import Pulse
 from hoaban.scheduling import FrameScheduler
@@ -54,7 +55,8 @@ class InferenceService:
     threads: how many batches are worked on at once, each by one thread of the model's back end, so that on a processor
     the service never runs more threads than it was given. On a GPU, which runs one at a time, a second thread gathers
     the next batch and answers the last. most: cameras in one batch; by default what is best on the model's device.
-    barred: models that may not be loaded yet -> for how many seconds.
+    barred: models that may not be loaded yet -> for how many seconds. stands_for: names that a promoted model has the
+    place of.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class InferenceService:
         device: str = "auto",
         most: int | None = None,
         barred: Mapping[str, float] | None = None,
+        stands_for: Mapping[str, ModelIdentity] | None = None,
     ) -> None:
         cv2.setNumThreads(1)
         self.name = name
-        self.shelf = ModelShelf(device, most, barred)
+        self.shelf = ModelShelf(device, most, barred, stands_for)
         for model in models:
             with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
                 self.shelf.load(model)
@@ -355,8 +358,11 @@ class InferenceActor:
         threads: int,
         device: str,
         barred: Mapping[str, float] | None = None,
+        stands_for: Mapping[str, ModelIdentity] | None = None,
     ) -> None:
-        self._service = InferenceService(name, session, [], threads=threads, device=device, barred=barred)
+        self._service = InferenceService(
+            name, session, [], threads=threads, device=device, barred=barred, stands_for=stands_for
+        )
         for model in models:
             self._service.shelf.request(model)
 
@@ -379,10 +385,14 @@ class InferenceActor:
     async def swap(self, name: str, what: str, budget_s: float | None = None) -> int:
         """Put another model, NAME, NAME@VERSION or the folder of its card, in the place of the model `name`.
 
-        Its generation; `where` tells how it does. Raises ModelError, and then nothing has changed. An actor that starts
-        anew loads what the fleet file names.
+        Its generation; `where` tells how it does. Raises ModelError, and then nothing has changed. For a trial: it
+        lasts as long as this process.
         """
         return await asyncio.to_thread(lambda: self._service.swap(name, open_package(what), budget_s))
+
+    async def stand_for(self, name: str, identity: ModelIdentity | None) -> bool:
+        """Let a name stand for a promoted model, or for itself again; whether a swap began. See ModelShelf."""
+        return await asyncio.to_thread(self._service.shelf.stand_for, name, identity)
 
     async def infer(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> bytes | None:
         """One frame of a camera on another node; the packed result, or None when a newer frame took its place."""

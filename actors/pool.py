@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors import NAMESPACE
 from actors.crew import Crew
 from actors.inference import InferenceActor
+from actors.turns import ModelTurns
 from hoaban.placement import Place
 from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
 from hoaban.reconcile import Step
@@ -24,8 +25,8 @@ MOST_STARTING = 64
 class PoolCrew(Crew):
     """One inference actor a place. A model that hung in one is kept away from the next in that place for a while."""
 
-    def __init__(self, session: str) -> None:
-        self._session = session
+    def __init__(self, session: str, turns: ModelTurns) -> None:
+        self._session, self._turns = session, turns
         self._models: list[str] = []
         self._places: dict[str, Place] = {}
         self._hangs: dict[str, Hang] = {}
@@ -36,7 +37,9 @@ class PoolCrew(Crew):
         """One step towards actors in these places; models: what a new one loads at once."""
         self._places = {place.name.removeprefix(f"{KIND}:"): place for place in places}
         self._models = list(models)
-        return self.tick(dict.fromkeys(self._places, ""))
+        steps = self.tick(dict.fromkeys(self._places, ""))
+        self._turns.tick(self.actors)
+        return steps
 
     def start(self, name: str) -> Any:
         place = self._places[name]
@@ -50,7 +53,7 @@ class PoolCrew(Crew):
             num_cpus=0,
             num_gpus=place.gpus,
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-        ).remote(place.name, self._session, self._models, place.threads, device, barred)
+        ).remote(place.name, self._session, self._models, place.threads, device, barred, self._turns.started(name))
 
     def read(self, name: str, answer: Pulse) -> tuple[str, str]:
         self._hangs.pop(name, None)
@@ -61,5 +64,7 @@ class PoolCrew(Crew):
 
     def killed(self, name: str) -> None:
         hang = self._hangs.pop(name, None)
-        if hang is not None and hang.model is not None:
+        if hang is None or hang.model is None:
+            return
+        if not self._turns.hung(name, hang.model, hang.why):
             self._quarantine.setdefault(name, Quarantine()).hung(hang.model, time.monotonic())

@@ -13,6 +13,7 @@ import structlog
 from actors.mailbox import Shape
 from actors.models import ModelError, find_model, load_model
 from actors.models.files import ModelPackage
+from hoaban.evaluation.report import ModelIdentity
 from hoaban.models.backend import Detector
 from hoaban.probation import Probation, Verdict, budget_after
 
@@ -91,10 +92,18 @@ class ModelShelf:
     """Models by name. Each load has a thread of its own: one that hangs holds up nobody but who wants that model.
 
     device, most: as load_model takes them. barred: models that may not be loaded yet -> for how many seconds.
+    stands_for: names that a promoted model has the place of.
     """
 
-    def __init__(self, device: str, most: int | None = None, barred: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        device: str,
+        most: int | None = None,
+        barred: Mapping[str, float] | None = None,
+        stands_for: Mapping[str, ModelIdentity] | None = None,
+    ) -> None:
         self._device, self._most = device, most
+        self._stands_for = dict(stands_for or {})
         self._lock = threading.RLock()
         self._loaded: dict[str, LoadedModel] = {}
         self._asked: dict[str, Future[LoadedModel]] = {}
@@ -162,6 +171,48 @@ class ModelShelf:
         log.warning("model swapped", model=name, **report)
         return new
 
+    def stand_for(self, name: str, identity: ModelIdentity | None) -> bool:
+        """Let a name stand for a promoted model from now on, or for itself again; whether a swap began.
+
+        Raises ModelError, and then nothing has changed.
+        """
+        package = _package(name, identity)
+        self._end_probation(name, package)
+        loaded = self._loaded.get(name)
+        swaps = loaded is not None and loaded.detector.ref != package.ref
+        if swaps:
+            self.swap(name, package)
+        elif name in self._began:
+            raise ModelError(f"model {name!r} is being loaded; it can be swapped then")
+        with self._lock:
+            if identity is None:
+                self._stands_for.pop(name, None)
+            else:
+                self._stands_for[name] = identity
+            if loaded is None:  # it was refused, or never asked for
+                self._asked.pop(name, None)
+                self._refused_until.pop(name, None)
+        return swaps
+
+    def _end_probation(self, name: str, package: ModelPackage) -> None:
+        """A model that comes or goes by a promotion does not wait for a probation: no frame may ever decide it.
+
+        When it is the model before, still at hand, it is put back.
+        """
+        with self._lock:
+            swap = self._swaps.get(name)
+            if swap is None or swap.new is None or swap.old is None or swap.new.detector.ref == package.ref:
+                return
+            back = swap.old.detector.ref == package.ref
+            swap.probation.end(Verdict.FAILED if back else Verdict.KEPT, "another model was put in its place")
+            self._settle(name, swap)
+
+    def _settle(self, name: str, swap: _Swap) -> None:
+        """Put the old model back if the new one failed, and let go of both. Called with the lock held."""
+        if swap.probation.verdict is Verdict.FAILED and swap.old is not None:
+            self._loaded[name], self._asked[name] = swap.old, _done(swap.old)
+        swap.old = swap.new = None
+
     def judge(self, loaded: LoadedModel, pictures: int, failed: int, took_s: float) -> None:
         """Hear of a batch; a swapped model that failed on it too often, or takes too long, is taken back."""
         loaded.times_s.append(took_s / pictures)
@@ -174,9 +225,7 @@ class ModelShelf:
             verdict = swap.probation.saw(pictures, failed, took_s)
             if verdict is Verdict.OPEN:
                 return
-            if verdict is Verdict.FAILED and swap.old is not None:
-                self._loaded[loaded.name], self._asked[loaded.name] = swap.old, _done(swap.old)
-            swap.old = swap.new = None
+            self._settle(loaded.name, swap)
         log.warning("swap decided", model=loaded.name, verdict=verdict.value, why=swap.probation.why)
 
     def put(self, name: str, detector: Detector, *, swapped: bool = False) -> LoadedModel:
@@ -193,7 +242,7 @@ class ModelShelf:
 
     def _load(self, name: str, answer: "Future[LoadedModel]") -> None:
         try:
-            detector = self._ready(find_model(name))
+            detector = self._ready(_package(name, self._stands_for.get(name)))
         except ModelError as error:
             log.error("model refused", model=name, error=str(error))
             self._refuse(name, answer, error, REFUSED_FOR_S)
@@ -221,6 +270,19 @@ class ModelShelf:
             self._refused_until[name] = time.monotonic() + for_s
             self._began.pop(name, None)
         answer.set_exception(error)
+
+
+def _package(name: str, identity: ModelIdentity | None) -> ModelPackage:
+    """What a name stands for, exactly the one that was promoted. Raises ModelError."""
+    if identity is None:
+        return find_model(name)
+    package = find_model(identity.ref)
+    if differs := identity.differs(ModelIdentity.of(package.card)):
+        raise ModelError(
+            f"model {name!r} stands for {identity.ref}, and the one on this node is another ({differs}); "
+            "put the promoted one there"
+        )
+    return package
 
 
 def _done(loaded: LoadedModel) -> "Future[LoadedModel]":

@@ -23,7 +23,9 @@ from actors.camera_crew import CameraCrew
 from actors.fleet_file import load_fleet
 from actors.link import Peer
 from actors.pool import PoolCrew
+from actors.promotions import PromotionRegistry
 from actors.sweeper import SpoolSweeper
+from actors.turns import ModelTurns
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
@@ -77,7 +79,7 @@ class Supervisor:
         spools = Path(settings.data_dir) / "spool"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
         self._sweeper = SpoolSweeper(spools, settings.redis_url)
-        self._pool = PoolCrew(settings.session)
+        self._pool = PoolCrew(settings.session, ModelTurns(PromotionRegistry(Path(settings.data_dir))))
         self._cameras = CameraCrew(
             self._board, settings.redis_url, settings.data_dir, settings.evidence_url, left=self._sweeper.due
         )

@@ -1,17 +1,25 @@
 """`hoaban models`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from actors.models.add import add
 from actors.models.files import list_models
 from actors.models.pull import pull
 from cli.common import print_json, refuse
+from cli.evaluate import evaluate
+from cli.promote import current, promote, rollback
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED
 
-app = typer.Typer(no_args_is_help=True, help="Models: list and pull.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, add, pull, evaluate, promote and roll back.")
+app.command()(evaluate)
+app.command()(promote)
+app.command()(rollback)
+app.command()(current)
 
 
 @app.command("list")
@@ -47,3 +55,20 @@ def pull_(
             failed = True
     if failed:
         raise typer.Exit(1)
+
+
+@app.command("add")
+def add_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a card.yaml and the file that it names")],
+    to: Annotated[Path | None, typer.Option(help="model folder; by default the first that is searched")] = None,
+    limit_s: Annotated[float, typer.Option("--limit-s", min=1, help="seconds that loading and trying may take")] = 60,
+    memory_mib: Annotated[int, typer.Option("--memory-mib", min=64, help="memory that the model may take")] = 4096,
+) -> None:
+    """Check a model package, run it in a process of its own, and take it in; nobody uses it before a promotion."""
+    try:
+        place, tried = add(folder, to, limit_s, memory_mib * 2**20)
+    except ModelError as error:
+        refuse(str(error))
+    for note in tried.notes:
+        print(note, file=sys.stderr)
+    print(f"{place}: a picture took {tried.picture_s * 1e3:.1f} ms on {tried.device}")

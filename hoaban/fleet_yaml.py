@@ -31,9 +31,12 @@ class _RefusedError(Exception):
 class FleetYaml:
     """A file's plain values and the line, from 1, of every path in it."""
 
-    def __init__(self, tell: Tell) -> None:
-        """tell: takes line, path and message of each thing wrong."""
+    def __init__(
+        self, tell: Tell, holds: str = "version, province and cameras is expected; see `hoaban schema`"
+    ) -> None:
+        """tell: takes line, path and message of each thing wrong. holds: what its mapping should hold, in words."""
         self.lines: dict[Path, int] = {}
+        self._holds = holds
         self._tell = tell
         self._values = 0
 
@@ -50,7 +53,7 @@ class FleetYaml:
             self._tell(refused.line, (), refused.message)
             return None
         if not isinstance(value, dict):
-            self._tell(1, (), "a mapping with version, province and cameras is expected; see `hoaban schema`")
+            self._tell(1, (), f"a mapping with {self._holds}")
             return None
         return value
 

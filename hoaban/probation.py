@@ -44,6 +44,11 @@ class Probation:
             self.verdict = Verdict.KEPT
         return self.verdict
 
+    def end(self, verdict: Verdict, why: str) -> None:
+        """Decide it from outside."""
+        if self.verdict is Verdict.OPEN:
+            self.verdict, self.why = verdict, why
+
 
 def budget_after(times_s: list[float]) -> float | None:
     """The budget that follows from what the model before took per picture; None where that is not known."""

@@ -21,6 +21,12 @@ def batch_for(device: str, most: int | None) -> int:
     return most or (1 if device == "cpu" else GPU_BATCH)
 
 
+def in_short(error: Exception) -> str:
+    """What a back end says: its first line, and its last, where torch tells what it was."""
+    lines = [line.strip()[:500] for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " … ".join(dict.fromkeys((lines[0], lines[-1])))
+
+
 class CardDetector(ABC):
     """The part of a detector that its card tells."""
 
@@ -63,7 +69,7 @@ class CardDetector(ABC):
             raise
         except Exception as error:  # each back end raises its own kinds; the card's owner needs one message
             raise ModelError(
-                f"model {self.card.name!r} does not run as its card says: {str(error).strip().splitlines()[0]}; "
+                f"model {self.card.name!r} does not run as its card says: {in_short(error)}; "
                 "correct input, decoder or labels in the card"
             ) from error
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,6 +50,9 @@ def search_path(kind: str) -> list[Path]:
 def find_model(name: str) -> ModelPackage:
     """The package of a model, NAME or NAME@VERSION.
 
+    A bare NAME is the pinned version, or else the lowest one: a version that is put beside it does not take its place
+    (hoaban/models/promotion.py says what does). The same version twice is the first on the search path.
+
     Raises ModelError when no card has that name, when its file is nowhere, or has another digest than its card.
     """
     wanted, _, version = name.partition("@")
@@ -57,7 +61,9 @@ def find_model(name: str) -> ModelPackage:
     if not matching:
         known = ", ".join(sorted({f"{p.card.name}@{p.card.version}" for p in cards or list_models()}))
         raise ModelError(f"model {name!r} is not known; known: {known}")
-    package = matching[-1]
+    package = matching[0]
+    if package.card.name not in PINNED:
+        package = min(matching, key=lambda package: version_key(package.card.version))
     if package.card.file is None:
         return package
     if package.path is None:
@@ -67,6 +73,11 @@ def find_model(name: str) -> ModelPackage:
             f"model {name!r}: {package.card.file} was not found in {folders}; {cure}, or set HOABAN_MODEL_PATH"
         )
     return _checked(package)
+
+
+def version_key(version: str) -> list[tuple[int, str]]:
+    """Orders versions as people do: 1.9 before 1.10."""
+    return [(int(part or 0), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", version)]
 
 
 def open_package(what: str) -> ModelPackage:

@@ -1,9 +1,11 @@
 """From a package to a running model, by its card's task."""
 
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from actors.models.files import ModelPackage, find_model
-from hoaban.models.backend import Detector, Embedder, ModelError
+from hoaban.models.backend import ENTRY_POINTS, Backend, Detector, Embedder, ModelError
+from hoaban.models.card import BACKENDS, ModelCard
 
 if TYPE_CHECKING:
     from actors.models.face_model import FaceModel
@@ -35,15 +37,39 @@ def load_detector(
         from actors.models.sim_backend import SimDetector
 
         return SimDetector(card)
+    if card.backend not in BACKENDS:
+        return _installed(card)(card, path, threads, device, most)
     if path is None:
         raise ModelError(f"model {card.name!r}: its file {card.file!r} is missing")
     if card.backend == "onnx":
         from actors.models.onnx_backend import OnnxDetector
 
         return OnnxDetector(card, path, threads, device, most)
-    from actors.models.torch_backend import TorchDetector
+    if card.backend == "torch":
+        from actors.models.torch_backend import TorchDetector
 
-    return TorchDetector(card, path, threads, device, most)
+        return TorchDetector(card, path, threads, device, most)
+    raise ModelError(f"model {card.name!r}: the back end {card.backend} runs no detectors; use onnx or torch")
+
+
+def _installed(card: ModelCard) -> Backend:
+    """The back end that an installed package brings. Raises ModelError."""
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    point = found.get(card.backend)
+    if point is None:
+        known = ", ".join((*BACKENDS, *sorted(found)))
+        raise ModelError(
+            f"model {card.name!r}: no back end {card.backend!r} is installed; install the package that brings it, "
+            f"or use one of {known}"
+        )
+    try:
+        backend: Backend = point.load()
+    except Exception as error:  # whatever its import raises
+        raise ModelError(
+            f"model {card.name!r}: the back end {card.backend!r} ({point.value}) cannot be imported: "
+            f"{type(error).__name__}: {error}; mend its package"
+        ) from error
+    return backend
 
 
 def load_face_model(package: ModelPackage, *, threads: int = 1, device: str = "auto") -> "FaceModel":

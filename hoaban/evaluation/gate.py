@@ -16,7 +16,7 @@ of drawn candidates that were worse by just the margin passed at 5 %. It is ther
 about alpha of them pass from 20 blocks on (tests/unit/test_gate.py draws them).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,8 +113,11 @@ def _judge_role(role: str, segments: Sequence[Segment], settings: GateSettings) 
         excess = blocks[:, 2] - blocks[:, 1] - settings.margin * blocks[:, 0]
         p_value = _p_value(excess, settings)
         interval = _interval(blocks, settings)
-        passed = p_value <= settings.alpha / 2
+        blind = candidate >= truths  # as wrong as one that sees nothing, which a blind present model must not excuse
+        passed = p_value <= settings.alpha / 2 and not blind
         shown = "shown not worse by" if passed else "not shown to be within"
+        if blind:
+            shown = "no better than seeing nothing, let alone within"
         reason = (
             f"errors per happening {present / per:.3f} -> {candidate / per:.3f}: {shown} {settings.margin:g} "
             f"(p = {p_value:.4f}, at most {settings.alpha / 2:g} passes)"
@@ -161,12 +164,3 @@ def _interval(blocks: Floats, settings: GateSettings) -> tuple[float, float]:
     differences = (sums[:, 2] - sums[:, 1]) / np.maximum(1.0, sums[:, 0])
     low, high = np.quantile(differences, (settings.alpha / 2, 1 - settings.alpha / 2))
     return float(low), float(high)
-
-
-def as_dict(verdict: Verdict) -> Mapping[str, object]:
-    """Plain values for a report."""
-    return {
-        "passed": verdict.passed,
-        "reason": verdict.reason,
-        "roles": [{name: getattr(role, name) for name in RoleVerdict.__dataclass_fields__} for role in verdict.roles],
-    }

@@ -1,11 +1,18 @@
 """The protocol that every back end meets."""
 
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.events import ModelRef
+
+if TYPE_CHECKING:
+    from hoaban.models.card import ModelCard
+
+ENTRY_POINTS = "hoaban.backends"
+"""the group of entry points under which installed packages bring back ends, each by the name that cards give"""
 
 
 class ModelError(Exception):
@@ -54,6 +61,18 @@ class Detector(Protocol):
 
     def warm_up(self) -> None:
         """Run once on an empty picture, so that the first frame is not the slow one. Raises ModelError."""
+        ...
+
+
+class Backend(Protocol):
+    """What an entry point of the group ENTRY_POINTS names: it loads a detector."""
+
+    def __call__(self, card: "ModelCard", path: Path | None, threads: int, device: str, most: int | None) -> Detector:
+        """The detector of a card and its file, which was checked against the card's digest.
+
+        path: None where the card names no file. threads: for one picture. device: auto, cpu or cuda. most: pictures of
+        one batch; None: what is best on the device. Raises ModelError that says what is wrong and what to do.
+        """
         ...
 
 

@@ -1,5 +1,7 @@
 """The card of a model package (DESIGN 6): what the model is, what it wants and where it comes from."""
 
+import hashlib
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +10,9 @@ from hoaban.events import ModelRef
 from hoaban.faces.quality import QualityGate
 from hoaban.models.labels import COCO_80
 from hoaban.sim.colours import LABELS as SIM_LABELS
+
+BACKENDS = ("onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts")
+"""that come with this software"""
 
 
 class InputSpec(BaseModel):
@@ -49,7 +54,10 @@ class ModelCard(BaseModel):
     task: Literal["detect", "face", "embed", "faces"] = Field(
         description="detect: objects; face: boxes and landmarks; embed: templates of aligned faces; faces: all of it"
     )
-    backend: Literal["onnx", "torch", "opencv-hog", "opencv-sim", "deepface", "parts"]
+    backend: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9._-]*$",
+        description=f"one of {', '.join(BACKENDS)}, or one that an installed package brings (docs/models.md)",
+    )
     decoder: Literal["yolox", "fastestdet", "rows"] = Field(
         "rows", description="how outputs become boxes; rows: (n, 6) x1, y1, x2, y2, score, class in input pixels"
     )
@@ -80,6 +88,11 @@ class ModelCard(BaseModel):
     @property
     def ref(self) -> ModelRef:
         return ModelRef(self.name, self.version, self.sha256)
+
+    def digest(self) -> str:
+        """sha256 of the card in canonical form. A threshold changed in it makes another model of the same file."""
+        text = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 YOLOX_NANO = ModelCard(

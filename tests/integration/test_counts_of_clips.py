@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from actors.models import find_model, load_detector
-from benchmarks.counting import COUNTS, Crossing, Verdict, judge, load, replayed
+from actors.suite import SHIPPED, load_suite
+from benchmarks.counting import Verdict, judge, judged
+from hoaban.evaluation.matching import Happening
 
 pytestmark = pytest.mark.integration
 
@@ -15,11 +17,11 @@ pytestmark = pytest.mark.integration
 def verdict(clip: Callable[[str], Path], yolox: str) -> Callable[[str], Verdict]:
     detector = load_detector(find_model(yolox), threads=1, device="cpu")
     detector.warm_up()
+    clip("road-a.mp4")
 
     def of(name: str) -> Verdict:
-        count = load(COUNTS / f"{name}.yaml")
-        clip(count.clip)
-        return judge(count.crossings, replayed(count, detector))
+        (one,) = load_suite([SHIPPED / f"{name}.yaml"])
+        return judged(one, detector)
 
     return of
 
@@ -37,14 +39,14 @@ def test_crowded_and_blurred_views_stay_within_bounds(verdict: Callable[[str], V
     assert len(found.wrong_class) <= 2
 
 
-def test_pairs_are_made_once_and_only_near_in_time() -> None:
-    def at(at_s: float, direction: str = "forward", *classes: str) -> Crossing:
-        return Crossing(at_s, "in", direction, classes or ("car",))
+def test_nothing_cancels_out_in_the_strict_error() -> None:
+    def at(at_s: float, direction: str = "forward", *classes: str) -> Happening:
+        return Happening(at_s, ("line_count", "in", direction), classes or ("car",))
 
     truth = [at(1.0), at(2.0), at(9.0), at(20.0, "forward", "truck", "car")]
     found = [at(2.2), at(1.2), at(1.4), at(9.0, "backward"), at(20.5), at(12.0)]
-    verdict = judge(truth, found)
+    verdict = judge(truth, found, 1.5)
     assert [c.at_s for c in verdict.missed] == [9.0]
     assert [c.at_s for c in verdict.false] == [1.4, 9.0, 12.0]
     assert (verdict.net, verdict.strict, verdict.wrong_class) == (2, 4, ())
-    assert judge(truth, []).strict == 4
+    assert judge(truth, [], 1.5).strict == 4

@@ -29,7 +29,9 @@ from actors.link import ModelLink, Peer
 from actors.local_ray import start_local
 from actors.models import ModelError
 from actors.pool import PoolCrew
+from actors.promotions import PromotionRegistry
 from actors.supervisor import Supervisor, SystemSettings
+from actors.turns import ModelTurns
 from hoaban import pool_health, reconcile
 from hoaban.placement import Node, inference_places
 from hoaban.reconcile import Action, Step
@@ -82,11 +84,11 @@ class Watched:
 class Pool:
     """A pool of one on this machine, kept by a crew, as the supervisor does it."""
 
-    def __init__(self, models: list[str]) -> None:
+    def __init__(self, models: list[str], data: Path = Path("/nowhere")) -> None:
         node = ray.get_runtime_context().get_node_id()
         self.places, self.models = inference_places([Node(node, 2, 0)]), models
         session = secrets.token_hex(4)
-        self.crew = PoolCrew(session)
+        self.crew = PoolCrew(session, ModelTurns(PromotionRegistry(data)))
         self.peer = Peer(self.places[0].name, node, session)
         self.steps: list[Step] = []
 

@@ -91,6 +91,13 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "sim fleet, no scene": (["sim", "fleet", "rtsp://x"], "use one of junction"),
     "sim, no command": (["sim", "nonsense"], "No such command"),
     "models pull, unknown": (["models", "pull", "nonsense"], "known: yolox-nano"),
+    "models add, no card": (["models", "add", "DIR"], "no card.yaml is in it"),
+    "models evaluate, unknown": (["models", "evaluate", "x", "--data", "DIR"], "model 'x' is not known"),
+    "models evaluate, no suite": (["models", "evaluate", "x", "--suite", "DIR/no"], "cannot be read"),
+    "models promote, no version": (["models", "promote", "x", "--report", "FLEET"], "write NAME@VERSION"),
+    "models promote, no report": (["models", "promote", "x@1", "--report", "FLEET"], "name what"),
+    "models rollback, no data": (["models", "rollback", "--data", "DIR/no"], "name the folder of `hoaban up`"),
+    "models current, no data": (["models", "current", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "faces, no folder": (["faces", "evaluate", "--gallery", "2", "--pairs", "DIR/no"], "put each person's pictures"),
     "faces, no gallery": (["faces", "evaluate", "--gallery", "0", "--pairs", "DIR"], "not in the range"),
     "faces, other task": (

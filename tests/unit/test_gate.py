@@ -67,6 +67,15 @@ def test_too_little_is_refused_whatever_it_shows() -> None:
     assert not judge([], SETTINGS).passed
 
 
+def test_two_blind_models_are_equal_and_none_passes() -> None:
+    blind = [Segment("r", f"clip-{i // 10}", 3, 3, 3) for i in range(80)]
+    verdict = judge(blind, SETTINGS)
+    assert not verdict.passed
+    assert "no better than seeing nothing" in verdict.reason
+    sees = [Segment("r", f"clip-{i // 10}", 3, 3, 1) for i in range(80)]
+    assert judge(sees, SETTINGS).passed
+
+
 def test_matching_takes_the_right_class_first_and_never_too_far() -> None:
     place = ("in", "forward")
     truths = [Happening(1.0, place, ("car",)), Happening(1.4, place, ("bus", "truck")), Happening(9.0, place, ("car",))]

@@ -1,0 +1,160 @@
+"""`hoaban models evaluate`, `promote`, `rollback` and `current`: what is passed, what is refused, and what is kept."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.models.files import find_model
+from actors.promotions import FILE, PromotionRegistry
+from cli.main import main
+from hoaban.evaluation.report import Report
+from hoaban.models.promotion import in_force
+from tests.blocks import write_block_model, write_suite
+
+Answer = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_suite(tmp_path_factory.mktemp("suite"))
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "models"
+    write_block_model(folder, "blocks")
+    write_block_model(folder, "equal", version="2")
+    write_block_model(folder, "half", 0.45)
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(folder))
+    return folder
+
+
+@pytest.fixture
+def hoaban(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """`hoaban models …` with a data folder of the test's own."""
+
+    (tmp_path / "data").mkdir()
+
+    def command(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["models", *map(str, arguments), "--data", str(tmp_path / "data")])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return command
+
+
+@pytest.fixture
+def passed(hoaban: Callable[..., Answer], suite: Path, tmp_path: Path) -> Path:
+    """A report on which `equal` passed against `blocks`."""
+    report = tmp_path / "equal.json"
+    code, out, _ = hoaban("evaluate", "equal@2", "--against", "blocks", "--suite", suite, "--out", report)
+    assert (code, out.splitlines()[-1][:6]) == (0, "PASSED"), out
+    return report
+
+
+def test_the_same_models_give_the_same_report(
+    hoaban: Callable[..., Answer], passed: Path, suite: Path, tmp_path: Path
+) -> None:
+    code, out, _ = hoaban(
+        "evaluate", "equal", "--against", "blocks", "--suite", suite, "--json", "--out", tmp_path / "again.json"
+    )
+    assert code == 0
+    assert (tmp_path / "again.json").read_bytes() == passed.read_bytes()
+    report = Report.model_validate_json(passed.read_text())
+    assert json.loads(out) == report.model_dump(mode="json")
+    (one,) = report.recordings
+    assert one.truths == one.same == one.present.told == sum(segment.truths for segment in one.segments) == 42
+    assert (one.lost, one.gained, one.changed, one.candidate.missed, one.candidate.false) == ((),) * 5
+    assert (report.present.sha256, report.candidate.ref) == (find_model("blocks").card.sha256, "equal@2")
+
+
+def test_a_worse_model_is_refused_with_what_it_lost(hoaban: Callable[..., Answer], suite: Path, tmp_path: Path) -> None:
+    report = tmp_path / "half.json"
+    code, out, _ = hoaban("evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
+    assert code == 1
+    assert "REFUSED: traffic_counting: errors per happening 0.000 -> 1.000: no better than seeing" in out
+    assert out.count("    - 00:0") == 42
+    code, _, err = hoaban("promote", "half@1", "--report", report)
+    assert code == 1
+    assert "promotion of half@1 to 'blocks': refused: traffic_counting: errors per happening 0.000 -> 1.000" in err
+    assert hoaban("current")[1] == "nothing was promoted: every name stands for itself\n"
+
+
+def test_a_role_that_the_suite_does_not_show_is_not_passed(hoaban: Callable[..., Answer], suite: Path) -> None:
+    role = ("--role", "traffic_enforcement")
+    code, out, _ = hoaban("evaluate", "equal", "--against", "blocks", "--suite", suite, *role)
+    assert code == 1
+    assert "REFUSED: traffic_enforcement: too little to judge by: 0 known happenings" in out
+
+
+def test_bad_input_ends_with_two(hoaban: Callable[..., Answer], suite: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("clip: a.mp4\nkey: 1\n")
+    code, _, err = hoaban("evaluate", "equal", "--against", "blocks", "--suite", bad)
+    assert (code, err) == (2, f"{bad}:2: key: unknown key; remove it or correct its spelling\n")
+    for told, arguments in {
+        "model 'nobody' is not known": ("evaluate", "nobody", "--against", "blocks", "--suite", suite),
+        "write NAME@VERSION": ("promote", "equal", "--report", bad),
+        "bad.yaml:1: ": ("promote", "equal@2", "--report", bad),
+        "none.json: cannot be read": ("promote", "equal@2", "--report", tmp_path / "none.json"),
+    }.items():
+        code, _, err = hoaban(*arguments)
+        assert (code, told in err, "Traceback" in err) == (2, True, False), err
+
+
+def test_promoted_and_rolled_back(hoaban: Callable[..., Answer], passed: Path, tmp_path: Path) -> None:
+    code, out, err = hoaban("promote", "equal@2", "--report", passed, "--by", "Lan")
+    assert (code, "blocks stands for equal@2 (it was blocks@1)" in out) == (0, True), err
+    registry = PromotionRegistry(tmp_path / "data")
+    (step,) = registry.steps()
+    assert (step.by, step.report) == ("Lan", Report.model_validate_json(passed.read_text()).digest())
+    assert in_force(registry.steps())["blocks"].sha256 == find_model("equal").card.sha256
+    assert "blocks stands for equal@2" in hoaban("current")[1]
+    code, _, err = hoaban("promote", "equal@2", "--report", passed)
+    assert (code, "the report's present model is blocks@1, it is equal@2 now" in err) == (1, True), err
+    code, out, _ = hoaban("rollback", "blocks", "--why", "too slow")
+    assert (code, "blocks stands for blocks@1 again" in out) == (0, True)
+    assert "(too slow)" in hoaban("current")[1]
+    assert json.loads(hoaban("current", "--json")[1])["stands_for"] == {}
+    code, _, err = hoaban("rollback", "blocks")
+    assert (code, "nothing was promoted to it" in err) == (1, True)
+
+
+def test_a_report_holds_for_exactly_the_models_that_it_judged(
+    hoaban: Callable[..., Answer], passed: Path, models: Path
+) -> None:
+    write_block_model(models, "equal", 0.91, version="2")
+    code, _, err = hoaban("promote", "equal@2", "--report", passed)
+    assert (code, "the candidate is not the one that was judged (file " in err) == (1, True), err
+    write_block_model(models, "equal", version="2")
+    card = models / "equal" / "card.yaml"
+    card.write_text(card.read_text() + "min_score: 0.3\n")
+    code, _, err = hoaban("promote", "equal@2", "--report", passed)
+    assert (code, "the candidate is not the one that was judged (card " in err) == (1, True), err
+
+
+def test_a_report_with_another_verdict_written_into_it_is_refused(
+    hoaban: Callable[..., Answer], suite: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "half.json"
+    hoaban("evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
+    report.write_text(report.read_text().replace('"passed": false', '"passed": true'))
+    assert hoaban("promote", "half@1", "--report", report)[0] == 1
+
+
+def test_a_damaged_registry_is_told_and_not_written_to(
+    hoaban: Callable[..., Answer], passed: Path, tmp_path: Path
+) -> None:
+    hoaban("promote", "equal@2", "--report", passed)
+    file = tmp_path / "data" / FILE
+    file.write_text(file.read_text() + '{"kind": "prom')
+    before = file.read_text()
+    for arguments in (("current",), ("rollback", "blocks"), ("promote", "equal@2", "--report", passed)):
+        code, _, err = hoaban(*arguments)
+        assert code == 2
+        assert f"{file}:2: no step of the registry" in err
+    assert file.read_text() == before
