@@ -1,4 +1,4 @@
-"""What of an event is shown to whom: hits of a watchlist name a person or a plate, and are for who may see the lists."""
+"""What of an event is shown to whom: a watchlist's hit names a person or a plate, for who may see the lists alone."""
 
 import time
 from typing import Any

@@ -38,8 +38,8 @@ async def event_stream(
 ) -> AsyncIterator[bytes]:
     """Events as Server-Sent Events; the id is the store's number, so a client resumes exactly.
 
-    lists: whether hits of a watchlist may be told whole. An event `reset` says that numbers began again, the database having been restored: what the client holds of later
-    events is no more, new ones follow.
+    lists: whether hits of a watchlist may be told whole. An event `reset` says that numbers began again, the database
+    having been restored: what the client holds of later events is no more, new ones follow.
     """
     if restored:
         yield _reset(after)
