@@ -122,11 +122,11 @@ class Purger:
         Raises redis.RedisError, OSError, SQLAlchemyError, SigningKeyError: call again.
         """
         fleet = self._board.get_json("fleet")
-        if not fleet or "cameras" not in fleet:
+        if not fleet or "retention" not in fleet:  # what is not known is never taken for the default
             return 0
         if finished := self._eraser.finish():
             return finished
-        retention = Retention.model_validate(fleet.get("retention") or {})
+        retention = Retention.model_validate(fleet["retention"])
         owners = owners_days(fleet)
         holds = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
         if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):

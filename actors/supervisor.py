@@ -135,17 +135,7 @@ class Supervisor:
             self._show_fleet()
 
     def _show_fleet(self) -> None:
-        fleet = self._fleet
-        view: dict[str, Any] = {"errors": self._errors, "cameras": []}
-        if fleet is not None:
-            view |= fleet.model_dump(
-                mode="json",
-                by_alias=True,
-                include={"province", "districts", "agencies", "models", "incidents", "retention"},
-            )
-            view["digest"] = fleet.digest()
-            for camera in fleet.cameras:
-                view["cameras"].append(camera.model_dump(mode="json", by_alias=True))
+        view = fleet_view(self._fleet, self._errors)
         try:
             self._board.put_json("fleet", view)
         except Exception:
@@ -195,6 +185,13 @@ class Supervisor:
         self._cameras.end_all(8)
         self._pool.end_all(0)
         self._publisher.close()
+
+
+def fleet_view(fleet: Fleet | None, errors: list[str]) -> dict[str, Any]:
+    """The fleet as others read it from the board: all that its file says, and why the newest edit was refused."""
+    if fleet is None:
+        return {"errors": errors, "cameras": []}
+    return {"errors": errors, **fleet.model_dump(mode="json", by_alias=True), "digest": fleet.digest()}
 
 
 def _node(node_id: str, resources: dict[str, float]) -> Node:

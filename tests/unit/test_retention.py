@@ -111,7 +111,7 @@ class System:
         self.records, self.retention = EvidenceRecords(self.store.engine), RetentionStore(self.store.engine)
         self.root = folder / "evidence"
         self.files = PackageFiles(str(self.root))
-        self.fleet: dict[str, Any] | None = {"cameras": []}
+        self.fleet: dict[str, Any] | None = {"cameras": [], "retention": {}}
         self.eraser = Eraser(self.retention, self.records, self.files, lambda: SIGNER)
         self.purger = Purger(SimpleNamespace(get_json=lambda _: self.fleet), self.eraser)  # type: ignore[arg-type]
 
