@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from actors.store.people import Account, GivenGrant, PeopleStore
 from hoaban.access import Grant, Permission, Person, Role, Scope
@@ -14,6 +14,7 @@ from hoaban.shapes import Id
 from serve.auditing import record, recorded
 from serve.auth import may
 from serve.problems import Problem
+from serve.times import Instant
 
 router = APIRouter(
     tags=["accounts"],
@@ -88,7 +89,7 @@ class TokenWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: Name
     agency: Id | None = None
-    expires: AwareDatetime | None = None
+    expires: Instant | None = None
     grants: list[GrantWanted] = Field(min_length=1, max_length=50)
 
 

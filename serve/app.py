@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime
 from sse_starlette import EventSourceResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -60,6 +59,7 @@ from serve.settings import ApiSettings
 from serve.shown import sees_lists, shown
 from serve.streams import event_stream, resume_at
 from serve.tiles import RayTiles, TileCache, TileSource
+from serve.times import Instant
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
@@ -215,8 +215,8 @@ def tell_signal(
 def events(
     request: Request,
     person: Seer,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     type: Annotated[str | None, Query(examples=["hoaban.line_count"])] = None,
     camera: str | None = None,
     cursor: Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="next_cursor of the page before")] = None,
@@ -279,8 +279,8 @@ def _streams(request: Request, holder: Holder) -> Collection[str] | None:
 def counts(
     request: Request,
     person: Seer,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     camera: str | None = None,
     bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
 ) -> list[schemas.CountView]:
@@ -314,8 +314,8 @@ def _span(since: datetime | None, until: datetime | None) -> tuple[float, float 
 def turns(
     request: Request,
     person: Seer,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     camera: str | None = None,
     bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
 ) -> list[schemas.TurnView]:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from actors.store import AuditStore, PeopleStore
 from hoaban.access import Permission, Person
@@ -16,6 +16,7 @@ from serve.auditing import record
 from serve.auth import may
 from serve.places import Places
 from serve.problems import Problem
+from serve.times import Instant
 
 router = APIRouter(prefix="/audit", tags=["audit"], responses={401: {"model": Problem}, 403: {"model": Problem}})
 Auditor = Annotated[Person, may(Permission.AUDIT_READ)]
@@ -60,8 +61,8 @@ class SuspicionView(BaseModel):
 def records(
     request: Request,
     auditor: Auditor,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     who: Annotated[str | None, Query(max_length=128, description="a person's id or name")] = None,
     action: Annotated[str | None, Query(max_length=64, examples=["picture.look", "picture"])] = None,
     camera: Annotated[str | None, Query(max_length=64)] = None,

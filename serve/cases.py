@@ -33,7 +33,7 @@ class Change(BaseModel):
     """version: the one that the person saw; or in the header If-Match."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-    version: int | None = Field(None, ge=1)
+    version: int | None = Field(None, ge=1, le=2**31)
     note: Note | None = None
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import APIRouter, Body, FastAPI, HTTPException, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from actors.proof.archive import to_tar, to_zip
 from actors.proof.desk import Desk, NotReadyError
@@ -32,6 +32,7 @@ from serve.auditing import record, recorded
 from serve.auth import cameras_for, check_at, may, refused, signed_in
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
+from serve.times import Instant
 from serve.unmask import Unmasking, unmask_reason
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ class Decide(Strict):
     verdict: Verdict
     reason: str = Field(max_length=32)
     note: str = Field("", max_length=2000)
-    version: int = Field(ge=0)
+    version: int = Field(ge=0, le=2**31)
 
 
 class Export(Strict):
@@ -170,8 +171,8 @@ def queue(
     camera: Annotated[str | None, Query(max_length=64)] = None,
     plate: Annotated[str | None, Query(max_length=32, description="a search of this kind is audited")] = None,
     evidential: bool | None = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     cursor: Annotated[int | None, Query(ge=0, le=2**53, description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> CasePage:

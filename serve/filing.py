@@ -4,7 +4,7 @@ import threading
 
 from fastapi import HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actors.report_photo import PhotoCleaner, PhotoError
 from actors.store import NewReport, Report, ReportStore
@@ -12,6 +12,7 @@ from hoaban.access import Person
 from hoaban.incidents.reports import grouped, nearest
 from serve import cases
 from serve.cases import now_s
+from serve.times import Instant
 
 MOST_TEXT = 4000
 AHEAD_S = 300.0
@@ -37,7 +38,7 @@ class Filing(BaseModel):
     lon: float | None = Field(None, ge=-180, le=180)
     landmark: str | None = Field(None, min_length=3, max_length=200)
     district: str | None = Field(None, max_length=64)
-    happened_at: AwareDatetime | None = Field(None, description="by default now")
+    happened_at: Instant | None = Field(None, description="by default now")
     contact: Contact = Contact()
     photo: Base64Bytes | None = Field(None, description="JPEG, PNG or WebP, as base64")
 

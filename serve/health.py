@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from actors.board import Board
 from actors.store import EventStore
@@ -16,6 +16,7 @@ from hoaban.schedule import Schedule
 from hoaban.terms import Terms
 from hoaban.uptime import Uptime, camera_uptime
 from serve.auth import may, visible
+from serve.times import Instant
 
 router = APIRouter(prefix="/health", tags=["health"])
 DEFAULT_SPAN_S = 86400.0
@@ -45,8 +46,8 @@ class DistrictUptimeView(UptimeView):
 def districts(
     request: Request,
     person: Annotated[Person, may(Permission.CAMERA_SEE)],
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
 ) -> list[DistrictUptimeView]:
     """Uptime of each district and its cameras between two times, by default the last 24 hours.
 

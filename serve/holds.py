@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actors.proof.archive import to_zip
 from hoaban.access import Permission, Person
@@ -15,6 +15,7 @@ from hoaban.evidence.retention import Hold
 from serve.auditing import recorded
 from serve.auth import may
 from serve.problems import Problem
+from serve.times import Instant
 
 router = APIRouter(tags=["retention"], responses={401: {"model": Problem}, 403: {"model": Problem}})
 Holder = Annotated[Person, may(Permission.HOLD_CHANGE)]
@@ -27,9 +28,9 @@ class NewHold(BaseModel):
     kind: Literal["evidence", "camera"]
     subject: str = Field(min_length=1, max_length=64)
     reason: str = Field(min_length=10, max_length=2000)
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    ends: AwareDatetime | None = Field(None, description="when the hold ends by itself; null: when it is lifted")
+    since: Instant | None = None
+    until: Instant | None = None
+    ends: Instant | None = Field(None, description="when the hold ends by itself; null: when it is lifted")
 
     @model_validator(mode="after")
     def _times_fit(self) -> "NewHold":

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from actors.store import HandoverError, Holder, Incident, IncidentStore
@@ -25,6 +25,7 @@ from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, 
 from serve.problems import Problem
 from serve.schemas import EventView
 from serve.shown import shown
+from serve.times import Instant
 
 router = APIRouter(tags=["incidents"], responses={401: {"model": Problem, "description": "No valid token"}})
 Seer = Annotated[Person, may(Permission.INCIDENT_SEE)]
@@ -126,7 +127,7 @@ def incidents(
     severity: Severity | None = None,
     camera: str | None = None,
     district: str | None = None,
-    since: Annotated[AwareDatetime | None, Query(description="seen since then, RFC 3339 with a zone")] = None,
+    since: Annotated[Instant | None, Query(description="seen since then, RFC 3339 with a zone")] = None,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> IncidentPageView:

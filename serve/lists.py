@@ -9,12 +9,13 @@ from typing import Any, Generic, TypeVar
 import redis
 import structlog
 from fastapi import HTTPException
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from actors.watchlist import ListedInfo, ListStore, WatchlistError
 from hoaban.access import Person
 from hoaban.shapes import Id
 from serve.problems import Problem
+from serve.times import Instant
 
 log = structlog.get_logger(__name__)
 KEEP_EVERY_S = 30.0
@@ -35,8 +36,8 @@ class NewListed(BaseModel):
     law: str = Field(min_length=1, max_length=400)
     authority: str = Field(min_length=1, max_length=400)
     document: str = Field(min_length=1, max_length=400)
-    basis_until: AwareDatetime = Field(description="until when the lawful basis holds")
-    expires_at: AwareDatetime = Field(description="when the entry is erased")
+    basis_until: Instant = Field(description="until when the lawful basis holds")
+    expires_at: Instant = Field(description="when the entry is erased")
 
 
 class ListedView(BaseModel):

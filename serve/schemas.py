@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from hoaban.signals import SignalState
 from hoaban.status import CameraStatus
+from serve.times import Instant
 
 
 class Health(BaseModel):
@@ -82,7 +83,7 @@ class SignalReading(BaseModel):
     """What a traffic signal's controller says: it showed `state` at `at`."""
 
     state: SignalState
-    at: AwareDatetime = Field(description="RFC 3339 with a zone; by the controller's clock")
+    at: Instant = Field(description="RFC 3339 with a zone; by the controller's clock")
 
 
 class Ticket(BaseModel):

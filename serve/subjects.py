@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actors.retention import Eraser
 from actors.store.evidence import CaseRow
@@ -17,6 +17,7 @@ from hoaban.plates import normalise
 from serve.auditing import record, recorded
 from serve.auth import may
 from serve.problems import Problem
+from serve.times import Instant
 
 LONGEST_S = 31 * 86400.0
 MOST = 500
@@ -31,8 +32,8 @@ class Search(BaseModel):
     reference: str = Field(min_length=1, max_length=100)
     plate: str | None = Field(None, min_length=4, max_length=32)
     cameras: list[str] = Field([], max_length=50)
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Instant | None = None
+    until: Instant | None = None
 
     @model_validator(mode="after")
     def _names_something(self) -> "Search":

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from actors.store import WorkOrder, WorkOrderStore
 from hoaban.access import Permission, Person
@@ -15,6 +15,7 @@ from serve import cases
 from serve.auth import cameras_for, check_at, may
 from serve.cases import REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
+from serve.times import Instant
 
 router = APIRouter(
     prefix="/work-orders", tags=["work orders"], responses={401: {"model": Problem, "description": "No valid token"}}
@@ -91,7 +92,7 @@ def work_orders(
 
 
 @router.get("/repair-times")
-def repair_times(request: Request, person: Seer, since: AwareDatetime | None = None) -> list[RepairTimeView]:
+def repair_times(request: Request, person: Seer, since: Instant | None = None) -> list[RepairTimeView]:
     """Mean time to repair of each district, over the faults that ended since then."""
     cameras = cameras_for(request, person, Permission.CAMERA_SEE)
     times = _store(request).repair_times(since.timestamp() if since else None, cameras)
