@@ -26,6 +26,10 @@ STAMP_AGAIN_S = 60.0
 """an authority that is away is asked again after so long"""
 
 
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""what reading a damaged candidate may raise"""
+
+
 class Sealer:
     """Makes packages of what the recorders wrote. `step` seals all that waits; `behind`: there is more to redact."""
 
@@ -67,8 +71,11 @@ class Sealer:
         """One that cannot be sealed, whatever is wrong with it, must not hold the others up."""
         try:
             return self.seal(package)
-        except (OSError, sqlalchemy.exc.SQLAlchemyError):
-            raise
+        except (IsADirectoryError, NotADirectoryError) as error:
+            self._refuse(package, b"{}", f"{type(error).__name__}: {error}")
+            return False
+        except (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError):
+            raise  # a store is away; what is wrong with a package is told in other words
         except Exception as error:
             log.exception("evidence cannot be sealed", package=package)
             self._refuse(package, b"{}", f"{type(error).__name__}: {error}")
@@ -113,8 +120,13 @@ class Sealer:
         log.error("evidence is not sealed: it is not what was recorded", package=package, why=why)
         try:
             self._records.add_damaged(package, json.loads(candidate), why)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._records.add_damaged(package, {}, why)
+        except (*UNREADABLE, sqlalchemy.exc.DataError, sqlalchemy.exc.StatementError) as error:
+            if isinstance(error, sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError):
+                raise
+            try:
+                self._records.add_damaged(package, {}, why[:400])
+            except sqlalchemy.exc.DataError:  # a folder whose very name is none of ours
+                log.exception("evidence cannot even be listed", package=package)
         self._known.add(package)
 
     def _stamp_all(self, authority: Authority) -> None:

@@ -60,6 +60,9 @@ decisions = sa.Table(
 )
 
 
+LAST_S = 7_258_118_400.0  # 2200
+
+
 class Who(Protocol):
     """Who acts."""
 
@@ -153,17 +156,17 @@ class EvidenceRecords:
         self._insert(
             {
                 "id": id,
-                "type": str(event.get("type") or "unknown"),
-                "camera": str(data.get("camera") or "unknown"),
-                "role": data.get("role"),
+                "type": str(event.get("type") or "unknown")[:64],
+                "camera": str(data.get("camera") or "unknown")[:64],
+                "role": role[:32] if isinstance(role := data.get("role"), str) else None,
                 # What has no time of its own must not be kept for ever.
-                "captured_s": float((frames.get("at") or {}).get("captured_s") or time.time()),
+                "captured_s": _plausible_s((frames.get("at") or {}).get("captured_s")),
                 "evidential": False,
                 "doubts": [why],
                 "missing": {},
                 "files": {},
                 "simulated": bool(data.get("simulated")),
-                "owner_days": data.get("retention_days"),
+                "owner_days": days if isinstance(days := data.get("retention_days"), int) else None,
                 "state": State.DAMAGED,
             }
         )
@@ -293,3 +296,9 @@ def fits(read: str, plate: str) -> bool:
 def _case(row: sa.Row[Any]) -> CaseRow:
     fields = dict(row._mapping)
     return CaseRow(**fields | {"state": State(fields["state"])})
+
+
+def _plausible_s(captured_s: object) -> float:
+    """A damaged candidate's time, or now where it tells none that can be."""
+    known = isinstance(captured_s, int | float) and 0 < captured_s < LAST_S
+    return float(captured_s) if known else time.time()  # type: ignore[arg-type]

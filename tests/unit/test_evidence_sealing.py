@@ -106,6 +106,34 @@ def test_a_package_that_was_tampered_with_before_it_was_known_holds_no_other_up(
     assert (records.get(bad).state, records.get(good).state) == (State.DAMAGED, State.OPEN)
 
 
+ODD = {
+    "a role that is none": '{"event": {"type": "t", "data": {"camera": "gate", "role": {}}}}',
+    "a time that is none": '{"event": {"data": {"camera": "gate"}}, "frames": {"at": {"captured_s": NaN}}}',
+    "a time beyond all clocks": '{"event": {"data": {"camera": "gate"}}, "frames": {"at": {"captured_s": 1e18}}}',
+    "a long type": '{"event": {"type": "' + "t" * 200 + '", "data": {"camera": "gate"}}}',
+    "a list": "[1]",
+    "a folder in it": None,
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_folder_that_is_no_candidate_stops_none_after_it(records: EvidenceRecords, tmp_path: Path, odd: str) -> None:
+    root = tmp_path / "evidence"
+    folder = root / "0-odd"
+    folder.mkdir(parents=True)
+    if (text := ODD[odd]) is None:
+        (folder / "below").mkdir()
+    else:
+        (folder / "candidate.json").write_text(text)
+    good = leave_candidate(root, red_light())
+    sealer = Sealer(PackageFiles(str(root)), records, SIGNER)
+    assert sealer.step() == 1
+    assert sealer.step() == 0
+    assert {"0-odd", good} >= records.known() >= {good}
+    cases, _ = records.page(limit=10)
+    assert all(0 < case.captured_s < 7.3e9 for case in cases)
+
+
 def test_an_object_store_gets_the_manifest_last(records: EvidenceRecords) -> None:
     root = "memory://evidence-sealing"
     package = leave_candidate(root, red_light())
