@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.torch_models import write_model
 
-WIDTH, HEIGHT, FPS, SECONDS = 64, 48, 5, 210
+WIDTH, HEIGHT, FPS, SECONDS = 64, 48, 5, 400
 EVERY_S, TAKES_S, SIDE = 5, 4, 12
 
 

@@ -67,7 +67,7 @@ def test_the_same_models_give_the_same_report(
     report = Report.model_validate_json(passed.read_text())
     assert json.loads(out) == report.model_dump(mode="json")
     (one,) = report.recordings
-    assert one.truths == one.same == one.present.told == sum(segment.truths for segment in one.segments) == 42
+    assert one.truths == one.same == one.present.told == sum(segment.truths for segment in one.segments) == 80
     assert (one.lost, one.gained, one.changed, one.candidate.missed, one.candidate.false) == ((),) * 5
     assert (report.present.sha256, report.candidate.ref) == (find_model("blocks").card.sha256, "equal@2")
 
@@ -77,7 +77,7 @@ def test_a_worse_model_is_refused_with_what_it_lost(hoaban: Callable[..., Answer
     code, out, _ = hoaban("evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
     assert code == 1
     assert "REFUSED: traffic_counting: errors per happening 0.000 -> 1.000: no better than seeing" in out
-    assert out.count("    - 00:0") == 42
+    assert out.count("    - 00:0") == 80
     code, _, err = hoaban("promote", "half@1", "--report", report)
     assert code == 1
     assert "promotion of half@1 to 'blocks': refused: traffic_counting: errors per happening 0.000 -> 1.000" in err

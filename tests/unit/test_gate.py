@@ -43,6 +43,19 @@ def test_models_too_bad_by_the_margin_or_more_pass_at_most_as_often_as_alpha(can
     assert passed <= alpha * trials
 
 
+@pytest.mark.parametrize(("blocks", "happenings"), [(20, 2), (30, 1), (40, 2), (20, 5), (60, 2)])
+def test_a_few_happenings_without_an_error_prove_nothing(blocks: int, happenings: int) -> None:
+    rng = np.random.default_rng(13)
+    settings = GateSettings(resamples=999, least_truths=20, block_segments=1)
+
+    def drawn() -> list[Segment]:
+        errors = rng.binomial(happenings, settings.margin, blocks)
+        return [Segment("r", f"clip-{i}", happenings, 0.0, float(errors[i])) for i in range(blocks)]
+
+    passed = sum(judge(drawn(), settings).passed for _ in range(200))
+    assert passed <= settings.alpha * 200
+
+
 def test_an_equal_model_mostly_passes_with_enough_to_judge_by() -> None:
     rng = np.random.default_rng(12)
     passed = sum(judge(segments(rng, 0.05, 0.05, 160), SETTINGS).passed for _ in range(50))
