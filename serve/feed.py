@@ -55,6 +55,7 @@ class EventFeed:
         self._restored = 0
         self._followers = 0
         self._reader: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._begun, self._grown = asyncio.Event(), asyncio.Event()
 
     @property
@@ -114,7 +115,11 @@ class EventFeed:
     def _join(self) -> None:
         self._followers += 1
         if self._reader is None:
-            self._begun, self._grown = asyncio.Event(), asyncio.Event()  # of the loop that runs now
+            loop = asyncio.get_running_loop()
+            if self._loop not in (None, loop):  # events belong to the loop on which they were first waited for
+                self._begun, self._grown = asyncio.Event(), asyncio.Event()
+            self._loop = loop
+            self._begun.clear()
             self._reader = asyncio.get_running_loop().create_task(self._read_forever())
 
     def _leave(self) -> None:

@@ -18,7 +18,7 @@ Infer = Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]
 class Kept:
     """A publisher that keeps the events."""
 
-    spooled = 0
+    spooled, error = 0, None
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -26,8 +26,7 @@ class Kept:
     def publish(self, events: list[Event]) -> None:
         self.events += events
 
-    def drain(self) -> int:
-        return 0
+    def close(self) -> None: ...
 
 
 class _Stub:

@@ -20,11 +20,10 @@ pytestmark = pytest.mark.integration
 class Kept:
     """A publisher that keeps nothing."""
 
-    spooled = 0
+    spooled, error = 0, None
 
     def publish(self, events: list) -> None: ...
-    def drain(self) -> int:
-        return 0
+    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize("pacing", ["live", "demand"])
