@@ -53,7 +53,7 @@ def page(name: str) -> AppTest:
 
 
 def told(app: AppTest) -> str:
-    return "\n".join([said(app), *(str(element.value) for element in [*app.success, *app.title])])
+    return "\n".join([said(app), *(str(element.value) for element in [*app.success, *app.title, *app.text])])
 
 
 def click(app: AppTest, label: str) -> AppTest:
