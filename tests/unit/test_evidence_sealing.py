@@ -185,7 +185,10 @@ def test_a_sealer_killed_at_any_moment_leaves_no_half_package(tmp_path: Path) ->
         child = processes.Process(target=seal_for_ever, args=(root, database, began))
         child.start()
         assert began.wait(30)
-        time.sleep(chance.uniform(0.0, 0.25))
+        before, ends = len(list(root.glob(f"*/{m.MANIFEST}"))), time.monotonic() + 30
+        while len(list(root.glob(f"*/{m.MANIFEST}"))) == before and time.monotonic() < ends:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.0, 0.05))
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL
