@@ -79,7 +79,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return request.getfixturevalue("postgres").create()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright runs, its thread has an event loop that other tests cannot share
 def browser() -> "Iterator[Browser]":
     chromium = shutil.which("chromium")
     if chromium is None:

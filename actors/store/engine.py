@@ -117,6 +117,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     cursor = connection.cursor()
     # FULL: an acknowledged event must survive a power cut, not only a crash; the writer commits in batches, so the
     # cost is one sync a batch.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
