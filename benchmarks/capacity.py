@@ -30,7 +30,7 @@ from scipy.optimize import nnls
 from actors.camera import CameraActor
 from actors.inference import InferenceActor
 from actors.link import Peer
-from actors.models import find_clip
+from actors.models import find_clip, find_model, load_detector, load_face_model
 from benchmarks.throughput import bench_camera, local_system, statuses
 from hoaban.capacity import Costs, DecodeCost, ModelCost
 
@@ -38,6 +38,7 @@ COSTS = Path(__file__).with_name("costs.json")
 SETTLE_S, SECONDS = 8.0, 20.0
 MODEL = "yolox-nano"
 CONTROL_CAMERAS = 6
+INPUTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,20 @@ def _serves_frames(pid: int) -> bool:
     return "CameraActor" in line or "InferenceActor" in line
 
 
+def _alone() -> dict[str, ModelCost]:
+    """Models that the runs do not use, each on empty pictures: processor seconds an input."""
+    found = {}
+    for name, load in (("fastestdet", load_detector), ("sim-colours", load_detector), ("faces", load_face_model)):
+        model = load(find_model(name), threads=1, device="cpu")
+        model.warm_up()
+        batch = np.full((1, model.input_height, model.input_width, 3), 114, np.uint8)
+        began = time.process_time()
+        for _ in range(INPUTS):
+            model.infer(batch)
+        found[name] = ModelCost(cpu_s=(time.process_time() - began) / INPUTS)
+    return found
+
+
 def measure() -> dict[str, Any]:
     """The fitted costs, and the forecast of the held-out run against what it took."""
     with tempfile.TemporaryDirectory() as clips, local_system() as (_, redis_url):
@@ -235,7 +250,7 @@ def measure() -> dict[str, Any]:
         input_s=0.0,
         camera_s=camera_s,
         camera_mb=float(np.median([mb for run in fitted for mb in run["memory_mb"]])),
-        models={MODEL: ModelCost(cpu_s=model_s, mb=fitted[0]["model_mb"])},
+        models={MODEL: ModelCost(cpu_s=model_s, mb=fitted[0]["model_mb"]), **_alone()},
         node_cpus=rest_s,
         node_mb=fitted[0]["rest_mb"],
         control_s=max(0.0, control_s - rest_s) / CONTROL_CAMERAS,

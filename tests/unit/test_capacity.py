@@ -195,3 +195,11 @@ def test_the_command_plans_and_refuses(tmp_path: Path) -> None:
     refused = CliRunner().invoke(app, arguments)
     assert refused.exit_code == 2
     assert f"{costs}: camera_s:" in refused.stderr
+
+
+def test_the_costs_that_ship_plan_the_province() -> None:
+    planned = CliRunner().invoke(app, ["plan", *map(str, PROVINCE), "--json"])
+    assert planned.exit_code == 0, planned.stderr
+    found = json.loads(planned.stdout)
+    assert found["cameras"] == 212
+    assert found["nodes"] >= 2
