@@ -218,7 +218,7 @@ class CameraPipeline:
         self.heat_map.add(wanted, frame.width, frame.height, frame.captured_s)
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
-        if len(tracks) == 0:
+        if len(tracks) == 0 or not self._polygons:
             return {zone: {} for zone in self._polygons}
         feet = tracks.ground_points()
         zones: dict[str, dict[str, int]] = {}
