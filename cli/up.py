@@ -211,13 +211,17 @@ class _System:
 
     def _tokens(self, store_url: str) -> tuple[str, str]:
         """The operator's token, and that of the page for citizens: in files that only this user can read."""
-        from actors.store import PeopleStore
+        from actors.audit_anchor import Anchor, begin
+        from actors.store import AuditStore, PeopleStore
         from hoaban.access import Role
 
         self._step("store")
         store = open_store(store_url)
-        people = PeopleStore(store.engine)
+        people, audit = PeopleStore(store.engine), AuditStore(store.engine)
         try:
+            begin(audit, anchor := Anchor(self._data))
+            if not anchor.begun:
+                say("the audit chain has no anchor: see `hoaban audit verify`, then `hoaban audit anchor --reason …`")
             # Who starts the system runs it: all that needs no second person beside them.
             operator = self._token(people, "token", "embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
             return operator, self._token(people, "intake-token", "page for citizens", Role.INTAKE)
@@ -318,7 +322,9 @@ class _System:
             redis_url, store_url, evidence_url, str(self._data)
         )
         self._undo.append(("writer", lambda: _end(writer, "stop")))
-        sealer = EvidenceActor.options(name="evidence", **common).remote(store_url, evidence_url, str(self._data))
+        sealer = EvidenceActor.options(name="evidence", **common).remote(
+            store_url, evidence_url, str(self._data), redis_url
+        )
         self._undo.append(("evidence", lambda: _end(sealer, "stop")))
         keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
         self._undo.append(("keeper", lambda: _end(keeper, "stop")))

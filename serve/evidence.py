@@ -235,7 +235,7 @@ def original(
     """A picture or the clip as the camera gave it. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_SEE)
     _check_owner(request, person, found)
-    unmasking.use(found.camera, f"/evidence/{id}/{name}"[:200])
+    unmasking.use(found.camera, f"/evidence/{id}/{name}"[:200], found.terms)
     try:
         return _picture(_shared(request).desk.original(found, name), name, "none")
     except FileNotFoundError:
@@ -275,7 +275,7 @@ def export_original(
     """A signed archive of a confirmed case as it was recorded, nobody hidden. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_EXPORT)
     _check_owner(request, person, found)
-    unmasking.use(found.camera, f"/evidence/{id}/export")
+    unmasking.use(found.camera, f"/evidence/{id}/export", found.terms)
     return _export(request, found, wanted, person, unblurred=True)
 
 
@@ -333,7 +333,7 @@ def _case(request: Request, person: Person, id: str, permission: Permission) -> 
 
 def _check_owner(request: Request, person: Person, found: CaseRow) -> None:
     """403 where the owner of a shared camera shows its pictures to others only."""
-    if not request.app.state.places.shows_to(found.camera, person):
+    if not request.app.state.places.shows_to(found.camera, person, found.terms):
         why = f"the owner of camera {found.camera!r} shares its pictures with others only (terms.viewers)"
         raise refused(request, person, Permission.EVIDENCE_SEE, why, found.camera)
 
