@@ -4,7 +4,7 @@ import getpass
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
+from actors.audit_anchor import Anchor, begin
 from actors.store import AuditStore, PeopleStore
 from actors.store.people import Account, GivenGrant, PeopleError
 from cli.common import data_folder, print_json, refuse, store_or_refuse
@@ -45,7 +46,10 @@ class _Desk:
 @contextmanager
 def _desk(data: Path | None, action: str | None = None, subject: str = "", **detail: Any) -> Iterator[_Desk]:
     """Raises typer.Exit with code 2 and the reason for what cannot be."""
-    events = store_or_refuse(data_folder(data))
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    with suppress(OSError):  # then `hoaban audit verify` says that there is no anchor
+        begin(AuditStore(events.engine), Anchor(folder))
     desk = _Desk(PeopleStore(events.engine), AuditStore(events.engine))
     try:
         if action is not None:
