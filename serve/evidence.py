@@ -249,7 +249,7 @@ def decide(request: Request, id: str, wanted: Decide, person: Decider) -> CaseDe
     found = _case(request, person, id, Permission.EVIDENCE_DECIDE)
     told = {"verdict": wanted.verdict.value, "because": wanted.reason, "version": wanted.version}
     try:
-        with recorded(request, person, "evidence.decide", id, reason=wanted.note or None, **told):
+        with recorded(request, person, "evidence.decide", id, camera=found.camera, reason=wanted.note or None, **told):
             found = shared.records.decide(id, wanted.verdict, wanted.reason, wanted.note, wanted.version, person)
     except RefusedError as error:
         raise HTTPException(409 if error.conflict else 422, str(error)) from None
