@@ -24,6 +24,7 @@ from actors.fleet_file import load_fleet
 from actors.link import Peer
 from actors.pool import PoolCrew
 from actors.promotions import PromotionRegistry
+from actors.shadows import ShadowKeeper
 from actors.sweeper import SpoolSweeper
 from actors.turns import ModelTurns
 from hoaban import __version__
@@ -79,7 +80,9 @@ class Supervisor:
         spools = Path(settings.data_dir) / "spool"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
         self._sweeper = SpoolSweeper(spools, settings.redis_url)
-        self._pool = PoolCrew(settings.session, ModelTurns(PromotionRegistry(Path(settings.data_dir))))
+        data = Path(settings.data_dir)
+        self._shadows = ShadowKeeper(data)
+        self._pool = PoolCrew(settings.session, ModelTurns(PromotionRegistry(data)), self._shadows)
         self._cameras = CameraCrew(
             self._board, settings.redis_url, settings.data_dir, settings.evidence_url, left=self._sweeper.due
         )
@@ -101,6 +104,7 @@ class Supervisor:
         self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])
         held = without_a_place({name: camera.site for name, camera in self._configs.items()}, self._nodes)
         self._cameras.show_held(held)
+        self._cameras.set_shadows(self._shadows.assigned(self._configs.values()))
         return steps + self._cameras.tick(self._desired, held)
 
     # --- the fleet file
