@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from actors.board import Board
 from hoaban.access import Permission, Person, Place, covers, decide
 from hoaban.fleet import DEFAULT_TIMEZONE
-from hoaban.terms import Terms
+from hoaban.terms import MODEL_TRIALS, Terms
 
 KEEP_S = 2.0
 """a wall of pictures asks some hundred times a second; an edit counts this much later"""
@@ -49,6 +49,12 @@ class Places:
         found, place = self._terms.get(camera), self.place(camera)
         roles = {grant.role for grant in person.grants if covers(grant.scope, place)}
         return found is None or found[0].shows_to(roles, person.agency, found[1])
+
+    def trials_at(self, camera: str) -> bool:
+        """Whether the terms of a camera's owner let candidate models be tried on its pictures."""
+        self._refresh()
+        found = self._terms.get(camera)
+        return found is None or found[0].allows(MODEL_TRIALS)
 
     def cameras_for(self, person: Person, permission: Permission) -> frozenset[str] | None:
         """The cameras a person has a permission for now; None: everywhere, whatever cameras there were once."""
