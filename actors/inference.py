@@ -112,7 +112,8 @@ class InferenceService:
 
         The new one is loaded and warmed up beside the old one. A camera of this node is told on its connection when it
         offers a frame, and has that frame and all until it has attached a mailbox of the new shape answered by the old
-        model; one of another node has to link again. See ModelShelf.swap for what happens when the new one fails.
+        model; one of another node is told with its next answer. See ModelShelf.swap for what happens when the new one
+        fails.
         """
         return self.shelf.swap(name, package, budget_s).generation
 

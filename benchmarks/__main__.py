@@ -19,6 +19,7 @@ from benchmarks import (
     mosaic,
     page,
     rules,
+    shadow,
     throughput,
     tracking,
     transport,
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "rules": rules.measure,
     "happenings": happenings.measure,
     "capacity": capacity.measure,
+    "shadow": shadow.measure,
 }
 
 
