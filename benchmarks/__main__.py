@@ -20,6 +20,7 @@ from benchmarks import (
     page,
     rivals,
     rules,
+    shadow,
     throughput,
     tracking,
     transport,
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "rules": rules.measure,
     "happenings": happenings.measure,
     "capacity": capacity.measure,
+    "shadow": shadow.measure,
 }
 
 
