@@ -25,7 +25,7 @@ from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import Retention
-from hoaban.evidence.review import REASONS, RefusedError, State, Verdict
+from hoaban.evidence.review import REASONS, RefusedError, State, Verdict, check_export
 from hoaban.evidence.signing import SigningKeyError
 from serve import holds, subjects
 from serve.auditing import record, recorded
@@ -58,6 +58,7 @@ class Decide(Strict):
 class Export(Strict):
     reason: Words = Field(description="why it leaves, and to whom")
     format: Literal["zip", "tar"] = "zip"
+    version: int = Field(ge=0, le=2**31, description="of the case as it was seen: 409 when it was decided since")
 
 
 class CaseView(BaseModel):
@@ -128,7 +129,7 @@ class Evidence:
         found = []
         for case in cases:
             over_s = case_term(case, retention, owners).over_at(case.captured_s)
-            until = None if over_s is None or case.state is State.ERASED else utc(over_s)
+            until = None if over_s is None else utc(over_s)
             times = {"captured": utc(case.captured_s), "timestamp": case.stamped, "kept_until": until}
             found.append(asdict(case) | times)
         return found
@@ -282,9 +283,12 @@ def export_original(
 def _export(request: Request, found: CaseRow, wanted: Export, person: Person, *, unblurred: bool) -> Response:
     shared = _shared(request)
     try:
+        decided = shared.records.decisions(found.id)
         files = shared.desk.export(
-            found, shared.records.decisions(found.id), person, wanted.reason, unblurred=unblurred
+            found, decided, person, wanted.reason, seen_version=wanted.version, unblurred=unblurred
         )
+        now = shared.records.get(found.id)  # packing takes seconds: who decided meanwhile is not passed over
+        check_export(now.state, now.version, wanted.version)
     except (RefusedError, NotReadyError) as error:
         why = str(error) or "its pictures are not made presentable yet; try again"
         record(request, person, "evidence.export", found.id, camera=found.camera, reason=why, outcome="refused")
@@ -298,7 +302,7 @@ def _export(request: Request, found: CaseRow, wanted: Export, person: Person, *,
 
 
 def _detail(shared: Evidence, found: CaseRow) -> CaseDetail:
-    whole = found.manifest_sha256 is not None and found.state is not State.ERASED
+    whole = found.manifest_sha256 is not None and found.state not in (State.ERASING, State.ERASED)
     try:
         pictures = shared.desk.shown(found) if whole else []
     except NotReadyError:

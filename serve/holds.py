@@ -12,6 +12,7 @@ from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import Hold
+from hoaban.evidence.review import RefusedError
 from serve.auditing import recorded
 from serve.auth import may
 from serve.problems import Problem
@@ -62,6 +63,7 @@ class HoldView(BaseModel):
     lifted: datetime | None
     lifted_by: str | None
     lifted_reason: str | None
+    too_late: list[str] = Field([], description="cases that it covers and whose erasure had begun before it")
 
 
 class ErasureView(BaseModel):
@@ -82,21 +84,27 @@ def holds(request: Request, _: Holder) -> list[HoldView]:
     return [_view(hold, about) for hold, about in request.app.state.evidence.retention.holds()]
 
 
-@router.post("/holds", status_code=201, responses={422: {"model": Problem}})
+@router.post("/holds", status_code=201, responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}})
 def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
-    """Keep a case, or all that a camera saw in a time, whatever its term."""
+    """Keep a case, or all that a camera saw in a time, whatever its term. 409 for what is erased, or being erased."""
     store = request.app.state.evidence.retention
-    with recorded(request, person, "hold.begin", wanted.subject, reason=wanted.reason, kind=wanted.kind):
-        hold = store.hold(
-            wanted.kind,
-            wanted.subject,
-            wanted.reason,
-            person,
-            from_s=wanted.since.timestamp() if wanted.since else None,
-            until_s=wanted.until.timestamp() if wanted.until else None,
-            ends_s=wanted.ends.timestamp() if wanted.ends else None,
-        )
-    return next(_view(one, about) for one, about in store.holds() if one.id == hold.id)
+    try:
+        with recorded(request, person, "hold.begin", wanted.subject, reason=wanted.reason, kind=wanted.kind):
+            hold = store.hold(
+                wanted.kind,
+                wanted.subject,
+                wanted.reason,
+                person,
+                from_s=wanted.since.timestamp() if wanted.since else None,
+                until_s=wanted.until.timestamp() if wanted.until else None,
+                ends_s=wanted.ends.timestamp() if wanted.ends else None,
+            )
+    except KeyError:
+        raise HTTPException(404, f"there is no {wanted.kind} {wanted.subject!r} here: nothing to keep") from None
+    except RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+    made = next(_view(one, about) for one, about in store.holds() if one.id == hold.id)
+    return made.model_copy(update={"too_late": store.too_late(hold)})
 
 
 @router.post("/holds/{id}/lift", responses={404: {"model": Problem}})
@@ -121,7 +129,7 @@ def erasures(request: Request, _: Annotated[Person, may(Permission.AUDIT_READ)])
             by=one.by_name,
             begun=utc(one.begun_s),
             things=len(one.plan),
-            done=one.signature is not None,
+            done=one.done_s is not None,
         )
         for one in request.app.state.evidence.retention.erasures()
     ]
@@ -134,7 +142,7 @@ def erasure(request: Request, id: str, _: Annotated[Person, may(Permission.SUBJE
         found = request.app.state.evidence.retention.erasure(id)
     except KeyError:
         found = None
-    if found is None or found.signature is None or found.manifest is None:
+    if found is None or found.done_s is None or found.signature is None or found.manifest is None:
         raise HTTPException(404, f"there is no finished erasure {id!r}")
     data = to_zip(f"erasure-{id}", {m.MANIFEST: found.manifest, m.SIGNATURE: found.signature})
     headers = {"Content-Disposition": f'attachment; filename="erasure-{id}.zip"'}

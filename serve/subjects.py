@@ -178,8 +178,11 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
     gone = [case.id for case in cases] + going
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, erased=gone):
-        done = eraser.erase(cases, going, "request", f"{wanted.reference}: {wanted.basis}", person.name)
-    return Erased(erasure=done.id, erased=gone, refused=refused)
+        basis = f"{wanted.reference}: {wanted.basis}"
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time())
+    refused |= done.kept
+    left = [id for id in gone if id not in done.kept]
+    return Erased(erasure=None if done.erasure is None else done.erasure.id, erased=left, refused=refused)
 
 
 class _Refusals:

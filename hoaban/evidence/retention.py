@@ -62,6 +62,8 @@ class Retention(Strict):
     def evidence(self, state: State, evidential: bool, owner_days: int | None) -> "Term":
         """For a case."""
         name = state.value
+        if state in (State.ERASING, State.ERASED):
+            return Term(None, "it goes already")
         if state is State.OPEN and not evidential:
             name = "not_evidential"
         return _shortest({f"evidence_days.{name}": getattr(self.evidence_days, name, None), OWNER: owner_days})
@@ -161,8 +163,8 @@ def refusal(state: State, evidential: bool, held_by: str | None) -> str | None:
         return "an officer confirmed it: it is kept for its term as the ground of a decision"
     if state is State.OPEN and evidential:
         return "no officer has decided yet: decide first"
-    if state is State.ERASED:
-        return "it is erased already"
+    if state in (State.ERASING, State.ERASED):
+        return f"it is {state} already"
     return None
 
 

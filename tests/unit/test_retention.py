@@ -283,11 +283,12 @@ def test_an_erasure_that_was_cut_off_is_finished_and_then_signed(
         raise OSError("storage is away")
 
     with monkeypatch.context() as away:
-        away.setattr(system.retention, "forget", cut_off)
+        away.setattr(system.retention, "finish_erasure", cut_off)
         with pytest.raises(OSError, match="away"):
             system.purger.step(20002 * DAY_S)
     (begun,) = system.retention.unfinished()
-    assert begun.signature is None
+    assert begun.done_s is None
+    assert system.records.get(case).state is State.ERASING
     assert system.purge(20002) == 1
     assert system.retention.unfinished() == []
     assert system.records.get(case).state is State.ERASED
