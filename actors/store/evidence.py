@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from actors.store.tables import Sequence64, metadata
 from actors.store.turns import turn
 from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
+from hoaban.plates import normalise
 
 evidence = sa.Table(
     "evidence",
@@ -263,12 +264,9 @@ class EvidenceRecords:
 
     def by_plate(self, plate: str) -> list[CaseRow]:
         """Cases that may be of a plate, newest first: characters that were not read (?) fit any."""
-        wanted = plain_plate(plate) or ""
-        may_be = (evidence.c.plate == wanted) | evidence.c.plate.contains("?", autoescape=True)
-        query = sa.select(evidence).where(may_be).order_by(evidence.c.seq.desc())
+        query = sa.select(evidence).where(may_be(evidence.c.plate, plain_plate(plate) or ""))
         with self._engine.connect() as connection:
-            found = [_case(row) for row in connection.execute(query)]
-        return [case for case in found if fits(case.plate or "", wanted)]
+            return [_case(row) for row in connection.execute(query.order_by(evidence.c.seq.desc()))]
 
     def waiting(self, what: str) -> list[str]:
         """Sealed packages that have no stamp ("stamped") or no redacted pictures ("redacted") yet, oldest first."""
@@ -323,12 +321,13 @@ def _gone(ids: Sequence[str]) -> sa.CompoundSelect[str]:
 
 def plain_plate(text: str | None) -> str | None:
     """A plate as it is searched: letters and digits alone. Unknown characters stay as ?."""
-    return None if text is None else "".join(c for c in text.upper() if c.isalnum() or c == "?")[:32]
+    return None if text is None else normalise(text)[:32]
 
 
-def fits(read: str, plate: str) -> bool:
-    """Whether what was read, with ? for what was not, can be this plate."""
-    return len(read) == len(plate) and all(a in (b, "?") for a, b in zip(read, plate, strict=True))
+def may_be(column: sa.ColumnElement[Any], wanted: str) -> sa.ColumnElement[bool]:
+    """Rows whose plate is this one, or may be: what was not read (?) fits any character."""
+    unread = column.contains("?", autoescape=True) & sa.literal(wanted).like(sa.func.replace(column, "?", "_"))
+    return column.is_not(None) & ((column == wanted) | unread)
 
 
 def _case(row: sa.Row[Any]) -> CaseRow:

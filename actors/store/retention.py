@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from actors.store.evidence import TURN, CaseRow, Who, evidence, tombstones
+from actors.store.evidence import TURN, CaseRow, Who, evidence, may_be, plain_plate, tombstones
 from actors.store.tables import Sequence64, events, metadata
 from actors.store.turns import turn
 from hoaban.evidence.manifest import digest
@@ -192,6 +192,20 @@ class RetentionStore:
         query = sa.select(events.c.body).where(events.c.time_s >= since_s, events.c.time_s < until_s)
         if cameras is not None:
             query = query.where(events.c.camera.in_(list(cameras)))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(events.c.time_s).limit(most)).scalars())
+
+    def events_by_plate(
+        self, plate: str, cameras: Sequence[str], since_s: float | None, until_s: float | None, most: int
+    ) -> list[Mapping[str, Any]]:
+        """Events that name a plate, or may, as CloudEvents, oldest first. cameras: of these alone; none: of all."""
+        query = sa.select(events.c.body).where(may_be(events.c.plate, plain_plate(plate) or ""))
+        if cameras:
+            query = query.where(events.c.camera.in_(list(cameras)))
+        if since_s is not None:
+            query = query.where(events.c.time_s >= since_s)
+        if until_s is not None:
+            query = query.where(events.c.time_s < until_s)
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(events.c.time_s).limit(most)).scalars())
 

@@ -10,6 +10,7 @@ from hoaban.evidence.review import State
 from hoaban.shapes import Strict
 
 DAY_S = 86400.0
+WATCHED = ("face_watchlist", "plate_watchlist")
 Days = Annotated[int, Field(ge=1, le=36500)]
 """no term is shorter than a day or longer than a hundred years"""
 
@@ -29,6 +30,7 @@ class Retention(Strict):
 
     events_days: Days | None = Field(None, description="events, and the counts made of them; none: no limit")
     events_by_type: Mapping[str, Days] = Field({}, description='by type: {"face_watchlist": 30}')
+    watchlist_days: Days = Field(90, description="events of faces and plates that were looked for, if not by type")
     events_by_role: Mapping[str, Days] = Field({}, description='by the camera\'s role: {"neighbourhood": 30}')
     evidence_days: EvidenceDays = EvidenceDays()
     clips_days: Days | None = Field(None, description="clips of evidence; none: as long as their package")
@@ -50,10 +52,13 @@ class Retention(Strict):
         A type's term is also that of its later parts: crowd's of crowd_grow and crowd_end.
         """
         kind = kind.removesuffix("_end").removesuffix("_grow")
+        by_type = self.events_by_type.get(kind)
+        watched = self.watchlist_days if kind in WATCHED and by_type is None else None
         return _shortest(
             {
+                "watchlist_days": watched,
                 "events_days": self.events_days,
-                f"events_by_type.{kind}": self.events_by_type.get(kind),
+                f"events_by_type.{kind}": by_type,
                 f"events_by_role.{role}": self.events_by_role.get(role or ""),
                 OWNER: owner_days,
             }

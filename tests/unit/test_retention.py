@@ -176,6 +176,16 @@ def test_types_and_roles_have_terms_of_their_own(system: System) -> None:
     assert system.purge(103) == 1
 
 
+def test_what_a_watchlist_saw_has_a_term_of_its_own_unless_its_type_has(system: System) -> None:
+    for kind in ("plate_watchlist", "face_watchlist"):
+        assert Retention().events(kind, None, None) == Term(90, "watchlist_days")
+        assert Retention(events_by_type={kind: 200}).events(kind, None, None).days == 200
+    assert Retention(watchlist_days=5).events("line_count", None, None).days is None
+    system.event(100, "plate_watchlist")
+    assert system.purge(189.9) == 0
+    assert system.purge(190.1) == 1
+
+
 def test_evidence_goes_by_its_verdict_and_takes_its_event_and_every_file_along(system: System) -> None:
     rejected, confirmed = system.case(20000), system.case(20001)
     system.records.decide(rejected, Verdict.REJECTED, "no_violation", "", 0, OFFICER)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from actors.store.rows import plate_of
+
 revision = "0009_proof"
 down_revision = "0007_plates"
 
@@ -12,9 +14,8 @@ erasures = sa.table(
     *(sa.column(name) for name in ("seq", "id", "begun_s", "signature", "number", "done_s")),
     sa.column("plan", sa.JSON),
 )
-events = sa.table("events", sa.column("seq"), sa.column("type"), sa.column("plate"), sa.column("body", sa.JSON))
+events = sa.table("events", sa.column("seq"), sa.column("plate"), sa.column("body", sa.JSON))
 AT_ONCE = 1000
-WITH_PLATES = ("hoaban.plate_watchlist",)
 
 
 def upgrade() -> None:
@@ -31,6 +32,10 @@ def upgrade() -> None:
     ):
         op.add_column("erasures", column)
     _number_records()
+    op.add_column("events", sa.Column("plate", sa.String(32)))
+    _fill_plates()
+    told = sa.text("plate IS NOT NULL")
+    op.create_index("events_plate", "events", ["plate"], sqlite_where=told, postgresql_where=told)
     op.create_index("erasures_number", "erasures", ["number"], unique=True)
 
 
@@ -50,7 +55,21 @@ def _number_records() -> None:
         )
 
 
+def _fill_plates() -> None:
+    connection, after = op.get_bind(), -1
+    named = sa.cast(events.c.body, sa.Text).like('%"plate"%')
+    while rows := connection.execute(
+        sa.select(events.c.seq, events.c.body).where(events.c.seq > after, named).order_by(events.c.seq).limit(AT_ONCE)
+    ).all():
+        after = rows[-1].seq
+        for row in rows:
+            if plate := plate_of(row.body["data"]):
+                connection.execute(sa.update(events).where(events.c.seq == row.seq).values(plate=plate[:32]))
+
+
 def downgrade() -> None:
+    op.drop_index("events_plate", "events")
+    op.drop_column("events", "plate")
     op.drop_index("erasures_number", "erasures")
     for name in ("leased_until_s", "worker", "done_s", "number"):
         op.drop_column("erasures", name)
