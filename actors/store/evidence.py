@@ -304,6 +304,11 @@ class EvidenceRecords:
                 for r in connection.execute(query)
             ]
 
+    def erased(self) -> list[CaseRow]:
+        with self._engine.connect() as connection:
+            query = sa.select(evidence).where(evidence.c.state == State.ERASED)
+            return [_case(row) for row in connection.execute(query)]
+
     def kept(self) -> Sequence[CaseRow]:
         """All cases that are not erased, nor being erased."""
         with self._engine.connect() as connection:
