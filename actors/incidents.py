@@ -16,13 +16,11 @@ import structlog
 from actors.board import Board
 from actors.store import EventStore
 from actors.store.incident_keeping import Ground, follow, keep_time
-from actors.store.reports import erase_over
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
 TIMES_EVERY_S = 5.0
-ERASE_EVERY_S = 3600.0
 
 
 class Keeper:
@@ -30,7 +28,7 @@ class Keeper:
 
     def __init__(self, board: Board, store: EventStore) -> None:
         self._board, self._store = board, store
-        self._timed_s = self._erased_s = float("-inf")
+        self._timed_s = float("-inf")
 
     def tick(self, now_s: float) -> int:
         """Take what is stored, and do what is due (seconds since 1970); how far the cursor went.
@@ -47,10 +45,6 @@ class Keeper:
         if time.monotonic() - self._timed_s >= TIMES_EVERY_S:
             keep_time(self._store.engine, ground, now_s)
             self._timed_s = time.monotonic()
-        if time.monotonic() - self._erased_s >= ERASE_EVERY_S:
-            if gone := erase_over(self._store.engine, ground.settings.reports.keep_days, now_s):
-                log.info("closed reports erased: their time is over", count=gone)
-            self._erased_s = time.monotonic()
         return far
 
 

@@ -21,6 +21,7 @@ from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
 from hoaban.evidence.signing import Signer
+from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,22 @@ class Eraser:
     def erase_events(self, group: Group, before_s: float, rule: str, basis: str, now_s: float) -> int:
         """Erase a batch of a group's events; how many."""
         begun = self.store.take_events(group, before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        if begun is None:
+            return 0
+        self._finish(begun)
+        return int(begun.plan[0]["count"])
+
+    def erase_reports(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
+        """Erase a batch of citizens' reports closed before a time; how many."""
+        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        if begun is None:
+            return 0
+        self._finish(begun)
+        return len(begun.plan)
+
+    def erase_audit(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
+        """Prune a batch of the audit chain; how many records."""
+        begun = self.store.take_audit(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
         if begun is None:
             return 0
         self._finish(begun)
@@ -147,6 +164,15 @@ class Purger:
         retention = Retention.model_validate(fleet["retention"])
         owners = owners_days(fleet)
         if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
+            return gone
+        keep_days = IncidentSettings.model_validate(fleet.get("incidents") or {}).reports.keep_days
+        term, said = retention.reports(keep_days), "closed for {} days"
+        if gone := self._eraser.erase_reports(
+            now_s - (term.days or 0) * DAY_S, term.rule, said.format(term.days), now_s
+        ):
+            return gone
+        days = retention.audit_days
+        if gone := self._eraser.erase_audit(now_s - days * DAY_S, "audit_days", f"kept for {days} days", now_s):
             return gone
         for group, term in self._over(retention, owners, now_s):
             before_s = now_s - (term.days or 0) * DAY_S

@@ -70,7 +70,10 @@ def verify_erasures(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
-    """Whether no record of an erasure was changed, taken out or put in, and what they name is gone. Exit 0: so; 1: not."""
+    """Whether no record of an erasure was changed, taken out or put in, and what they name is gone.
+
+    Exit 0: so; 1: not.
+    """
     trusted = _trusted(keys, data)
     events = store_or_refuse(data_folder(data))
     try:

@@ -66,7 +66,9 @@ class EvidenceCalls:
 
     def export(self, id: str, reason: str, version: int) -> bytes:
         """A signed zip."""
-        return self._content("POST", f"/evidence/{id}/export", json={"reason": reason, "version": version}, timeout=SLOW_S)
+        return self._content(
+            "POST", f"/evidence/{id}/export", json={"reason": reason, "version": version}, timeout=SLOW_S
+        )
 
     def search_subject(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """What is held about a person."""

@@ -23,10 +23,11 @@ Holder = Annotated[Person, may(Permission.HOLD_CHANGE)]
 
 
 class NewHold(BaseModel):
-    """kind evidence: subject is a case's id. kind camera: all that the camera saw in [from, until)."""
+    """kind evidence: subject is a case's id. kind report: a citizen's report's number. kind camera: all that the camera
+    saw, and was reported near it, in [since, until)."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
-    kind: Literal["evidence", "camera"]
+    kind: Literal["evidence", "camera", "report"]
     subject: str = Field(min_length=1, max_length=64)
     reason: str = Field(min_length=10, max_length=2000)
     since: Instant | None = None
@@ -35,7 +36,7 @@ class NewHold(BaseModel):
 
     @model_validator(mode="after")
     def _times_fit(self) -> "NewHold":
-        if self.kind == "evidence" and (self.since or self.until):
+        if self.kind != "camera" and (self.since or self.until):
             raise ValueError("since and until are for holds on a camera")
         if self.since and self.until and self.since >= self.until:
             raise ValueError("since must lie before until")
@@ -84,7 +85,9 @@ def holds(request: Request, _: Holder) -> list[HoldView]:
     return [_view(hold, about) for hold, about in request.app.state.evidence.retention.holds()]
 
 
-@router.post("/holds", status_code=201, responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}})
+@router.post(
+    "/holds", status_code=201, responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}}
+)
 def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
     """Keep a case, or all that a camera saw in a time, whatever its term. 409 for what is erased, or being erased."""
     store = request.app.state.evidence.retention

@@ -147,10 +147,9 @@ def _look_between(source: Path | io.BytesIO, archive: zipfile.ZipFile, files: Fi
                 return
             _, _, flags, method, _, _, crc, packed, whole, name, extra = LOCAL.unpack(header)
             later = bool(flags & 0x8)  # sizes come behind the bytes
-            told = (crc, packed, whole)
-            if flags != info.flag_bits or method != info.compress_type:
-                files.odd("header", info.filename, "it is told in two ways")
-            elif told != (info.CRC, info.compress_size, info.file_size) and not (later and told == (0, 0, 0)):
+            told, known = (crc, packed, whole), (info.CRC, info.compress_size, info.file_size)
+            same = told == known or (later and told == (0, 0, 0))
+            if not same or flags != info.flag_bits or method != info.compress_type:
                 files.odd("header", info.filename, "it is told in two ways")
             at += LOCAL.size + name + extra + info.compress_size
             if later:

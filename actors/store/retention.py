@@ -11,9 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from actors.store.audit_pruning import prune
 from actors.store.evidence import TURN, CaseRow, Who, evidence, may_be, plain_plate, tombstones
+from actors.store.incident_tables import reports
+from actors.store.incidents import TURN as INCIDENTS_TURN
+from actors.store.reports import take_over
 from actors.store.tables import Sequence64, events, metadata
-from actors.store.turns import turn
+from actors.store.turns import turn, wait_for
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.retention import Hold
 from hoaban.evidence.review import RefusedError, State
@@ -185,6 +189,30 @@ class RetentionStore:
             id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
 
+    def take_reports(
+        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+    ) -> Erasure | None:
+        """Delete citizens' reports closed before a time that no hold covers, and begin the erasure that says so."""
+        held = _lasts(now_s) & (
+            ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
+            | _of_camera(reports.c.camera, reports.c.happened_s)
+        )
+        with turn(self._engine, INCIDENTS_TURN) as connection:
+            wait_for(connection, TURN)
+            free = ~sa.select(holds.c.id).where(held).exists()
+            plan = take_over(connection, before_s, free, most, now_s)
+            id = _begin(connection, rule, basis, by_name, plan, worker) if plan else None
+        return self.erasure(id) if id else None
+
+    def take_audit(
+        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+    ) -> Erasure | None:
+        """Prune the audit chain of what was written before a time, and begin the erasure that says so."""
+        with turn(self._engine, TURN) as connection:
+            gone = prune(connection, before_s, most, now_s, by_name, basis)
+            id = _begin(connection, rule, basis, by_name, [gone], worker) if gone else None
+        return self.erasure(id) if id else None
+
     def find_events(
         self, cameras: Sequence[str] | None, since_s: float, until_s: float, most: int
     ) -> list[Mapping[str, Any]]:
@@ -277,7 +305,11 @@ class RetentionStore:
                 newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
                 last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
                 manifest, signature = make(None if last is None else digest(last.manifest))
-                values = {"manifest": manifest, "signature": signature, "number": 1 if last is None else last.number + 1}
+                values = {
+                    "manifest": manifest,
+                    "signature": signature,
+                    "number": 1 if last is None else last.number + 1,
+                }
                 connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
         return self.erasure(id)
 
@@ -340,9 +372,7 @@ class RetentionStore:
             return [_erasure(row) for row in connection.execute(query)]
 
 
-def _begin(
-    connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]], worker: str
-) -> str:
+def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]], worker: str) -> str:
     id, now_s = secrets.token_hex(8), time.time()
     row = {"id": id, "rule": rule, "basis": basis, "by_name": by_name, "begun_s": now_s, "plan": plan}
     row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
@@ -357,11 +387,14 @@ def _check_subject(connection: Connection, kind: str, subject: str) -> None:
         if state in (State.ERASING, State.ERASED):
             raise RefusedError(f"it is {state} already: nothing can keep it", conflict=True)
         seen = state or connection.execute(sa.select(events.c.id).where(events.c.id == subject)).first()
+    elif kind == "report":
+        known = subject.isascii() and subject.isdecimal() and len(subject) < 16
+        seen = known and connection.execute(sa.select(reports.c.number).where(reports.c.number == int(subject))).first()
     else:
         seen = None
         for table in (events, evidence):
             seen = seen or connection.execute(sa.select(table.c.id).where(table.c.camera == subject).limit(1)).first()
-    if seen is None:
+    if not seen:
         raise KeyError(subject)
 
 
@@ -382,13 +415,18 @@ def _free(now_s: float) -> sa.ColumnElement[bool]:
 
 def _held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnElement[bool]:
     """Whether a hold lasts that covers a row: as Hold.lasts and Hold.covers, in SQL."""
-    lasts = holds.c.lifted_s.is_(None) & (holds.c.ends_s.is_(None) | (holds.c.ends_s > now_s))
-    within = (holds.c.from_s.is_(None) | (time_s >= holds.c.from_s)) & (
-        holds.c.until_s.is_(None) | (time_s < holds.c.until_s)
-    )
-    of_camera = (holds.c.kind == "camera") & (holds.c.subject == table.c.camera) & within
-    covers = ((holds.c.kind == "evidence") & (holds.c.subject == table.c.id)) | of_camera
-    return sa.select(holds.c.id).where(lasts, covers).exists()
+    covers = ((holds.c.kind == "evidence") & (holds.c.subject == table.c.id)) | _of_camera(table.c.camera, time_s)
+    return sa.select(holds.c.id).where(_lasts(now_s), covers).exists()
+
+
+def _lasts(now_s: float) -> sa.ColumnElement[bool]:
+    return holds.c.lifted_s.is_(None) & (holds.c.ends_s.is_(None) | (holds.c.ends_s > now_s))
+
+
+def _of_camera(camera: sa.Column[str], time_s: sa.Column[float]) -> sa.ColumnElement[bool]:
+    after = holds.c.from_s.is_(None) | (time_s >= holds.c.from_s)
+    before = holds.c.until_s.is_(None) | (time_s < holds.c.until_s)
+    return (holds.c.kind == "camera") & (holds.c.subject == camera) & after & before
 
 
 def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:

@@ -34,7 +34,9 @@ class Retention(Strict):
     events_by_role: Mapping[str, Days] = Field({}, description='by the camera\'s role: {"neighbourhood": 30}')
     evidence_days: EvidenceDays = EvidenceDays()
     clips_days: Days | None = Field(None, description="clips of evidence; none: as long as their package")
-    reports_days: Days | None = Field(None, description="citizens' reports")
+    reports_days: Days | None = Field(
+        None, description="citizens' reports, from their closing; none: incidents.reports.keep_days"
+    )
     audit_days: Days = 3650
     audit_least_days: Days = Field(1825, description="the law's: audit_days may not be shorter")
 
@@ -73,6 +75,10 @@ class Retention(Strict):
             name = "not_evidential"
         return _shortest({f"evidence_days.{name}": getattr(self.evidence_days, name, None), OWNER: owner_days})
 
+    def reports(self, keep_days: int) -> "Term":
+        """For citizens' reports. keep_days: what the settings of incidents say."""
+        return _shortest({"reports_days": self.reports_days, "incidents.reports.keep_days": keep_days})
+
     def clip(self) -> "Term":
         """For the clip of a case, whose stills may stay longer."""
         return _shortest({"clips_days": self.clips_days})
@@ -100,12 +106,13 @@ class Term:
 class Hold:
     """A legal hold: nothing that it names is erased while it lasts.
 
-    kind "evidence": one case and its event, by its id. kind "camera": all that a camera saw in [from_s, until_s).
+    kind "evidence": one case and its event, by its id. kind "report": a citizen's report, by its number. kind "camera":
+    all that a camera saw, and was reported near it, in [from_s, until_s).
     ends_s: when the hold ends by itself, None: when somebody lifts it.
     """
 
     id: str
-    kind: Literal["evidence", "camera"]
+    kind: Literal["evidence", "camera", "report"]
     subject: str
     reason: str
     from_s: float | None = None
@@ -117,6 +124,9 @@ class Hold:
         return self.lifted_s is None and (self.ends_s is None or now_s < self.ends_s)
 
     def covers(self, id: str, camera: str, captured_s: float) -> bool:
+        """Whether it keeps a case or an event."""
+        if self.kind == "report":
+            return False
         if self.kind == "evidence":
             return self.subject == id
         after = self.from_s is None or captured_s >= self.from_s

@@ -174,9 +174,7 @@ def _files(
         problems.append(Problem("added", name, "the manifest does not list it"))
 
 
-def _original(
-    manifest: Manifest, contents: _Contents, trusted: Trusted, problems: list[Problem]
-) -> Manifest | None:
+def _original(manifest: Manifest, contents: _Contents, trusted: Trusted, problems: list[Problem]) -> Manifest | None:
     """An export carries the manifest of what it was made from, with its signature: that manifest."""
     name = m.ORIGINAL[m.MANIFEST]
     data = contents.get(name)

@@ -237,13 +237,13 @@ def test_a_package_that_was_changed_does_not_leave(office: Office) -> None:
     case = office.case(track=21)
     office.decide(case)
     (office.root / case / "clip.mp4").write_bytes(b"another clip")
-    refused = office.post(f"/evidence/{case}/export", reason=REASON)
+    refused = office.post(f"/evidence/{case}/export", reason=REASON, version=1)
     assert refused.status_code == 409
     assert "clip.mp4" in refused.json()["detail"]
     other = office.case(track=22)
     office.decide(other)
     (office.root / ".redacted" / other / "at.jpg").write_bytes(b"not hidden")
-    assert office.post(f"/evidence/{other}/export", reason=REASON).status_code == 409
+    assert office.post(f"/evidence/{other}/export", reason=REASON, version=1).status_code == 409
     assert office.get(f"/evidence/{other}/files/at.jpg").status_code == 409
 
 
@@ -265,7 +265,7 @@ def test_each_act_needs_its_permission_and_a_scope_hides_other_cameras(office: O
     for (method, path), answers in wanted.items():
         for token, status in answers.items():
             more = {"json": body | {"reason": "seen_in_clip"}} if path.endswith("decision") else {}
-            more = {"json": {"reason": REASON}} if path.endswith("export") else more
+            more = {"json": {"reason": REASON, "version": 1}} if path.endswith("export") else more
             assert office.api.ask(method, path, token, **more).status_code == status, (method, path, status)
     mine = office.get("/evidence", elsewhere, limit=200).json()["cases"]
     assert {found["camera"] for found in mine} <= {"shop"}

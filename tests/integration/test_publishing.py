@@ -128,7 +128,12 @@ def test_a_redis_that_restarts_between_question_and_answer_breaks_no_order(
 
     if moment == "while the events go":
         multi = redis.client.Pipeline.multi
-        monkeypatch.setattr(redis.client.Pipeline, "multi", lambda pipeline: (restart(), multi(pipeline)) and None)
+
+        def multi_after_restart(pipeline: redis.client.Pipeline) -> None:
+            restart()
+            multi(pipeline)
+
+        monkeypatch.setattr(redis.client.Pipeline, "multi", multi_after_restart)
     publisher = SpoolingPublisher(Asked(valkey.url), tmp_path / "spool")
     events = some_events(30)
     publisher.publish(events[:20])

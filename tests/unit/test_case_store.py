@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from actors.store import EventStore, HandoverError, IncidentStore, NewReport, ReportStore, StaleError, WorkOrderStore
+from actors.store import (
+    EventStore,
+    HandoverError,
+    IncidentStore,
+    NewReport,
+    ReportStore,
+    RetentionStore,
+    StaleError,
+    WorkOrderStore,
+)
 from actors.store.incident_keeping import Ground, follow, keep_time
 from actors.store.incident_tables import incident_log, reports, work_orders
-from actors.store.reports import erase_over
 from actors.watchlist import KeyMissingError, WatchlistKey
 from hoaban.access import Person
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
@@ -282,14 +290,22 @@ def test_a_report_goes_from_its_receipt_to_an_answer_and_is_linked_on_both_sides
     assert [one.number for one in filed.page(states=[ReportState.ANSWERED], incident=2)[0]] == [1]
 
 
-def test_closed_reports_are_erased_with_their_log_when_their_time_is_over(
+def test_closed_reports_are_erased_with_their_log_when_their_time_is_over_and_no_hold_keeps_them(
     filed: ReportStore, events: EventStore
 ) -> None:
-    for _ in range(2):
+    for _ in range(3):
         filed.file(new(), AN, 1000.0)
-    for number, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
-        filed.act(1, action, number, AN, 1000.0, answer="x")
-    assert erase_over(events.engine, 1, 1000.0 + 86_400) == 0
-    assert erase_over(events.engine, 1, 1001.0 + 86_400) == 1
-    assert [one.number for one in filed.page()[0]] == [2]
+    for report in (1, 3):
+        for number, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
+            filed.act(report, action, number, AN, 1000.0, answer="x")
+    retention = RetentionStore(events.engine)
+    for unknown in ("99", "x"):
+        with pytest.raises(KeyError):
+            retention.hold("report", unknown, "court order", AN)
+    retention.hold("report", "3", "court order", AN)
+    about = ("reports_days", "closed for 1 day", "the system", "worker")
+    assert retention.take_reports(1000.0, 10, *about, now_s=0) is None
+    erasure = retention.take_reports(1000.1, 10, *about, now_s=0)
+    assert [(one["what"], one["number"]) for one in erasure.plan] == [("report", 1)]
+    assert [one.number for one in filed.page()[0]] == [3, 2]
     assert filed.log(1) == []

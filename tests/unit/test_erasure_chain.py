@@ -20,7 +20,9 @@ def chain(length: int) -> list[Record]:
     for number in range(1, length + 1):
         previous = m.digest(made[-1].manifest) if made else None
         about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "b", "basis": "x"}
-        body = m.canonical(m.of_erasure(f"e{number}", **about, previous=previous, erased=[{"what": "event", "id": "i"}]))
+        body = m.canonical(
+            m.of_erasure(f"e{number}", **about, previous=previous, erased=[{"what": "event", "id": "i"}])
+        )
         made.append(Record(number, f"e{number}", body, SIGNER.sign(body)))
     return made
 
@@ -30,7 +32,9 @@ HEAD = m.digest(CHAIN[-1].manifest)
 
 
 def test_a_whole_chain_is_sound() -> None:
-    assert broken(CHAIN, TRUSTED, HEAD) == broken(CHAIN, TRUSTED, m.digest(CHAIN[2].manifest)) == broken([], TRUSTED) == []
+    assert (
+        broken(CHAIN, TRUSTED, HEAD) == broken(CHAIN, TRUSTED, m.digest(CHAIN[2].manifest)) == broken([], TRUSTED) == []
+    )
 
 
 @given(st.data())

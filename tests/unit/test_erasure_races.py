@@ -1,5 +1,6 @@
 """An erasure that has begun, against decisions, holds, other workers and late recorders: one of them is first."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ from actors.retention import Eraser, Purger
 from actors.store import EvidenceRecords
 from actors.store.retention import LEASE_S
 from hoaban.evidence.manifest import digest
-from hoaban.evidence.review import RefusedError, State, Verdict
 from hoaban.evidence.retention import DAY_S
+from hoaban.evidence.review import RefusedError, State, Verdict
 from tests.evidence import leave_candidate, red_light
 from tests.unit.test_retention import OFFICER, SIGNER, System
 
@@ -116,7 +117,7 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
     assert sorted(name for name in removed if not name.startswith(".")) == sorted(cases)
     records = system.retention.records()
     assert [one.number for one in records] == list(range(1, 9))
-    for before, after in zip(records, records[1:], strict=False):
+    for before, after in itertools.pairwise(records):
         assert f'"previous":"{digest(before.manifest)}"'.encode() in after.manifest
     assert system.retention.unfinished() == []
 
