@@ -105,6 +105,7 @@ FOR = {
     "POST /incidents/{number}/dismiss": "OF",
     "POST /incidents/{number}/reopen": "OF",
     "POST /incidents/{number}/comment": "OF",
+    "POST /incidents/{number}/grade": "OF",
     "GET /handovers": "OF",
     "POST /handovers": "OF",
     "POST /handovers/{number}/accept": "OF",
