@@ -1,6 +1,9 @@
 """An erasure that has begun, against decisions, holds, other workers and late recorders: one of them is first."""
 
 import itertools
+import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,3 +195,46 @@ def test_sealing_and_erasing_at_the_same_moment_leave_no_files_without_a_case(sy
         sealer.step()
         assert system.left() == set()
         assert not (system.root / event.id).exists()
+
+
+def erase_and_die(folder: Path, url: str, case: str, at_step: int) -> None:
+    """Die as by kill -9 just before a step of an erasure."""
+    system, steps = System(folder, url), itertools.count()
+    for owner, name in (
+        (system.retention, "sign"),
+        (system.files, "remove"),
+        (system.files, "remove_file"),
+        (system.retention, "finish_erasure"),
+    ):
+        step = getattr(owner, name)
+
+        def dying(*given: object, step=step, **more: object) -> object:
+            if next(steps) == at_step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*given, **more)
+
+        setattr(owner, name, dying)
+    system.eraser.erase([system.records.get(case)], [], *BASIS, now_s=0)
+
+
+@pytest.mark.parametrize("at_step", range(8))
+def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tmp_path: Path, at_step: int) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    system = System(tmp_path, url)
+    case, other = rejected(system, 20000), rejected(system, 20001)
+    process = multiprocessing.get_context("spawn").Process(target=erase_and_die, args=(tmp_path, url, case, at_step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (begun,) = system.retention.unfinished()
+    assert system.records.get(case).state is State.ERASING
+    assert system.eraser.finish() == 0  # the dead one's lease lasts yet
+    assert system.retention.lease(system.eraser._worker, begun.begun_s + 1.5 * LEASE_S) is not None
+    assert system.eraser.finish() == 1
+    assert not (system.root / case).exists()
+    assert system.records.get(case).state is State.ERASED
+    assert [one.number for one in system.retention.records()] == [1]
+    assert begun.manifest in (None, system.retention.records()[0].manifest)
+    assert system.records.get(other).state is State.REJECTED
+    assert (system.root / other / "manifest.json").exists()
+    system.store.close()
