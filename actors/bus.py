@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 STREAM = "hoaban:events"
 DEAD_LETTERS = "hoaban:events:dead"
 GROUP = "store"
+NEVER_WRITTEN = "hoaban:events:run"
 CHUNK, CHUNK_BYTES = 500, 2**20
 """how much is sent at once"""
 KEEP_S = 5.0
@@ -54,6 +55,10 @@ class Delivery:
     body: str
 
 
+class AnotherRunError(redis.RedisError):
+    """The server is not the one that took what came before: it may have forgotten the last of that."""
+
+
 class EventBus:
     """The event stream and its consumer group. Raises redis.RedisError when the server is away."""
 
@@ -63,19 +68,25 @@ class EventBus:
     def publish(self, events: Sequence[Event]) -> None:
         self.send([event.to_json().encode("utf-8", "replace") for event in events])
 
-    def send(self, bodies: Sequence[bytes]) -> None:
-        """Add events' texts to the stream, in order. Some may have been taken when it raises."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for body in bodies:
-            pipeline.xadd(STREAM, {"body": body})
-        pipeline.execute()
+    def send(self, bodies: Sequence[bytes], run: str | None = None) -> None:
+        """Add events' texts to the stream, in order: all of them or none, if the server tells which.
+
+        run: to this run of the server (`run_id`) alone; None: to any. Raises AnotherRunError.
+        """
+        with self._redis.pipeline() as pipeline:
+            # Watching binds what follows to one connection: with a server that restarts after it was asked who it is,
+            # the connection breaks, and nothing is sent over a new one before the events that the restart cost.
+            pipeline.watch(NEVER_WRITTEN)
+            if run is not None and _run_id(pipeline) != run:
+                raise AnotherRunError("the server was restarted")
+            pipeline.multi()
+            for body in bodies:
+                pipeline.xadd(STREAM, {"body": body})
+            pipeline.execute()
 
     def run_id(self) -> str:
         """Names the server's process: another one may have forgotten the last seconds. "" where it does not tell."""
-        try:
-            return str(self._redis.info("server").get("run_id", ""))
-        except redis.exceptions.NoPermissionError:
-            return ""
+        return _run_id(self._redis)
 
     def join(self) -> None:
         """Make the consumer group; one that is there stays as it is."""
@@ -113,6 +124,13 @@ class EventBus:
     def waiting(self) -> int:
         """Entries not stored yet."""
         return int(self._redis.xlen(STREAM))
+
+
+def _run_id(client: redis.Redis) -> str:
+    try:
+        return str(client.info("server").get("run_id", ""))
+    except redis.exceptions.NoPermissionError:
+        return ""
 
 
 def _deliveries(answer: object) -> list[Delivery]:
@@ -295,14 +313,14 @@ class SpoolingPublisher:
         for journal in list(self._journals):
             if (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
                 if self._same_run():
-                    self._bus.send(batch.lines)
+                    self._bus.send(batch.lines, self._run)
                     journal.sent(batch)
                     self._took()
                 return True
         with self._lock:
             lines = list(itertools.islice(self._memory, CHUNK))
-        if lines:
-            self._bus.send(lines)
+        if lines and self._same_run():
+            self._bus.send(lines, self._run)
             with self._lock:
                 for line in lines:
                     self._memory.popleft()
@@ -366,7 +384,7 @@ def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
         run = bus.run_id() if found else ""
         for journal in found:
             while (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
-                bus.send(batch.lines)
+                bus.send(batch.lines, run)
                 journal.sent(batch)
         if found:
             time.sleep(KEEP_S)
