@@ -17,12 +17,16 @@ from tenacity.nap import sleep_using_event
 
 from actors.journal import Journal, Position, abandoned
 from hoaban.events import Event
+from hoaban.lasting import KINDS, change
 
 log = structlog.get_logger(__name__)
 
 STREAM = "hoaban:events"
 DEAD_LETTERS = "hoaban:events:dead"
 GROUP = "store"
+OPEN = "hoaban:open"
+"""with a camera's id: the newest event of each happening there that is not over"""
+_LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS)
 CHUNK, CHUNK_BYTES = 500, 2**20
 """how much is sent at once"""
 KEEP_S = 5.0
@@ -65,9 +69,17 @@ class EventBus:
 
     def send(self, bodies: Sequence[bytes]) -> None:
         """Add events' texts to the stream, in order. Some may have been taken when it raises."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for body in bodies:
+        open_ = [_happening(body) for body in bodies]
+        # What is open (hoaban/lasting.py) is noted in one step with the event that says so.
+        pipeline = self._redis.pipeline(transaction=any(open_))
+        for body, happening in zip(bodies, open_, strict=True):
             pipeline.xadd(STREAM, {"body": body})
+            if happening is not None:
+                camera, key, is_open = happening
+                if is_open:
+                    pipeline.hset(f"{OPEN}:{camera}", key, body)
+                else:
+                    pipeline.hdel(f"{OPEN}:{camera}", key)
         pipeline.execute()
 
     def run_id(self) -> str:
@@ -113,6 +125,18 @@ class EventBus:
     def waiting(self) -> int:
         """Entries not stored yet."""
         return int(self._redis.xlen(STREAM))
+
+
+def _happening(body: bytes) -> tuple[str, str, bool] | None:
+    """Camera, key and whether it is open now, where an event tells of something that lasts."""
+    if not any(kind in body for kind in _LASTING):
+        return None
+    try:
+        event = Event.from_json(body.decode())
+    except ValueError:  # what the journal holds of a torn line is the store's to judge
+        return None
+    changed = change(event)
+    return None if changed is None else (event.camera, *changed)
 
 
 def _deliveries(answer: object) -> list[Delivery]:
