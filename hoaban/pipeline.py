@@ -150,6 +150,7 @@ class CameraPipeline:
             self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         before, self.camera, self._digest = self.camera, camera, camera.digest()
         self._tracker.begin = camera.begin_score
+        self._watched.expect(camera.sweeps_per_s)
         if self._size is not None and camera.rules_rest_on != before.rules_rest_on:
             self._build(*self._size)
 
