@@ -58,6 +58,15 @@ class Delivery:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be stored, and why. entry: its name among those put aside."""
+
+    entry: str
+    body: str
+    why: str
+
+
 class EventBus:
     """The event stream and its consumer group. Raises redis.RedisError when the server is away."""
 
@@ -119,8 +128,24 @@ class EventBus:
             pipeline.execute()
 
     def bury(self, delivery: Delivery, why: str) -> None:
-        """Put what can never be stored aside, with the reason, for a person to look at."""
-        self._redis.xadd(DEAD_LETTERS, {"body": delivery.body, "why": why}, maxlen=10_000, approximate=True)
+        """Put what cannot be stored aside, with the reason, until a person says what becomes of it."""
+        self._redis.xadd(DEAD_LETTERS, {"body": delivery.body, "why": why})
+
+    def dead(self) -> list[DeadLetter]:
+        """What was put aside, the oldest first."""
+        entries = self._redis.xrange(DEAD_LETTERS)
+        return [DeadLetter(str(entry), fields.get("body", ""), fields.get("why", "")) for entry, fields in entries]
+
+    def revive(self, letter: DeadLetter) -> None:
+        """Hand what was put aside to the store again, in one step: it is in one place or the other."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xadd(STREAM, {"body": letter.body})
+        pipeline.xdel(DEAD_LETTERS, letter.entry)
+        pipeline.execute()
+
+    def drop(self, letter: DeadLetter) -> None:
+        """Lose it for good."""
+        self._redis.xdel(DEAD_LETTERS, letter.entry)
 
     def waiting(self) -> int:
         """Entries not stored yet."""
