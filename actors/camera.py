@@ -8,6 +8,7 @@ else with it.
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,12 +34,15 @@ from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban.events import Event
 from hoaban.fleet import Camera
+from hoaban.reconcile import END_LIMIT_S
 from hoaban.shadow import ShadowOrder
 from hoaban.status import CameraStatus
 
 log = structlog.get_logger(__name__)
 
 PRE_ROLL_BYTES = 32 * 2**20
+STOP_S = END_LIMIT_S - 0.5
+"""the supervisor ends who takes longer than END_LIMIT_S"""
 STREAM_STAYS = {
     "zones",
     "lines",
@@ -145,15 +149,14 @@ class CameraRuntime:
                 self._stop()
 
     def _stop(self) -> None:
+        """All within STOP_S: whoever waits ends the process soon after. What is not done then, the next start does."""
         self._reporter.save_if_possible()
-        self._shadow.stop()
-        self._scene.stop()  # before the source, whose thread may wait for an answer
-        self._faces.stop()
-        self._plates.stop()
-        self._source.stop()
+        # None waits for another: the source's thread may wait for an answer that the scene's end gives it.
+        watchers = (self._shadow, self._scene, self._faces, self._plates, self._source)
+        _at_once([part.stop for part in watchers], STOP_S / 3)
         if self._evidence is not None:
-            self._evidence.stop()
-        self._reporter.stop()
+            _at_once([self._evidence.stop], STOP_S / 3)
+        _at_once([self._reporter.stop], STOP_S / 3)
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
@@ -252,6 +255,18 @@ class CameraRuntime:
     def status(self) -> CameraStatus:
         """The camera's state now."""
         return self._reporter.status()
+
+
+def _at_once(stops: list[Callable[[], None]], limit_s: float) -> None:
+    """Call all of them side by side, and wait for them for limit_s in all."""
+    threads = [threading.Thread(target=stop, name="stop", daemon=True) for stop in stops]
+    for thread in threads:
+        thread.start()
+    ends_s = time.monotonic() + limit_s
+    for thread, stop in zip(threads, stops, strict=True):
+        thread.join(max(0.0, ends_s - time.monotonic()))
+        if thread.is_alive():
+            log.warning("a part of the camera does not stop", part=stop.__qualname__)
 
 
 @ray.remote

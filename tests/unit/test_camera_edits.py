@@ -1,11 +1,13 @@
 """What an edit of a running camera leaves alone: the stream, and what is kept of it for evidence."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import actors.camera as camera_module
 from actors.camera import CameraRuntime
 from hoaban.fleet import Camera
 from tests.unit.test_camera_configure import Nowhere
@@ -73,3 +75,34 @@ def test_the_recorder_takes_over_how_much_is_recorded(runtime: CameraRuntime, ca
     assert runtime._evidence is not None
     recorder = runtime._evidence.recorder
     assert (recorder._pre_s, recorder._post_s) == (11.0, 13.0)
+
+
+def test_the_parts_stop_side_by_side_and_one_that_hangs_is_not_waited_for(
+    runtime: CameraRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "STOP_S", 3.0)
+    together, never = threading.Barrier(3), threading.Event()
+    met: list[str] = []
+
+    def stop_of(name: str) -> Callable[[], None]:
+        def stop() -> None:
+            together.wait(timeout=60)
+            met.append(name)
+            if name == "plates":
+                never.wait()
+
+        stop.__qualname__ = name
+        return stop
+
+    real = runtime._scene.stop, runtime._faces.stop
+    for name in ("scene", "faces", "plates"):
+        monkeypatch.setattr(getattr(runtime, f"_{name}"), "stop", stop_of(name))
+    stopping = threading.Thread(target=runtime.stop, daemon=True)
+    stopping.start()
+    stopping.join(60)
+    assert not stopping.is_alive()
+    assert sorted(met) == ["faces", "plates", "scene"]
+    assert not runtime._reporter._thread.is_alive()  # who comes last had its turn
+    never.set()
+    for stop in real:
+        stop()
