@@ -17,13 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import bus as bus_module
+from actors.board import Board
 from actors.bus import STREAM, EventBus, SpoolingPublisher, connect, sweep
 from actors.embedded_redis import EmbeddedRedis
 from actors.local_ray import start_local
 from actors.store import EventStore
 from actors.sweeper import SpoolSweeper
 from actors.writer import StoreWriter
-from hoaban.events import Event
+from hoaban.events import Event, Finding, ModelRef, Provenance, bind
+from hoaban.frames import FrameMeta
 from tests.events import some_events
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2 * 600)]
@@ -338,3 +340,38 @@ def tail_all(store: EventStore) -> list:
     while page := store.tail(found[-1].seq if found else 0, 1000):
         found += page
     return found
+
+
+def test_what_is_open_is_noted_with_the_event_and_outlives_whoever_told_it(
+    valkey: EmbeddedRedis, tmp_path: Path, quick: None
+) -> None:
+    """A process that dies while Redis is away leaves a beginning in its journal; its successor still knows of it."""
+    board, name = Board(valkey.url), "cam"
+
+    def told(phase: str, rule: str, at_s: float) -> Event:
+        frame = FrameMeta(name, 1, 1_800_000_000.0 + at_s, 640, 360)
+        finding = Finding("crowd", rule, zone="z", extra={"phase": phase, "count": 12}, part=phase)
+        return bind(finding, frame, "shared", Provenance(ModelRef("m", "1", "d"), "c", "v"))
+
+    first = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    first.publish([told("start", "a", 0), told("start", "b", 1), told("end", "a", 2)])
+    assert first.flush(20)
+    assert [event.data["rule"] for event in board.open_happenings(name)[0]] == ["b"]
+    first.close()
+    valkey.kill()
+    dead = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    dead.publish([told("grow", "b", 3), told("start", "c", 4)])
+    dead._stopping.set()  # as a process that is killed: nothing of it goes on, its files stay
+    dead._work.set()
+    dead._thread.join(10)
+    for journal in dead._journals:
+        journal.close(remove=False)
+    valkey.start()
+    successor = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    assert successor.flush(20)
+    opened = {event.data["rule"]: event.data["phase"] for event in board.open_happenings(name)[0]}
+    assert opened == {"b": "grow", "c": "start"}
+    successor.publish([told("end", "b", 5), told("end", "c", 6)])
+    assert successor.flush(20)
+    assert board.open_happenings(name) == ([], 0.0)
+    successor.close()
