@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from actors.store.columns import String
 from actors.store.tables import events
 from hoaban.events import Event
 
@@ -55,7 +56,7 @@ def event_row(event: Event) -> dict[str, Any]:
 
 def _fit(name: str, value: object) -> object:
     kind = events.c[name].type
-    if isinstance(kind, sa.String):
+    if isinstance(kind, String):
         return _text(name, value)
     if isinstance(kind, sa.Boolean):
         return value
