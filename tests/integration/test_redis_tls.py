@@ -69,11 +69,13 @@ class TlsFront(socketserver.ThreadingTCPServer):
     def __init__(self, context: ssl.SSLContext, behind: int) -> None:
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", behind)) as plain:
-                    with context.wrap_socket(self.request, server_side=True) as seen:
-                        back = threading.Thread(target=carry, args=(plain, seen), daemon=True)
-                        back.start()
-                        carry(seen, plain)
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(("127.0.0.1", behind)) as plain,
+                    context.wrap_socket(self.request, server_side=True) as seen,
+                ):
+                    threading.Thread(target=carry, args=(plain, seen), daemon=True).start()
+                    carry(seen, plain)
 
         super().__init__(("127.0.0.1", 0), Handler)
 
