@@ -51,6 +51,7 @@ from serve.auth import (
     signed_in,
     visible,
 )
+from serve.edge import NoControlCharacters
 from serve.feed import EventFeed
 from serve.health import clock_ahead_s
 from serve.health import router as health_router
@@ -87,11 +88,13 @@ def build_app(
     app.state.audit = AuditStore(app.state.store.engine)
     app.state.looks = Looks()
     app.state.refusals = Refusals()
+    app.state.citizen_proxies = settings.access.citizen_proxies
     app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)
     app.state.sessions = SessionStore(app.state.store.engine)
     app.state.credentials = Credentials(app.state.people, settings.access)
-    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_source = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name_everywhere)
     app.state.wrong_by_address = Limiter(settings.access.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)
@@ -104,6 +107,7 @@ def build_app(
         allow_headers=["Authorization", "If-Match", "Last-Event-ID", "X-Hoaban-Permit"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
+    app.add_middleware(NoControlCharacters)
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
     if settings.access.trusted_proxies:  # outermost: from there on the address is that of who asks
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.trusted_proxies))

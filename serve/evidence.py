@@ -31,7 +31,7 @@ from hoaban.evidence.signing import SigningKeyError
 from hoaban.plates import normalise
 from serve import holds, subjects
 from serve.auditing import record, recorded
-from serve.auth import cameras_for, check_at, may, refused, signed_in
+from serve.auth import cameras_for, check_at, check_shown, may, signed_in
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 from serve.times import Instant
@@ -349,9 +349,7 @@ def _case(request: Request, person: Person, id: str, permission: Permission) -> 
 
 def _check_owner(request: Request, person: Person, found: CaseRow) -> None:
     """403 where the owner of a shared camera shows its pictures to others only."""
-    if not request.app.state.places.shows_to(found.camera, person, found.terms):
-        why = f"the owner of camera {found.camera!r} shares its pictures with others only (terms.viewers)"
-        raise refused(request, person, Permission.EVIDENCE_SEE, why, found.camera)
+    check_shown(request, person, Permission.EVIDENCE_SEE, found.camera, found.terms)
 
 
 def _picture(data: bytes, name: str, blur: str) -> Response:

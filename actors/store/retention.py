@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from actors.store.audit_pruning import prune
+from actors.store.columns import String
 from actors.store.evidence import TURN, CaseRow, Who, evidence, may_be, plain_plate, tombstones
 from actors.store.incident_tables import reports
 from actors.store.incidents import TURN as INCIDENTS_TURN
@@ -25,29 +26,29 @@ from hoaban.evidence.review import RefusedError, State
 holds = sa.Table(
     "holds",
     metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("subject", sa.String(64), nullable=False),
-    sa.Column("reason", sa.String(2000), nullable=False),
+    sa.Column("id", String(32), primary_key=True),
+    sa.Column("kind", String(16), nullable=False),
+    sa.Column("subject", String(64), nullable=False),
+    sa.Column("reason", String(2000), nullable=False),
     sa.Column("from_s", sa.Float(53)),
     sa.Column("until_s", sa.Float(53)),
     sa.Column("ends_s", sa.Float(53)),
-    sa.Column("by_id", sa.String(64), nullable=False),
-    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("by_id", String(64), nullable=False),
+    sa.Column("by_name", String(128), nullable=False),
     sa.Column("at_s", sa.Float(53), nullable=False),
     sa.Column("lifted_s", sa.Float(53)),
-    sa.Column("lifted_by", sa.String(128)),
-    sa.Column("lifted_reason", sa.String(2000)),
+    sa.Column("lifted_by", String(128)),
+    sa.Column("lifted_reason", String(2000)),
 )
 
 erasures = sa.Table(
     "erasures",
     metadata,
     sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(32), nullable=False, unique=True),
-    sa.Column("rule", sa.String(128), nullable=False),
-    sa.Column("basis", sa.String(2000), nullable=False),
-    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("id", String(32), nullable=False, unique=True),
+    sa.Column("rule", String(128), nullable=False),
+    sa.Column("basis", String(2000), nullable=False),
+    sa.Column("by_name", String(128), nullable=False),
     sa.Column("begun_s", sa.Float(53), nullable=False),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("manifest", sa.LargeBinary),

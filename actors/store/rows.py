@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from actors.store.columns import String
 from actors.store.tables import events
 from hoaban.events import Event
 from hoaban.plates import normalise
@@ -64,7 +65,7 @@ def plate_of(data: Mapping[str, Any]) -> str | None:
 
 def _fit(name: str, value: object) -> object:
     kind = events.c[name].type
-    if isinstance(kind, sa.String):
+    if isinstance(kind, String):
         return _text(name, value)
     if isinstance(kind, sa.Boolean):
         return value

@@ -14,13 +14,13 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     false,
     text,
 )
+
+from actors.store.columns import String, Text
 
 metadata = MetaData()
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by themselves for INTEGER only
@@ -121,6 +121,7 @@ sessions = Table(
     Column("until", DateTime(timezone=True), nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     Column("ended", Boolean, nullable=False),
+    Column("address", String(64)),
     Index("sessions_person", "person"),
 )
 
