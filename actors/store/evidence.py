@@ -69,7 +69,7 @@ decisions = sa.Table(
 tombstones = sa.Table(
     "tombstones",
     metadata,
-    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("id", String(64), primary_key=True),
     sa.Column("at_s", sa.Float(53), nullable=False),
 )
 """events that were erased before their evidence was sealed: it is not sealed any more"""

@@ -55,7 +55,7 @@ erasures = sa.Table(
     sa.Column("signature", sa.LargeBinary),
     sa.Column("number", sa.Integer),  # of its record: 1, 2, 3, …; no two name the same one before them
     sa.Column("done_s", sa.Float(53)),
-    sa.Column("worker", sa.String(32)),  # who finishes it, and for how long nobody else does
+    sa.Column("worker", String(32)),  # who finishes it, and for how long nobody else does
     sa.Column("leased_until_s", sa.Float(53)),
     sa.Index("erasures_number", "number", unique=True),
     sqlite_autoincrement=True,
