@@ -92,11 +92,12 @@ def missing(error: ApiError | None) -> None:
 def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], table: str, nothing: str) -> None:
     """A list in which one case is chosen, by a click or by the keys J and K; kept in the session under `key`.
 
-    The one chosen last stays chosen while it is listed. table: key of the table's widget. nothing: what an empty
-    list says. Within a fragment: another choice draws the whole page anew.
+    The one chosen last stays chosen while it is listed. The address names it under `key`, too; one that an address
+    leads to is shown also when the list does not have it. table: key of the table's widget. nothing: what an empty list
+    says. Within a fragment: another choice draws the whole page anew.
     """
     before = st.session_state.get(key)
-    if before not in numbers:
+    if before not in numbers and before != st.session_state.get(f"{key}-linked"):
         st.session_state[key] = numbers[0] if numbers else None
     if not numbers:
         st.success(nothing, icon=":material/task_alt:")
@@ -117,13 +118,31 @@ def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], 
             st.session_state[key] = marked
         st.session_state[f"{key}-marked"] = marked
         _steps(key, numbers)
+    _tell_address(key)
     if before != st.session_state[key]:
         st.rerun()
 
 
+def follow_address(key: str) -> None:
+    """Choose what the address names under `key`, where it is another than the page itself wrote there."""
+    wanted = st.query_params.get(key)
+    if wanted is None or wanted == st.session_state.get(f"{key}-told") or not wanted.isdecimal():
+        return
+    st.session_state[key] = st.session_state[f"{key}-linked"] = int(wanted[:9])
+    st.session_state[f"{key}-told"] = wanted
+
+
+def _tell_address(key: str) -> None:
+    """The address leads to what is shown."""
+    chosen = st.session_state[key]
+    if chosen is not None:
+        st.session_state[f"{key}-told"] = st.query_params[key] = str(chosen)
+
+
 def _steps(key: str, numbers: Sequence[int]) -> None:
     """Buttons to the one before and the one after, also by the keys K and J."""
-    here = numbers.index(st.session_state[key])
+    chosen = st.session_state[key]
+    here = numbers.index(chosen) if chosen in numbers else -1
     back, on, place = st.columns([1, 1, 2], vertical_alignment="center")
     for column, label, icon, step, shortcut in (
         (back, t("Previous"), ":material/keyboard_arrow_up:", -1, "k"),

@@ -8,6 +8,7 @@ import httpx
 
 from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
+from dashboards.traffic_calls import TrafficCalls
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
@@ -37,6 +38,7 @@ class Status(TypedDict):
     latency_p50_s: float | None
     latency_p95_s: float | None
     zones: NotRequired[dict[str, dict[str, int]]]
+    measures: NotRequired[dict[str, dict[str, Any]]]
     model: dict[str, str] | None
     simulated: bool
 
@@ -49,12 +51,14 @@ class Camera(TypedDict):
     role: str
     district: str
     owner: str
+    location: NotRequired[dict[str, Any] | None]
     source: str
     enabled: bool
     analysis_fps: float
     zones: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    heat_map: NotRequired[dict[str, Any] | None]
     status: Status | None
 
 
@@ -63,17 +67,6 @@ class StoredEvent(TypedDict):
 
     seq: int
     event: dict[str, Any]
-
-
-class Count(TypedDict):
-    """Line crossings. bucket_s: the interval's start, seconds since 1970; None for the whole time."""
-
-    camera: str
-    line: str
-    direction: str
-    label: str
-    bucket_s: float | None
-    n: int
 
 
 class Fleet(TypedDict):
@@ -99,7 +92,7 @@ class ApiError(Exception):
         self.status = status
 
 
-class ApiClient(CaseCalls, EvidenceCalls):
+class ApiClient(CaseCalls, EvidenceCalls, TrafficCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -109,6 +102,10 @@ class ApiClient(CaseCalls, EvidenceCalls):
             headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False, verify=_trusted()
         )
 
+    def me(self) -> dict[str, Any]:
+        """Who the token speaks for: {"id", "name", "agency", "roles", "permissions"}."""
+        return cast(dict[str, Any], self._call("GET", "/session"))
+
     def cameras(self) -> list[Camera]:
         return cast(list[Camera], self._call("GET", "/cameras"))
 
@@ -116,10 +113,6 @@ class ApiClient(CaseCalls, EvidenceCalls):
         """The newest events, the newest first. type: as in the event, "hoaban.line_count"."""
         wanted = {"limit": limit, "type": type, "camera": camera}
         return cast(list[StoredEvent], self._call("GET", "/events", params=_given(wanted))["events"])
-
-    def counts(self, since: str | None = None, bucket_s: int | None = None) -> list[Count]:
-        """Line crossings since a time (RFC 3339 with a zone), all together or in intervals of bucket_s seconds."""
-        return cast(list[Count], self._call("GET", "/counts", params=_given({"since": since, "bucket": bucket_s})))
 
     def fleet(self) -> Fleet:
         return cast(Fleet, self._call("GET", "/fleet"))
@@ -131,8 +124,8 @@ class ApiClient(CaseCalls, EvidenceCalls):
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return self._document(self._answer(method, path, **more), path)
 
-    def _bytes(self, path: str) -> bytes:
-        answer = self._answer("GET", path)
+    def _bytes(self, path: str, **more: Any) -> bytes:
+        answer = self._answer("GET", path, **more)
         return answer.content if answer.is_success else cast(bytes, self._document(answer, path))
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -129,7 +129,7 @@ def trouble(error: ApiError | None) -> None:
         st.error(f"{away} {t('Check that `hoaban up` is running.')}\n\n`{error}`", icon=":material/cloud_off:")
 
 
-def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
+def picture_addresses(api: ApiClient, cameras: list[str], picture: str = "snapshot.jpg") -> dict[str, str]:
     """camera id -> address of its picture, as the viewer's browser reaches it, with a ticket.
 
     An address stays the same until its ticket is about to end. A camera without one: no ticket could be had.
@@ -145,7 +145,7 @@ def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
                 kept[camera] = (ticket["ticket"], now + lives_s - min(RENEW_BEFORE_S, lives_s / 4))
     base = (os.environ.get("HOABAN_PUBLIC_API_URL") or os.environ.get("HOABAN_API_URL", DEFAULT_URL)).rstrip("/")
     return {
-        camera: f"{base}/cameras/{quote(camera)}/snapshot.jpg?ticket={quote(kept[camera][0])}"
+        camera: f"{base}/cameras/{quote(camera)}/{picture}?ticket={quote(kept[camera][0])}"
         for camera in cameras
         if camera in kept
     }

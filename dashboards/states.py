@@ -18,6 +18,9 @@ SIGNS = {
     "off": "–",
 }
 ORDER = list(SIGNS)
+LEVEL_SIGNS = {"free": "●", "slow": "◐", "congested": "▲", "jam": "■"}
+LEVEL_STYLES = {"free": "live", "slow": "connecting", "congested": "stalled", "jam": "failed"}
+"""of traffic, in the styles of cameras' states"""
 
 
 @dataclass(frozen=True, slots=True)

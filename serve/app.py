@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +24,7 @@ from serve import (
     accounts,
     audit,
     casework,
+    counts,
     evidence,
     metrics,
     pictures,
@@ -51,7 +50,6 @@ from serve.auth import (
     visible,
 )
 from serve.feed import EventFeed
-from serve.health import clock_ahead_s
 from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
 from serve.places import Places
@@ -64,7 +62,6 @@ from serve.times import Instant
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
-MOST_DAYS = 366
 Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 
 
@@ -111,6 +108,7 @@ def build_app(
     app.include_router(sessions.router, prefix=PREFIX)
     app.include_router(accounts.router, prefix=PREFIX)
     app.include_router(audit.router, prefix=PREFIX)
+    app.include_router(counts.router, prefix=PREFIX)
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
@@ -273,63 +271,6 @@ def _streams(request: Request, holder: Holder) -> Collection[str] | None:
     if now is None or not places.sees(None, now.person):
         raise PermissionError
     return cameras_for(request, now.person, Permission.CAMERA_SEE)
-
-
-@router.get("/counts", tags=["counts"])
-def counts(
-    request: Request,
-    person: Seer,
-    since: Instant | None = None,
-    until: Instant | None = None,
-    camera: str | None = None,
-    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
-) -> list[schemas.CountView]:
-    """Line crossings by camera, line, direction, class and lane. The intervals' sum is the number of stored events.
-
-    Intervals are aligned to the province's clock: those of 86400 s begin at its midnight. At most 366 days are counted,
-    the newest where since is left out; an answer of more than 50,000 rows is refused.
-    """
-    span = _span(since, until)
-    rows = request.app.state.store.counts(
-        since_s=span[0],
-        until_s=span[1],
-        camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
-        bucket_s=bucket,
-        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
-    )
-    return [schemas.CountView(**asdict(row)) for row in rows]
-
-
-def _span(since: datetime | None, until: datetime | None) -> tuple[float, float | None]:
-    """[since, until) in seconds since 1970; the MOST_DAYS before until where since is left out."""
-    ends_s = until.timestamp() if until else time.time()
-    begins_s = since.timestamp() if since else ends_s - MOST_DAYS * 86400
-    if ends_s - begins_s > MOST_DAYS * 86400:
-        raise HTTPException(422, f"since and until are more than {MOST_DAYS} days apart; ask for one part at a time")
-    return begins_s, None if until is None else ends_s
-
-
-@router.get("/counts/turns", tags=["counts"])
-def turns(
-    request: Request,
-    person: Seer,
-    since: Instant | None = None,
-    until: Instant | None = None,
-    camera: str | None = None,
-    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
-) -> list[schemas.TurnView]:
-    """Turning counts by camera, rule, both lines and class, in intervals as those of /counts."""
-    span = _span(since, until)
-    rows = request.app.state.store.turns(
-        since_s=span[0],
-        until_s=span[1],
-        camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
-        bucket_s=bucket,
-        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
-    )
-    return [schemas.TurnView(**asdict(row)) for row in rows]
 
 
 @router.get("/models", tags=["models"], dependencies=[may(Permission.MODEL_SEE)])

@@ -29,6 +29,7 @@ class CameraView(BaseModel):
     zones: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    heat_map: dict[str, Any] | None = Field(None, description="how its heat map is kept, null: it keeps none")
     terms: dict[str, Any] | None = Field(None, description="on which its owner shares it")
     status: CameraStatus | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
 

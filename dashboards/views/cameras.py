@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import session, states
+from dashboards import address, session, states
 from dashboards.client import Camera
 from dashboards.wall import wall
 from dashboards.words import number, seconds, t, term
@@ -41,13 +41,16 @@ def table() -> None:
     districts = {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
     how = {camera["id"]: states.condition(camera).state for camera in cameras}
     found = Counter(how.values())
+    options = [state for state in states.ORDER if found[state]]
     choice = st.pills(
         t("State"),
-        [state for state in states.ORDER if found[state]],
+        options,
+        default=address.chosen("state", options, None),
         format_func=lambda state: f"{states.SIGNS[state]} {term(state)} {found[state]}",
         key="state_filter",
         label_visibility="collapsed",
     )
+    address.keep("state", choice)
     shown = [camera for camera in cameras if choice in (None, how[camera["id"]])]
     frame = pd.DataFrame([row(camera, districts) for camera in shown])
     fps = st.column_config.NumberColumn(format="%.1f")
@@ -66,7 +69,13 @@ def table() -> None:
         },
     )
     rows = [index for index in picked["selection"]["rows"] if index < len(shown)]
-    detail(shown[rows[0]] if rows else shown[0], districts)
+    named = [camera for camera in cameras if camera["id"] == st.query_params.get("camera")]
+    marked = shown[rows[0]] if rows else None
+    if marked is not None and marked["id"] != st.session_state.get("camera-marked"):
+        st.query_params["camera"] = marked["id"]  # a new mark; an old one gives way to an address that was followed
+        named = [marked]
+    st.session_state["camera-marked"] = marked["id"] if marked else None
+    detail(named[0] if named else shown[0], districts)
 
 
 def detail(camera: Camera, districts: Mapping[str, str]) -> None:
