@@ -9,7 +9,7 @@ import streamlit as st
 from dashboards import address, feed, session, states
 from dashboards.client import Camera
 from dashboards.wall import wall
-from dashboards.words import number, t, term
+from dashboards.words import number, t
 
 WATCHING = ("crowd", "congestion")
 FEED = 30
@@ -46,8 +46,7 @@ def zones() -> None:
     if flow:
         st.html(f'<h2 class="hb-head" style="margin-top:14px">{escape(t("Congestion"))}</h2>')
         lines = "".join(
-            f'<li><b class="hb-{states.LEVEL_STYLES.get(one["level"], "off")}">{states.LEVEL_SIGNS.get(one["level"], "?")} '
-            f"{escape(term(one['level']))}</b><div>{escape(camera['name'])}"
+            f"<li>{states.level(one['level'])}<div>{escape(camera['name'])}"
             f"<span>{escape(str(one.get('zone') or ''))}</span></div>"
             f"<time>{escape(t('{n} vehicles', n=one.get('count', 0)))}</time></li>"
             for camera, one in flow
@@ -58,7 +57,7 @@ def zones() -> None:
 def row(camera: Camera, measure: dict[str, Any]) -> str:
     crowded = measure["phase"] == "crowd"
     said = f'<b class="hb-failed">▲ {escape(t("gathering"))}</b>' if crowded else f"● {escape(t('clear'))}"
-    density = measure.get("per_m2")
+    density = measure.get("density") if measure.get("density_per") == "m2" else None
     cells = (
         f"{escape(camera['name'])}<span>{escape(str(measure.get('zone') or ''))}</span>",
         said,

@@ -17,6 +17,7 @@ from dashboards.words import number, t, term
 QUARTER_S = 900
 SPANS = ("hour", "four_hours", "today", "day", "week")
 HOURS = {"hour": 1, "four_hours": 4, "day": 24, "week": 168}
+# told apart by the colour-blind, too (Okabe and Ito)
 COLOURS = {
     "motorcycle": "#0072b2",
     "car": "#e69f00",
@@ -25,7 +26,6 @@ COLOURS = {
     "bicycle": "#56b4e9",
     "person": "#999999",
 }
-"""told apart by the colour-blind, too (Okabe and Ito)"""
 COUNTING = ("line_count", "turning_count")
 
 
@@ -103,7 +103,7 @@ def series(rows: list[Count]) -> alt.Chart:
     colours = alt.Scale(domain=[term(one) for one in labels], range=[COLOURS.get(one, "#7f7f7f") for one in labels])
     return (
         alt.Chart(table, height=260)
-        .mark_bar(binSpacing=1)
+        .mark_bar(orient="vertical", binSpacing=1)
         .encode(
             x=alt.X("at:T", title=None, axis=alt.Axis(format="%H:%M", labelOverlap=True)),
             x2="end:T",
@@ -189,8 +189,7 @@ def service(cameras: list[Camera]) -> str:
             )
             note = "" if calibrated else f" · {t('not calibrated')}"
             rows += (
-                f'<li><b class="hb-{states.LEVEL_STYLES.get(level, "off")}" style="min-width:9em">'
-                f"{states.LEVEL_SIGNS.get(level, '?')} {escape(term(level))}</b><div>{escape(camera['name'])}"
+                f"<li>{states.level(level)}<div>{escape(camera['name'])}"
                 f"<span>{escape(str(measure.get('zone') or ''))} · {t('{n} vehicles', n=measure.get('count', 0))}"
                 f"{escape(note)}</span></div><time>{escape(pace)}</time></li>"
             )

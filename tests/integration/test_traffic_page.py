@@ -88,3 +88,24 @@ def test_the_file_holds_the_same_counts_and_that_it_was_taken_is_recorded(system
     records, _ = AuditStore(system.store.engine).page(action="counts.export")
     assert [json.loads(json.dumps(dict(one.detail)))["bucket"] for one in records] == [900]
     assert httpx.get(f"{system.url}/counts.csv").status_code == 401
+
+
+def test_crowds_are_told_with_their_density_and_a_heat_map_is_shown_where_one_is_kept(system: DashboardSystem) -> None:
+    warm = system.fleet.cameras[2]
+    again = type(warm).model_validate(warm.model_dump(by_alias=True) | {"heat_map": {}})
+    kept = tuple(again if camera.id == warm.id else camera for camera in system.fleet.cameras)
+    system.fleet = system.fleet.model_copy(update={"cameras": kept})
+    system.show_fleet()
+    full = {"zone": "door", "phase": "crowd", "count": 31, "density": 0.52, "density_per": "m2"}
+    system.report("square", measures={"crowd": full})
+    system.report("market", measures={"crowd": full | {"phase": "clear", "count": 2, "density_per": "picture"}})
+    system.happen("square", Finding("crowd", "r", zone="door", extra={"phase": "start", "count": 31}))
+    app = AppTest.from_file(str(APP / "app.py"), default_timeout=30).run()
+    app.switch_page(str(APP / "views" / "crowd.py"))
+    text = said(sound(app.run()))
+    assert text.index("gathering") < text.index("clear")
+    assert "<td>31</td><td>0.52</td>" in text
+    assert "<td>2</td><td>–</td>" in text
+    assert "Crowd in door (31)" in text
+    (wall,) = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    assert "/cameras/bridge/heatmap.jpg?ticket=" in wall["tiles"][0]["address"]
