@@ -1,4 +1,7 @@
-"""The registry of promotions: DATA/models/promotions.jsonl, one step a line, never rewritten."""
+"""Registries of a data folder: what was decided on models, one step a line, never rewritten.
+
+DATA/models/promotions.jsonl has the promotions, DATA/models/shadows.jsonl whose frames candidates are shown.
+"""
 
 import fcntl
 import json
@@ -6,23 +9,27 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hoaban.models.promotion import Step
+from hoaban.shadow import ShadowStep
 
 FILE = Path("models") / "promotions.jsonl"
+SHADOWS = FILE.with_name("shadows.jsonl")
+AnyStep = TypeVar("AnyStep", bound=BaseModel)
 
 
 class RegistryError(Exception):
     """The registry's file cannot be read or written; the message says why and what to do."""
 
 
-class PromotionRegistry:
-    """Promotions and rollbacks in a data folder. Raises RegistryError where its file cannot be read or written."""
+class Registry(Generic[AnyStep]):
+    """Steps in a file. Raises RegistryError where it cannot be read or written."""
 
-    def __init__(self, data: Path) -> None:
-        self.path = data / FILE
+    def __init__(self, path: Path, kind: type[AnyStep]) -> None:
+        self.path, self._kind = path, kind
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -33,7 +40,7 @@ class PromotionRegistry:
             return (0, 0)
         return (stat.st_mtime_ns, stat.st_size)
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[AnyStep]:
         """All so far, oldest first."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
@@ -44,7 +51,7 @@ class PromotionRegistry:
         steps = []
         for number, line in enumerate(lines, 1):
             try:
-                steps.append(Step.model_validate_json(line))
+                steps.append(self._kind.model_validate_json(line))
             except ValidationError as error:
                 what = error.errors()[0]["msg"]
                 raise RegistryError(
@@ -52,7 +59,7 @@ class PromotionRegistry:
                 ) from None
         return steps
 
-    def add(self, make: Callable[[Sequence[Step]], Step]) -> Step:
+    def add(self, make: Callable[[Sequence[AnyStep]], AnyStep]) -> AnyStep:
         """Append the step that `make` gives for those so far; nobody else adds one meanwhile."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -73,3 +80,17 @@ class PromotionRegistry:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+class PromotionRegistry(Registry[Step]):
+    """Promotions and rollbacks."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data / FILE, Step)
+
+
+class ShadowRegistry(Registry[ShadowStep]):
+    """Shadows that were begun and ended."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data / SHADOWS, ShadowStep)

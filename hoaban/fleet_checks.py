@@ -14,7 +14,7 @@ from hoaban.incidents.settings import FAULTS
 from hoaban.models.card import PINNED
 from hoaban.rules import RULE_KINDS
 from hoaban.rules.base import OBJECT_CLASSES, default_name
-from hoaban.terms import ALWAYS_ALLOWED, TOKEN_ROLES
+from hoaban.terms import ALWAYS_ALLOWED, MODEL_TRIALS, TOKEN_ROLES
 
 Misfit = tuple[Path, str]
 Labels = Mapping[str, tuple[str, ...]]
@@ -129,8 +129,8 @@ def _terms_misfits(camera: Any, path: Path, agencies: set[str]) -> Iterator[Misf
     terms = _get(camera, "terms")
     allowed = _get(terms, "analytics")
     for index, kind in enumerate(_items(allowed)):
-        if isinstance(kind, str) and kind not in RULE_KINDS:
-            known = ", ".join(RULE_KINDS)
+        if isinstance(kind, str) and kind not in (*RULE_KINDS, MODEL_TRIALS):
+            known = ", ".join([*RULE_KINDS, MODEL_TRIALS])
             yield (*path, "terms", "analytics", index), f"{kind!r} is no rule type; use some of {known}"
     if isinstance(allowed, list):
         for index, rule in enumerate(_items(_get(camera, "rules"))):

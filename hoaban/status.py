@@ -79,6 +79,8 @@ class CameraStatus:
     """faces seen and refused, and what each face rule searches or why it is silent; None without a face rule"""
     plates: dict[str, Any] | None = None
     """crops read, and why each plate rule is silent, or null; None without a plate rule"""
+    shadow: dict[str, Any] | None = None
+    """the candidate that its frames are shown to, and what became of them; None without one"""
     model: dict[str, str] | None = None
     inference: str | None = None
     """name of the inference actor that serves this camera"""

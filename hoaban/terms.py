@@ -14,13 +14,17 @@ TOKEN_ROLES = tuple(role.value for role in Role)
 """roles a person can have; terms may name them as viewers"""
 ALWAYS_ALLOWED = ("camera_health",)
 """rule types that look after the camera itself, not after what it shows"""
+MODEL_TRIALS = "model_trials"
+"""no rule: candidates are shown its pictures, and where they differ from its model the picture is kept, faces hidden"""
 
 
 class Terms(Strict):
     """What the owner of a shared camera allows. What is left out is not limited."""
 
     hours: tuple[Hours, ...] = Field((), description="the stream is opened within these hours only; none: always")
-    analytics: tuple[str, ...] | None = Field(None, description="types of rules that may run")
+    analytics: tuple[str, ...] | None = Field(
+        None, description=f"types of rules that may run; {MODEL_TRIALS}: candidates may be tried"
+    )
     viewers: tuple[str, ...] | None = Field(None, description="roles or agencies that may see pictures")
     retention_days: Annotated[int, Field(ge=1)] | None = Field(None, description="its events are purged after so long")
 

@@ -32,6 +32,7 @@ from serve import (
     problems,
     schemas,
     sessions,
+    shadow,
     unmask,
     watchlist,
 )
@@ -115,6 +116,7 @@ def build_app(
     watchlist.install(app, PREFIX, settings)
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
+    shadow.install(app, PREFIX, settings)
     casework.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
