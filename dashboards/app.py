@@ -46,8 +46,15 @@ navigation = st.navigation(
         t("People and cases"): [
             page("field_reports", t("Field reports"), "inbox", ("report.see",)),
             page("work_orders", t("Maintenance"), "build", ("workorder.handle",)),
+            page("watchlist", t("Watchlists"), "frame_person", ("watchlist.see",)),
             page("subjects", t("Requests by persons"), "person_search", ("subject.answer",)),
             page("citizen", t("Report something"), "add_comment"),
+        ],
+        t("System"): [
+            page("models", t("Models"), "neurology", ("model.see",)),
+            page("cluster", t("Cluster"), "lan", ("metrics.read",)),
+            page("audit", t("Audit and privacy"), "shield_person", ("audit.read", "hold.change", "retention.change")),
+            page("settings", t("Settings"), "tune"),
         ],
     },
     position="top",

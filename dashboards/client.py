@@ -8,6 +8,7 @@ import httpx
 
 from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
+from dashboards.governing_calls import GoverningCalls
 from dashboards.traffic_calls import TrafficCalls
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
@@ -74,6 +75,10 @@ class Fleet(TypedDict):
 
     province: dict[str, Any] | None
     districts: list[dict[str, Any]]
+    agencies: NotRequired[list[dict[str, Any]]]
+    cameras: NotRequired[list[dict[str, Any]]]
+    retention: NotRequired[dict[str, Any] | None]
+    digest: NotRequired[str | None]
     errors: list[str]
 
 
@@ -92,7 +97,7 @@ class ApiError(Exception):
         self.status = status
 
 
-class ApiClient(CaseCalls, EvidenceCalls, TrafficCalls):
+class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -123,6 +128,11 @@ class ApiClient(CaseCalls, EvidenceCalls, TrafficCalls):
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return self._document(self._answer(method, path, **more), path)
+
+    def _done(self, method: str, path: str, **more: Any) -> None:
+        answer = self._answer(method, path, **more)
+        if not answer.is_success:
+            self._document(answer, path)
 
     def _bytes(self, path: str, **more: Any) -> bytes:
         answer = self._answer("GET", path, **more)

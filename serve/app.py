@@ -14,8 +14,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
-from actors.models.files import list_models
 from actors.store import AuditStore, EventStore, Holder, PeopleStore
+from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
@@ -24,11 +24,14 @@ from serve import (
     accounts,
     audit,
     casework,
+    cluster,
     counts,
     evidence,
     metrics,
+    models,
     pictures,
     plate_watchlist,
+    preferences,
     problems,
     schemas,
     sessions,
@@ -77,6 +80,7 @@ def build_app(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.settings = settings
     app.state.store = EventStore.open(settings.store_url)
     app.state.feed = EventFeed(app.state.store)
     app.state.board = Board(settings.redis_url)
@@ -87,6 +91,7 @@ def build_app(
     app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)
     app.state.sessions = SessionStore(app.state.store.engine)
+    app.state.preferences = PreferenceStore(app.state.store.engine)
     app.state.credentials = Credentials(app.state.people, settings.access)
     app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name)
     app.state.wrong_by_address = Limiter(settings.access.limits.wrong_passwords_per_address)
@@ -110,9 +115,12 @@ def build_app(
     app.include_router(accounts.router, prefix=PREFIX)
     app.include_router(audit.router, prefix=PREFIX)
     app.include_router(counts.router, prefix=PREFIX)
+    app.include_router(cluster.router, prefix=PREFIX)
+    app.include_router(preferences.router, prefix=PREFIX)
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
+    models.install(app, PREFIX, settings)
     watchlist.install(app, PREFIX, settings)
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
@@ -273,25 +281,6 @@ def _streams(request: Request, holder: Holder) -> Collection[str] | None:
     if now is None or not places.sees(None, now.person):
         raise PermissionError
     return cameras_for(request, now.person, Permission.CAMERA_SEE)
-
-
-@router.get("/models", tags=["models"], dependencies=[may(Permission.MODEL_SEE)])
-def models() -> list[schemas.ModelView]:
-    """The models this machine knows."""
-    return [
-        schemas.ModelView(
-            name=package.card.name,
-            version=package.card.version,
-            task=package.card.task,
-            backend=package.card.backend,
-            digest=package.card.sha256,
-            available=package.card.file is None or package.path is not None,
-            licence=package.card.licence,
-            origin=package.card.origin,
-            known_failures=package.card.known_failures,
-        )
-        for package in list_models()
-    ]
 
 
 @router.get("/fleet", tags=["fleet"])

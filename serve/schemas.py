@@ -115,6 +115,7 @@ class FleetView(BaseModel):
     districts: list[dict[str, Any]] = []
     agencies: list[dict[str, Any]] = []
     models: dict[str, Any] | None = None
+    retention: dict[str, Any] | None = None
     digest: str | None = None
     cameras: list[dict[str, Any]] = []
     errors: list[str] = []
