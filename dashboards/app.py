@@ -1,5 +1,6 @@
 """The situational dashboard: frame, language and pages. It talks to the API alone."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `streamlit run` knows the script's folder only
 
-from dashboards import person, session
+from dashboards import attend, person, session
 from dashboards.words import LANGUAGES, language, t
 
 HERE = Path(__file__).parent
@@ -18,7 +19,9 @@ if (wanted := st.query_params.get("lang")) in LANGUAGES:
     st.session_state.setdefault("language", wanted)
 st.session_state.setdefault("language", language())
 st.html(HERE / "style.css")
+token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
 held = person.permissions()
+chosen = attend.preferences(token)
 
 
 def page(file: str, title: str, icon: str, needs: tuple[str, ...] = (), default: bool = False) -> st.Page:
@@ -73,4 +76,6 @@ with st.sidebar:
     if st.session_state.get("token") and st.button(t("Sign out"), icon=":material/logout:"):
         session.sign_out()
         st.rerun()
+    if token:
+        attend.attend(session.client_of(token), chosen)
 navigation.run()

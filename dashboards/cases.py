@@ -27,8 +27,8 @@ def at(time_s: float | None, zone: tzinfo) -> str:
     """A time in the province's clock; the day only when it is another than today."""
     if time_s is None:
         return "–"
-    told = datetime.fromtimestamp(time_s, zone)
-    return told.strftime("%H:%M:%S" if told.date() == datetime.now(zone).date() else "%d/%m/%Y %H:%M")
+    moment = datetime.fromtimestamp(time_s, zone)
+    return moment.strftime("%H:%M:%S" if moment.date() == datetime.now(zone).date() else "%d/%m/%Y %H:%M")
 
 
 def age(since_s: float) -> str:
@@ -59,24 +59,25 @@ def act(api: ApiClient, call: Callable[[], Any], done: str) -> None:
     """Do something, and say on the page's next run whether it was done; nothing shown is older than it."""
     try:
         call()
-        _flash("success", done)
+        told("success", done)
     except ApiError as error:
         if error.status == 409:
-            _flash("warning", f"{t('Not done: it has changed meanwhile. This is how it stands now.')} {error}")
+            told("warning", f"{t('Not done: it has changed meanwhile. This is how it stands now.')} {error}")
         else:
-            _flash("error", f"{t('Not done.')} {error}")
+            told("error", f"{t('Not done.')} {error}")
     st.session_state.pop("answers", None)
     st.rerun()
 
 
-def _flash(kind: str, text: str) -> None:
+def told(kind: str, text: str) -> None:
+    """Say something on the page's next run. kind: success, warning or error."""
     st.session_state["flash"] = (kind, text)
 
 
 def flash() -> None:
     """What was done last."""
-    if told := st.session_state.pop("flash", None):
-        kind, text = told
+    if last := st.session_state.pop("flash", None):
+        kind, text = last
         icon = {"success": ":material/check:", "warning": ":material/sync_problem:", "error": ":material/error:"}[kind]
         {"success": st.success, "warning": st.warning, "error": st.error}[kind](text, icon=icon)
 

@@ -65,6 +65,17 @@ class GoverningCalls:
         """The newest picture, faces hidden, JPEG."""
         return self._content("GET", f"/cameras/{camera}/snapshot.jpg")
 
+    # --- zones and lines
+
+    def shapes(self, camera: str) -> dict[str, Any]:
+        """{"zones", "lines", "revision"} as the fleet file has them."""
+        return cast(dict[str, Any], self._call("GET", f"/cameras/{camera}/shapes"))
+
+    def set_shapes(self, camera: str, shapes: dict[str, Any], revision: str) -> dict[str, Any]:
+        """Refused with 412 when somebody changed them since `revision`."""
+        path, seen = f"/cameras/{camera}/shapes", {"If-Match": f'"{revision}"'}
+        return cast(dict[str, Any], self._call("PUT", path, json=shapes, headers=seen))
+
     # --- models
 
     def models(self) -> list[dict[str, Any]]:

@@ -143,16 +143,23 @@ class ProvinceMap {
     }
     const alarms = Object.groupBy(data.incidents, one => one.camera);
     this.taken = [];
-    for (const cameras of Object.values(Object.groupBy(data.cameras, one => one.district))) this.district(cameras, alarms);
+    const districts = Object.values(Object.groupBy(data.cameras, one => one.district));
+    const [joined, single] = [true, false].map(join => districts.filter(cameras => this.joins(cameras) === join));
+    for (const cameras of single) this.apart(cameras, alarms);
+    for (const cameras of joined) this.cluster(cameras, alarms);
     if (focused) this.marks.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  district(cameras, alarms) {
+  wide(cameras) {
     const places = cameras.map(one => this.at([one.lon, one.lat]));
-    const wide = places.reduce((most, p) => Math.max(most, Math.hypot(p[0] - places[0][0], p[1] - places[0][1])), 0);
-    if (cameras.length > 1 && wide < JOIN_PX && this.view.scale < 60 * MOST_ZOOM) return this.cluster(cameras, places, alarms);
-    const roomy = wide > 45 * Math.sqrt(cameras.length) && this.view.scale > 1500 || cameras.length === 1;
-    cameras.forEach((one, index) => this.camera(one, places[index], alarms[one.id] || [], roomy));
+    return places.reduce((most, p) => Math.max(most, Math.hypot(p[0] - places[0][0], p[1] - places[0][1])), 0);
+  }
+
+  joins(cameras) { return cameras.length > 1 && this.wide(cameras) < JOIN_PX && this.view.scale < 60 * MOST_ZOOM; }
+
+  apart(cameras, alarms) {
+    const roomy = cameras.length === 1 || this.wide(cameras) > 45 * Math.sqrt(cameras.length) && this.view.scale > 1500;
+    for (const one of cameras) this.camera(one, this.at([one.lon, one.lat]), alarms[one.id] || [], roomy);
   }
 
   mark(key, label, act, [x, y]) {
@@ -183,7 +190,8 @@ class ProvinceMap {
     if (incidents.length) this.alarm(incidents, [place[0] + 12, place[1] - 11]);
   }
 
-  cluster(cameras, places, alarms) {
+  cluster(cameras, alarms) {
+    const places = cameras.map(one => this.at([one.lon, one.lat]));
     const middle = [0, 1].map(k => places.reduce((sum, p) => sum + p[k], 0) / places.length);
     const name = this.data.districts[cameras[0].district] || cameras[0].district;
     const states = Object.entries(Object.groupBy(cameras, one => one.state))

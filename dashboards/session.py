@@ -104,9 +104,10 @@ def fleet(api: ApiClient) -> Fleet:
 
 
 def zone(of: Fleet) -> tzinfo:
-    """The province's time zone; UTC when this machine does not know it."""
+    """The time zone that this person chose, else the province's; UTC when this machine does not know it."""
+    chosen = st.session_state.get("preferences", ("", {}))[1].get("timezone")
     try:
-        return ZoneInfo((of["province"] or {}).get("timezone") or "Asia/Ho_Chi_Minh")
+        return ZoneInfo(chosen or (of["province"] or {}).get("timezone") or "Asia/Ho_Chi_Minh")
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
 

@@ -36,6 +36,7 @@ from serve import (
     schemas,
     sessions,
     shadow,
+    shapes,
     unmask,
     watchlist,
 )
@@ -116,6 +117,7 @@ def build_app(
     app.include_router(audit.router, prefix=PREFIX)
     app.include_router(counts.router, prefix=PREFIX)
     app.include_router(cluster.router, prefix=PREFIX)
+    app.include_router(shapes.router, prefix=PREFIX)
     app.include_router(preferences.router, prefix=PREFIX)
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)

@@ -100,7 +100,8 @@ def current(request: Request, _: Seer) -> CurrentView:
     """What the names of the fleet file stand for, what the cameras say they run, and all steps so far."""
     steps = _steps(request)
     fleet = request.app.state.board.get_json("fleet") or {}
-    wanted = {camera["id"]: camera.get("model") for camera in fleet.get("cameras", []) if camera.get("enabled")}
+    detect = (fleet.get("models") or {}).get("detect")
+    wanted = {one["id"]: one.get("model") or detect for one in fleet.get("cameras", []) if one.get("enabled")}
     statuses = request.app.state.board.statuses()
     names = sorted({name for name in wanted.values() if name} | {step.place for step in steps})
     stands = in_force(steps)

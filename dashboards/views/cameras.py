@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import address, session, states
+from dashboards import address, cases, editor, moments, person, session, states
 from dashboards.client import Camera
 from dashboards.wall import wall
 from dashboards.words import number, seconds, t, term
@@ -75,7 +75,11 @@ def table() -> None:
         st.query_params["camera"] = marked["id"]  # a new mark; an old one gives way to an address that was followed
         named = [marked]
     st.session_state["camera-marked"] = marked["id"] if marked else None
-    detail(named[0] if named else shown[0], districts)
+    looked = named[0] if named else shown[0]
+    detail(looked, districts)
+    if looked["id"] != st.session_state.get("camera_looked"):
+        st.session_state["camera_looked"] = looked["id"]
+        st.rerun()  # what belongs to the camera, below, is drawn outside of this part that renews itself
 
 
 def detail(camera: Camera, districts: Mapping[str, str]) -> None:
@@ -135,4 +139,22 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
 
 
 api = session.client()
+cases.flash()
 table()
+if (id := st.session_state.get("camera_looked")) is not None:
+    parts = {"moments": t("Go to a moment")}
+    if person.may(api, "fleet.change"):
+        parts["zones"] = t("Zones and lines")
+    part = st.segmented_control(
+        t("Part"),
+        list(parts),
+        format_func=parts.__getitem__,
+        default=address.chosen("part", list(parts), None),
+        key="camera_part",
+        label_visibility="collapsed",
+    )
+    address.keep("part", part)
+    if part == "zones":
+        editor.edit(api, id)
+    elif part == "moments":
+        moments.moments(api, id)

@@ -82,12 +82,12 @@ def stages() -> None:
         return
     frame = pd.DataFrame(rows)
     chart = (
-        alt.Chart(frame, height=alt.Step(24))
+        alt.Chart(frame, height=alt.Step(11))
         .mark_bar()
         .encode(
             y=alt.Y("role:N", title=None, axis=alt.Axis(labelLimit=220)),
             yOffset="what:N",
-            x=alt.X("ms:Q", title="ms"),
+            x=alt.X("ms:Q", title="ms", axis=alt.Axis(tickCount=6)),
             color=alt.Color(
                 "what:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(range=["#56b4e9", "#d55e00"])
             ),

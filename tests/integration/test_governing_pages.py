@@ -1,6 +1,7 @@
 """Watchlists, models, the cluster, the audit and one's settings: the pages and the routes that only they use."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,10 @@ from streamlit.testing.v1 import AppTest
 from actors.audit_anchor import Anchor, advance
 from actors.promotions import PromotionRegistry
 from actors.store import AuditStore, PeopleStore
+from actors.store.incident_keeping import Ground, follow
 from hoaban.access import Grant, Role
 from hoaban.evaluation.report import ModelIdentity
+from hoaban.events import Finding
 from hoaban.models.promotion import Step
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 from tests.integration.test_dashboard_pages import APP, said, sound
@@ -173,3 +176,32 @@ def test_settings_hold_for_a_person_and_only_for_them(system: DashboardSystem, m
     wrong = ask(system, token, "PUT", "/session/preferences", json={"timezone": "Mars/Olympus"})
     assert wrong.status_code == 422
     assert json.loads(wrong.content)["status"] == 422
+
+
+def test_a_persons_zone_and_language_hold_on_every_page(
+    system: DashboardSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = sign_in(system, monkeypatch, "An", Role.OPERATOR)
+    captured = datetime(2026, 1, 1, 12, 0, 7, tzinfo=UTC)
+    system.happen("gate", Finding("intrusion", "r", 1, "person", zone="door"), captured.timestamp())
+    assert ">19:00:07<" in said(page("situation"))
+    ask(system, token, "PUT", "/session/preferences", json={"timezone": "UTC", "language": "vi", "sound": "low"})
+    text = said(page("situation"))
+    assert ">12:00:07<" in text
+    assert "đang chạy" in text
+
+
+def test_new_incidents_are_told_from_the_severity_on_that_was_chosen(
+    system: DashboardSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = sign_in(system, monkeypatch, "An", Role.OPERATOR)
+    ask(system, token, "PUT", "/session/preferences", json={"sound": "high", "notice": "low"})
+    system.happen("market", Finding("loitering", "r", 1, "person", zone="door"))
+    system.happen("gate", Finding("intrusion", "r", 2, "person", zone="door"))
+    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+    app = page("situation")
+    (told_of,) = [d for one in app.get("bidi_component") if "alarms" in (d := json.loads(one.proto.json))]
+    assert {(one["title"], one["sound"], one["notice"]) for one in told_of["alarms"]} == {
+        ("low: Loitering", False, True),
+        ("high: Intrusion", True, True),
+    }
