@@ -57,7 +57,7 @@ def with_shapes(text: str, camera: str, zones: Sequence[dict[str, Any]], lines: 
             raise KeyError(camera)
         text = _replaced(text, tree, found, key, value)
     wanted = next(one for one in before["cameras"] if one["id"] == camera)
-    wanted |= {"zones": list(zones), "lines": list(lines)}
+    wanted |= {key: list(value) for key, value in (("zones", zones), ("lines", lines)) if value or key in wanted}
     after = yaml.safe_load(text)
     if _plain(after) != _plain(before | {"cameras": [wanted if c["id"] == camera else c for c in before["cameras"]]}):
         raise CannotEditError("the file is written in a way that this edit would break; change it by hand")

@@ -40,7 +40,7 @@ def choices() -> None:
     languages, themes = [None, *LANGUAGES], [None, "light", "dark"]
     said = {None: t("as the browser"), "light": t("light"), "dark": t("dark")}
     province = t("the province's")
-    with st.form("preferences"):
+    with st.form("chosen"):
         left, right = st.columns(2)
         language = left.selectbox(
             t("Language"),
