@@ -358,7 +358,7 @@ class _System:
             origins,
             data_dir=str(self._data),
             evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
-            access=self._access,
+            access=self._access if dashboard_port is None else _behind_dashboard(self._access),
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._undo.append(("API", shutdown))
@@ -380,6 +380,11 @@ class _System:
             environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
         self._undo.append(("dashboard", lambda: end(process)))
+
+
+def _behind_dashboard(access: AccessSettings) -> AccessSettings:
+    """Our own dashboard says whose browser it speaks for; else all who sign in there would share one address."""
+    return access.model_copy(update={"trusted_proxies": (*access.trusted_proxies, "127.0.0.1")})
 
 
 def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":

@@ -118,6 +118,7 @@ sessions = Table(
     Column("until", DateTime(timezone=True), nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     Column("ended", Boolean, nullable=False),
+    Column("address", String(64)),
     Index("sessions_person", "person"),
 )
 

@@ -18,6 +18,7 @@ KEPT = {
 def upgrade() -> None:
     op.add_column("evidence", sa.Column("owner", sa.String(64)))
     op.add_column("evidence", sa.Column("viewers", sa.JSON))
+    op.add_column("sessions", sa.Column("address", sa.String(64)))
     op.add_column("grants", sa.Column("granted_by_id", sa.String(64), nullable=False, server_default=""))
     op.add_column("grants", sa.Column("waits", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("grants", sa.Column("confirmed", sa.DateTime(timezone=True)))
@@ -40,6 +41,7 @@ def downgrade() -> None:
                 op.execute(f"DROP FUNCTION {_function(table)}()")
     for name in ("confirmed_by", "confirmed", "waits", "granted_by_id"):
         op.drop_column("grants", name)
+    op.drop_column("sessions", "address")
     for name in ("viewers", "owner"):
         op.drop_column("evidence", name)
 
