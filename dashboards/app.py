@@ -1,6 +1,5 @@
 """The situational dashboard: frame, language and pages. It talks to the API alone."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -19,9 +18,9 @@ if (wanted := st.query_params.get("lang")) in LANGUAGES:
     st.session_state.setdefault("language", wanted)
 st.session_state.setdefault("language", language())
 st.html(HERE / "style.css")
-token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
+api = session.someone()
 held = person.permissions()
-chosen = attend.preferences(token)
+chosen = attend.preferences(api)
 
 
 def page(file: str, title: str, icon: str, needs: tuple[str, ...] = (), default: bool = False) -> st.Page:
@@ -73,9 +72,9 @@ with st.sidebar:
         on_change=lambda: st.session_state.update(language=st.session_state["language_choice"] or language()),
     )
     st.caption(t("Faces are hidden in every picture."))
-    if st.session_state.get("token") and st.button(t("Sign out"), icon=":material/logout:"):
+    if session.signed_in() and st.button(t("Sign out"), icon=":material/logout:"):
         session.sign_out()
         st.rerun()
-    if token:
-        attend.attend(session.client_of(token), chosen)
+    if api is not None:
+        attend.attend(api, chosen)
 navigation.run()

@@ -13,17 +13,17 @@ _component = st.components.v2.component("hoaban_attend", js=Path(__file__).with_
 NONE: dict[str, Any] = {}
 
 
-def preferences(token: str | None) -> dict[str, Any]:
+def preferences(api: ApiClient | None) -> dict[str, Any]:
     """Those of who is signed in, asked for once a session; none while the API does not tell."""
-    if not token:
+    if api is None:
         return NONE
-    kept: tuple[str, dict[str, Any]] | None = st.session_state.get("preferences")
-    if kept is None or kept[0] != token:
+    kept: tuple[ApiClient | None, dict[str, Any]] | None = st.session_state.get("preferences")
+    if kept is None or kept[0] is not api:
         try:
-            found = session.client_of(token).preferences()
+            found = api.preferences()
         except ApiError:
             return NONE
-        st.session_state["preferences"] = kept = (token, found)
+        st.session_state["preferences"] = kept = (api, found)
         if found.get("language") in LANGUAGES and "lang" not in st.query_params:
             st.session_state["language"] = found["language"]
     return kept[1]

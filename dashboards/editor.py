@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboards import cases, session
 from dashboards.client import ApiClient, ApiError, Camera
+from dashboards.safe import plain
 from dashboards.words import t, term
 
 _component = st.components.v2.component("hoaban_editor", js=Path(__file__).with_name("editor.js").read_text())
@@ -22,7 +23,7 @@ def edit(api: ApiClient, camera: str) -> None:
         try:
             kept = st.session_state["editing"] = (camera, api.shapes(camera), _picture(api, camera))
         except ApiError as error:
-            st.info(str(error), icon=":material/edit_off:")
+            st.info(plain(error), icon=":material/edit_off:")
             return
     _, seen, picture = kept
     here = next((one for one in session.cameras(api)[0] if one["id"] == camera), None)
@@ -58,7 +59,7 @@ def _save(api: ApiClient, camera: str, drawn: dict[str, Any], revision: str) -> 
         api.set_shapes(camera, {"zones": drawn["zones"], "lines": drawn["lines"]}, revision)
     except ApiError as error:
         if error.status != 412:
-            st.error(f"{t('Not saved.')} {error}", icon=":material/error:")
+            st.error(f"{t('Not saved.')} {plain(error)}", icon=":material/error:")
             return
         _forget(camera)
         cases.told("warning", t("Somebody changed them meanwhile. This is how they stand now: draw yours again."))

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboards import address, feed, session
 from dashboards.client import ApiClient, ApiError, Camera
+from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 MOST = 300
@@ -133,4 +134,4 @@ def _clip(api: ApiClient, event: dict[str, Any]) -> None:
         try:
             st.video(api.evidence_picture(case, "clip.mp4"))
         except ApiError as error:
-            st.info(str(error), icon=":material/movie_off:")
+            st.info(plain(error), icon=":material/movie_off:")

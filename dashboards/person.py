@@ -1,6 +1,5 @@
 """Who sits at the screen, and which pages and actions are for them."""
 
-import os
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -35,19 +34,19 @@ def may(api: ApiClient, permission: str) -> bool:
 def permissions() -> frozenset[str] | None:
     """What who is signed in may do somewhere; None when nobody is, or the API does not tell: then no page is hidden.
 
-    Asked before any page runs, so it neither asks for a token nor ends the run.
+    Asked before any page runs, so it neither asks who they are nor ends the run.
     """
-    token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
-    if not token:
+    api = session.someone()
+    if api is None:
         return None
-    kept: tuple[str, frozenset[str]] | None = st.session_state.get("permissions")
-    if kept is not None and kept[0] == token:
+    kept: tuple[ApiClient, frozenset[str]] | None = st.session_state.get("permissions")
+    if kept is not None and kept[0] is api:
         return kept[1]
     try:
-        found = frozenset(session.client_of(token).me()["permissions"])
+        found = frozenset(api.me()["permissions"])
     except ApiError:
         return None
-    st.session_state["permissions"] = (token, found)
+    st.session_state["permissions"] = (api, found)
     return found
 
 

@@ -89,12 +89,14 @@ def build_app(
     app.state.audit = AuditStore(app.state.store.engine)
     app.state.looks = Looks()
     app.state.refusals = Refusals()
+    app.state.citizen_proxies = settings.access.citizen_proxies
     app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)
     app.state.sessions = SessionStore(app.state.store.engine)
     app.state.preferences = PreferenceStore(app.state.store.engine)
     app.state.credentials = Credentials(app.state.people, settings.access)
-    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_source = Limiter(settings.access.limits.wrong_passwords_per_name)
+    app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name_everywhere)
     app.state.wrong_by_address = Limiter(settings.access.limits.wrong_passwords_per_address)
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import cases, session
 from dashboards.client import ApiError, Camera
+from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 ROLES = ("traffic_enforcement", "traffic_counting", "overview", "face_crowd", "neighbourhood", "shared")
@@ -157,7 +158,7 @@ def planning() -> None:
     try:
         found = api.plan(wanted)
     except ApiError as error:
-        st.error(str(error), icon=":material/calculate:")
+        st.error(plain(error), icon=":material/calculate:")
         return
     boxes = [
         (t("Machines"), number(found["nodes"])),

@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboards import cases, person, session
 from dashboards.client import ApiError
+from dashboards.safe import plain
 from dashboards.words import number, seconds, t, term
 
 
@@ -148,7 +149,7 @@ def shadows() -> None:
             )
             errors = {camera["error"] for camera in one["at_cameras"] if camera["error"]}
             for why in sorted(errors):
-                st.warning(escape(why), icon=":material/build:")
+                st.warning(plain(why), icon=":material/build:")
             if one["at_cameras"]:
                 slow = [c["look_p50_s"] for c in one["at_cameras"] if c["look_p50_s"] is not None]
                 st.caption(
@@ -200,7 +201,7 @@ def disagreements() -> None:
         try:
             column.image(api.picture(one["picture"]), caption=f"{one['camera']} · {when(one['time'])} · {said}")
         except ApiError as refused:
-            column.caption(f"{one['camera']}: {refused}")
+            column.caption(plain(f"{one['camera']}: {refused}"))
 
 
 def known_models() -> None:

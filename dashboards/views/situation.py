@@ -10,6 +10,7 @@ from dashboards import cases, feed, person, session, states
 from dashboards.case_calls import Incident
 from dashboards.client import Camera, Fleet, StoredEvent
 from dashboards.map import map_of
+from dashboards.safe import plain
 from dashboards.traffic_calls import Count
 from dashboards.wall import wall
 from dashboards.words import number, t, term
@@ -70,7 +71,7 @@ def top() -> None:
     session.trouble(error)
     fleet = session.fleet(api)
     if fleet["errors"]:
-        listed = "\n".join(f"- `{line}`" for line in fleet["errors"])
+        listed = "\n".join(f"- {plain(line)}" for line in fleet["errors"])
         st.warning(f"**{t('The edited fleet file was refused; the last good one runs.')}**\n\n{listed}", icon="📄")
     st.html(strip(cameras, fleet))
     if error is None:
@@ -126,8 +127,7 @@ def queue() -> None:
 def queue_line(one: Incident, camera: str) -> str:
     """An incident in one line, as Markdown."""
     mark = {"critical": "red", "high": "red", "medium": "orange"}.get(one["severity"], "gray")
-    where = camera.translate(str.maketrans({sign: f"\\{sign}" for sign in "\\*_[]`:$<>~"}))
-    said = f"**#{one['number']} {feed.kind_said(one['kind'])}** · {where}"
+    said = f"**#{one['number']} {feed.kind_said(one['kind'])}** · {plain(camera)}"
     waits = f"{term(one['state'])} · {cases.age(one['waiting_since_s'])}"
     return f":{mark}[{cases.severity(one['severity'])}] {said} · {waits}"
 

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboards import cases, feed, person, session
 from dashboards.client import ApiError
 from dashboards.governing_calls import Listed
+from dashboards.safe import plain
 from dashboards.words import t, term
 
 FACES, PLATES = "", "/plates"
@@ -161,9 +162,9 @@ def look(places: list[str], names: dict[str, str]) -> None:
         st.warning(t("Say why in ten letters or more."))
     elif asked:
         try:
-            st.image(api.unmasked(camera, reason.strip()), caption=f"{names.get(camera, camera)} · {reason.strip()}")
+            st.image(api.unmasked(camera, reason.strip()), caption=plain(f"{names.get(camera, camera)} · {reason}"))
         except ApiError as error:
-            st.error(str(error), icon=":material/visibility_off:")
+            st.error(plain(error), icon=":material/visibility_off:")
 
 
 api = session.client()

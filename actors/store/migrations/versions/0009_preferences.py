@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008_preferences"
-down_revision = "0007_plates"
+revision = "0009_preferences"
+down_revision = "0008_access"
 
 
 def upgrade() -> None:
