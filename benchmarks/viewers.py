@@ -123,6 +123,41 @@ def measure(viewers: int, for_s: float) -> dict[str, Any]:
     }
 
 
+def memory(reruns: int) -> dict[str, Any]:
+    """Memory of the dashboard's code while one viewer keeps the first page open.
+
+    The page is run `reruns` times in this process, each time as a whole and with all answers asked anew; open it renews
+    its parts every 2 to 5 seconds, so an hour is 1800 runs at most. Told every tenth of the way, in MiB.
+    """
+    import os
+
+    import psutil
+    from streamlit.testing.v1 import AppTest
+
+    from tests.dashboard_system import NAMES, dashboard_system
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dashboard_system(Path(folder), find_clip("pets-s2l1-v1.mp4")) as system,
+    ):
+        system.show_fleet()
+        os.environ |= {"HOABAN_API_URL": system.url, "HOABAN_API_TOKEN": system.token}
+        app = AppTest.from_file(str(Path(__file__).parents[1] / "dashboards" / "app.py"), default_timeout=60)
+        process, told = psutil.Process(), []
+        for number in range(reruns):
+            if number % 20 == 0:
+                for camera in NAMES:
+                    system.report(camera)
+                system.happen("gate", Finding("intrusion", "r", number, "person", zone="door"))
+            for kept in app.session_state["answers"].values() if number else ():
+                kept.asked_s -= 60
+            app.run()
+            if number % max(1, reruns // 10) == 0:
+                told.append(round(process.memory_info().rss / 2**20, 1))
+        told.append(round(process.memory_info().rss / 2**20, 1))
+    return {"reruns": reruns, "rss_mib": told, "includes": "the API, its database's client and the test harness"}
+
+
 def _told(seconds: list[float]) -> dict[str, float] | None:
     if len(seconds) < 2:
         return None
@@ -134,8 +169,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--memory", type=int, metavar="RERUNS", help="measure the dashboard's memory instead")
     given = parser.parse_args()
-    print(json.dumps(measure(given.viewers, given.seconds), indent=1))
+    found = memory(given.memory) if given.memory else measure(given.viewers, given.seconds)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
 
 def opened(browser: "Browser", address: str) -> "Page":
     """A page that tells of every request that leaves this machine."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=60_000)
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.set_default_timeout(60_000)
     page.outside = []  # type: ignore[attr-defined]
