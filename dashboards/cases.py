@@ -98,7 +98,7 @@ def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], 
     says. Within a fragment: another choice draws the whole page anew.
     """
     before = st.session_state.get(key)
-    if before not in numbers and before != st.session_state.get(f"{key}-linked"):
+    if before is None or (before not in numbers and before != st.session_state.get(f"{key}-linked")):
         st.session_state[key] = numbers[0] if numbers else None
     if not numbers:
         st.success(nothing, icon=":material/task_alt:")

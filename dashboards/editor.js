@@ -2,7 +2,7 @@
 // away. With the keyboard: Tab to a corner, arrows move it, Delete takes it away.
 const NS = "http://www.w3.org/2000/svg", W = 1600, STEP = 0.005;
 const STYLE = `
-  .editor { font: 14px/1.4 var(--st-font, sans-serif); color: var(--st-text-color); }
+  .editor { max-width: 1080px; font: 14px/1.4 var(--st-font, sans-serif); color: var(--st-text-color); }
   .bar { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-bottom: 8px; }
   button, input { font: inherit; padding: 4px 10px; border: 1px solid var(--hb-edge); border-radius: 6px; background: var(--st-background-color);
     color: inherit; }

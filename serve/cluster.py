@@ -7,14 +7,13 @@ from typing import Annotated, Any
 import psutil
 import ray
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, ValidationError
 
 from actors.evidence import ring_seconds
 from hoaban import capacity
 from hoaban.access import Permission, Person
 from hoaban.fleet import Fleet
-from serve.auth import may
+from serve.auth import may, visible
 from serve.problems import Problem
 from serve.settings import ApiSettings
 
@@ -72,10 +71,12 @@ class PlanView(BaseModel):
 
 
 @router.get("/cluster")
-async def cluster(request: Request, _: Reader) -> ClusterView:
+def cluster(request: Request, person: Reader) -> ClusterView:
     """The machines, the actors that have a name, and the inference actors with the cameras that they serve."""
     settings: ApiSettings = request.app.state.settings
-    return await run_in_threadpool(_look, settings.ray_namespace, request.app.state.board.statuses())
+    statuses = request.app.state.board.statuses()
+    shown = visible(request, person, Permission.METRICS_READ, statuses, str)
+    return _look(settings.ray_namespace, {camera: statuses[camera] for camera in shown})
 
 
 def _look(namespace: str, statuses: dict[str, dict[str, Any]]) -> ClusterView:
@@ -148,7 +149,7 @@ def _asked(name: str, namespace: str, told: ModelSeatView | None) -> ModelSeatVi
 @router.get("/plan", responses={422: {"model": Problem}, 503: {"model": Problem}})
 def plan(
     request: Request,
-    _: Annotated[Person, may(Permission.METRICS_READ)],
+    _: Reader,
     what_if: Annotated[
         list[str] | None, Query(max_length=20, description="'+20 face_crowd', 'analysis_fps=10 overview'")
     ] = None,

@@ -16,7 +16,7 @@ from hoaban.evaluation.report import ModelIdentity, Report
 from hoaban.models.promotion import PromotionError, Step, in_force, model_of, promotion, rollback
 from serve import schemas
 from serve.auditing import recorded
-from serve.auth import may
+from serve.auth import may, visible
 from serve.problems import Problem
 from serve.settings import ApiSettings
 
@@ -96,12 +96,13 @@ def models(_: Seer) -> list[schemas.ModelView]:
 
 
 @router.get("/current", responses={503: {"model": Problem}})
-def current(request: Request, _: Seer) -> CurrentView:
+def current(request: Request, person: Seer) -> CurrentView:
     """What the names of the fleet file stand for, what the cameras say they run, and all steps so far."""
     steps = _steps(request)
     fleet = request.app.state.board.get_json("fleet") or {}
     detect = (fleet.get("models") or {}).get("detect")
-    wanted = {one["id"]: one.get("model") or detect for one in fleet.get("cameras", []) if one.get("enabled")}
+    listed = visible(request, person, Permission.MODEL_SEE, fleet.get("cameras", []), lambda one: str(one["id"]))
+    wanted = {one["id"]: one.get("model") or detect for one in listed if one.get("enabled")}
     statuses = request.app.state.board.statuses()
     names = sorted({name for name in wanted.values() if name} | {step.place for step in steps})
     stands = in_force(steps)

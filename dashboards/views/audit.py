@@ -255,6 +255,8 @@ def hidden() -> None:
 api = session.client()
 zone = session.zone(session.fleet(api))
 cases.flash()
+if person.me(api) is None:
+    session.trouble(session.latest("me", api.me)[1])
 shown = []
 if person.may(api, "audit.read"):
     shown += [(t("Record"), log), (t("Whole?"), whole), (t("Unusual looks"), unusual)]

@@ -144,6 +144,8 @@ def test_a_zone_is_drawn_with_the_keys_and_saved(dashboard: tuple[DashboardSyste
     page = opened(browser, f"{address}/cameras?camera=gate&part=zones")
     corner = page.locator("circle.corner").first
     expect(corner).to_be_visible()
+    page.get_by_role("button", name="Lưu").scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
     screenshot(page, "zones")
     corner.focus()
     for _ in range(4):
