@@ -42,7 +42,7 @@ class NewShapes(BaseModel):
     lines: list[Line] = Field(max_length=100)
 
 
-@router.get("/cameras/{camera}/shapes", responses={503: {"model": Problem}})
+@router.get("/cameras/{camera}/shapes", responses={409: {"model": Problem}, 503: {"model": Problem}})
 def shapes(request: Request, response: Response, camera: str, _: Changer) -> ShapesView:
     """A camera's zones and lines in the fleet file. The ETag is their revision."""
     view = _view(_listed(_text(_file(request, camera)), camera))
@@ -106,7 +106,7 @@ def _file(request: Request, camera: str) -> Path:
     """The fleet file that lists a camera."""
     files = [Path(name) for name in request.app.state.settings.fleet_files]
     if not files:
-        raise HTTPException(503, "this API was started without fleet files that it may change; edit the file by hand")
+        raise HTTPException(409, "this API was started without fleet files that it may change; edit the file by hand")
     for file in files:
         try:
             if has_camera(_text(file), camera):
