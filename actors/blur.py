@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from actors.models import ModelError, find_model
 from hoaban.detections import Floats
-from hoaban.privacy import head_boxes
+from hoaban.privacy import head_boxes, plate_boxes
 
 log = structlog.get_logger(__name__)
 
@@ -16,6 +16,8 @@ CELLS = 5
 """a hidden region is reduced to so many cells along its shorter side"""
 MOSAIC_CELLS = 40
 """across a picture of which nothing may be recognised, whatever its size"""
+PLATE_CELLS = 20
+"""along the height of a vehicle"""
 
 Pixels = NDArray[np.uint8]
 
@@ -54,12 +56,25 @@ class FaceBlur:
         return hidden, "faces"
 
 
+def hide_plates(picture: Pixels, vehicles: Floats) -> None:
+    """Make plates unreadable in an (h, w, 3) uint8 picture, in place, where the vehicle around stays what it is.
+
+    vehicles: (n, 4) xyxy boxes in its pixels. A plate is a tenth of its vehicle's height or less, so of cells of a
+    twentieth it is two high.
+    """
+    height, width = picture.shape[:2]
+    for (x1, y1, x2, y2), whole in zip(plate_boxes(vehicles).tolist(), vehicles.tolist(), strict=True):
+        left, top = max(0, int(x1)), max(0, int(y1))
+        right, bottom = min(width, int(x2) + 1), min(height, int(y2) + 1)
+        if right > left and bottom > top:
+            cell = max(2, round((whole[3] - whole[1]) / PLATE_CELLS))
+            picture[top:bottom, left:right] = _in_cells(picture[top:bottom, left:right], cell)
+
+
 def mosaic(picture: Pixels) -> Pixels:
     """The whole of an (h, w, 3) uint8 picture in MOSAIC_CELLS cells across."""
-    height, width = picture.shape[:2]
-    cell = max(1, -(-width // MOSAIC_CELLS))
-    small = cv2.resize(picture, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+    width = picture.shape[1]
+    return _in_cells(picture, max(1, -(-width // MOSAIC_CELLS)))
 
 
 def _grown(boxes: Floats) -> Floats:
@@ -69,7 +84,11 @@ def _grown(boxes: Floats) -> Floats:
 
 def pixelated(region: Pixels) -> Pixels:
     """An (h, w, 3) uint8 region in CELLS cells along its shorter side."""
+    return _in_cells(region, max(1, min(region.shape[:2]) // CELLS))
+
+
+def _in_cells(region: Pixels, cell: int) -> Pixels:
+    """An (h, w, 3) uint8 region in cells of so many pixels."""
     height, width = region.shape[:2]
-    cell = max(1, min(height, width) // CELLS)
     small = cv2.resize(region, (max(1, width // cell), max(1, height // cell)), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)

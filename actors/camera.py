@@ -16,6 +16,7 @@ import structlog
 
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
+from actors.disagreements import Disagreements, folder_beside
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
 from actors.link import Peer
@@ -25,10 +26,12 @@ from actors.preroll import Clip, PacketRing
 from actors.privacy import PrivacyMask
 from actors.reporter import Publisher, Reporter
 from actors.scene_watch import SceneWatcher
+from actors.shadow_watch import ShadowWatcher
 from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban.events import Event
 from hoaban.fleet import Camera
+from hoaban.shadow import ShadowOrder
 from hoaban.status import CameraStatus
 
 log = structlog.get_logger(__name__)
@@ -79,6 +82,8 @@ class CameraRuntime:
         self._changing, self._stopped = threading.Lock(), False
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
         self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
+        folder = None if evidence_url is None else Disagreements(folder_beside(evidence_url))
+        self._shadow = ShadowWatcher(camera, peers=peers, node=node, folder=folder)
         self._scene = SceneWatcher(
             camera,
             peers=peers,
@@ -87,6 +92,7 @@ class CameraRuntime:
             evidence=self._evidence,
             plates=self._plates,
             pacing=pacing,
+            saw=self._shadow.saw,
         )
         self._faces = FaceWatcher(
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
@@ -99,6 +105,7 @@ class CameraRuntime:
             scene=self._scene,
             faces=self._faces,
             plates=self._plates,
+            shadow=self._shadow,
             publisher=publisher,
             board=board,
             node=node,
@@ -128,6 +135,7 @@ class CameraRuntime:
 
     def _stop(self) -> None:
         self._reporter.save_if_possible()
+        self._shadow.stop()
         self._scene.stop()  # before the source, whose thread may wait for an answer
         self._faces.stop()
         self._plates.stop()
@@ -149,6 +157,7 @@ class CameraRuntime:
         self._scene.configure(camera)
         self._faces.configure(camera)
         self._plates.configure(camera)
+        self._shadow.configure(camera)
         stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
         if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
             self._scene.stop()
@@ -162,6 +171,11 @@ class CameraRuntime:
     def set_peers(self, peers: list[Peer]) -> None:
         self._scene.set_peers(peers)
         self._faces.set_peers(peers)
+        self._shadow.set_peers(peers)
+
+    def set_shadow(self, order: ShadowOrder | None) -> None:
+        """Show sampled pictures to this candidate from now on, or to none."""
+        self._shadow.order(order)
 
     def _on_picture(self, picture: Picture) -> None:
         """On the decode thread. In demand pacing both watchers return when they are done with the picture."""
@@ -258,6 +272,9 @@ class CameraActor:
 
     def set_peers(self, peers: list[Peer]) -> None:
         self._runtime.set_peers(peers)
+
+    def set_shadow(self, order: ShadowOrder | None) -> None:
+        self._runtime.set_shadow(order)
 
     def status(self) -> dict[str, Any]:
         return self._runtime.status().as_dict()

@@ -13,6 +13,7 @@ from actors.crew import Crew
 from actors.link import Peer
 from hoaban.fleet import Camera
 from hoaban.placement import SITE, peers_in_order
+from hoaban.shadow import ShadowOrder
 from hoaban.status import CameraStatus, SourceState
 
 CAMERA_CPUS = 0.01
@@ -38,6 +39,8 @@ class CameraCrew(Crew):
         self._evidence_url = evidence_url or str(Path(data_dir) / "evidence")
         self._peers: dict[str, Peer] = {}
         self._shown: dict[str, tuple[str, float]] = {}
+        self._shadows: Mapping[str, ShadowOrder] | None = None
+        """None: what an earlier supervisor told them is not known"""
         super().__init__("camera", MOST_STARTING)
 
     def set_peers(self, peers: list[Peer]) -> None:
@@ -48,7 +51,20 @@ class CameraCrew(Crew):
             for name, actor in self.actors.items():
                 actor.set_peers.remote(self._peers_of(name))
 
+    def set_shadows(self, orders: Mapping[str, ShadowOrder]) -> None:
+        """camera -> the candidate that it shows pictures to; the others show none."""
+        before, self._shadows = self._shadows, orders
+        for name, actor in self.actors.items():
+            if before is None or before.get(name) != orders.get(name):
+                actor.set_shadow.remote(orders.get(name))
+
     def start(self, name: str) -> Any:
+        actor = self._started(name)
+        if (order := (self._shadows or {}).get(name)) is not None:
+            actor.set_shadow.remote(order)
+        return actor
+
+    def _started(self, name: str) -> Any:
         camera = self.configs[name]
         return CameraActor.options(
             name=self.ray_name(name),
@@ -77,6 +93,11 @@ class CameraCrew(Crew):
     def died(self, name: str, deaths: int, why: str) -> None:
         self._left()
         self._show(name, f"the camera's process ended {deaths} time(s) in a row ({why}); it is started again")
+
+    def not_started(self, name: str, times: int, why: str) -> None:
+        self._show(
+            name, f"the camera's process could not be started, {times} time(s) in a row ({why}); it is tried again"
+        )
 
     def gone(self, name: str) -> None:
         self._left()

@@ -26,6 +26,8 @@ WELCOME_LIMIT_S = 120.0
 """a cold model has to be loaded and warmed up first"""
 ANSWER_LIMIT_S = 10.0
 """no answer to any offer for so long: the model hangs, another actor is tried"""
+SPARE = "spare"
+"""of a hello: true for a candidate's link, whose frames are answered when there is time, or never"""
 LOOK_EVERY_S = 0.5
 TRIAL = 0
 """number of the empty picture that tries a model; its answer is the first of the connection, so it meets no frame's"""
@@ -172,7 +174,7 @@ class LocalChannel:
             try:
                 data, _ = wire.receive(connection)
             except BlockingIOError:  # nothing came for LOOK_EVERY_S
-                if (self.waiting_s or 0.0) > ANSWER_LIMIT_S:
+                if (self.waiting_s or 0.0) > ANSWER_LIMIT_S and not self._hello.get(SPARE):
                     raise TimeoutError(f"no answer for {ANSWER_LIMIT_S:g} s; trying another") from None
                 continue
             if wire.is_control(data):
@@ -208,7 +210,9 @@ class RayChannel:
     def __init__(self, peer: Peer, hello: dict[str, Any]) -> None:
         self._peer, self._hello = peer, hello
         self._fresh = threading.Condition()
-        self._waiting: tuple[int, NDArray[np.uint8]] | None = None
+        self._offering = threading.Lock()
+        """held while a frame is made: it is for one model, though another takes its place meanwhile"""
+        self._waiting: tuple[LinkedModel, int, NDArray[np.uint8]] | None = None
         self._waiting_since_s: float | None = None
         self._ended = False
 
@@ -221,10 +225,12 @@ class RayChannel:
         self.model = LinkedModel.from_welcome(self._answer(self._actor.welcome.remote(self._hello), WELCOME_LIMIT_S))
 
     def offer(self, seq: int, fill: Fill) -> None:
-        pixels = np.empty((self.model.shape.height, self.model.shape.width, 3), np.uint8)
-        fill(pixels)
+        with self._offering:
+            model = self.model
+            pixels = np.empty((model.shape.height, model.shape.width, 3), np.uint8)
+            fill(pixels)
         with self._fresh:
-            self._waiting = (seq, pixels)
+            self._waiting = (model, seq, pixels)
             self._fresh.notify()
 
     def run(self, on_result: OnResult) -> None:
@@ -234,14 +240,25 @@ class RayChannel:
                     self._fresh.wait()
                 if self._ended or self._waiting is None:
                     raise ConnectionResetError("closed")
-                (seq, pixels), self._waiting = self._waiting, None
-            packed = self._answer(self._actor.infer.remote(self._hello, seq, pixels), ANSWER_LIMIT_S)
+                (model, seq, pixels), self._waiting = self._waiting, None
+            packed = self._infer(model, seq, pixels)
             if packed is not None:
-                on_result(wire.unpack_result(packed), self.model)
+                on_result(wire.unpack_result(packed), model)
 
     def trial(self) -> None:
         empty = np.zeros((self.model.shape.height, self.model.shape.width, 3), np.uint8)
-        self._answer(self._actor.infer.remote(self._hello, TRIAL, empty), ANSWER_LIMIT_S)
+        self._infer(self.model, TRIAL, empty)
+
+    def _infer(self, model: LinkedModel, seq: int, pixels: NDArray[np.uint8]) -> bytes | None:
+        """What that model makes of a frame; where another took its place, the next frames are made for that one."""
+        limit_s = float("inf") if self._hello.get(SPARE) else ANSWER_LIMIT_S
+        call = self._actor.infer.remote(self._hello, model.generation, seq, pixels)
+        packed: bytes | None
+        packed, welcome = self._answer(call, limit_s)
+        if welcome is not None and welcome["generation"] != self.model.generation:
+            with self._offering:
+                self.model = LinkedModel.from_welcome(welcome)
+        return packed
 
     def _answer(self, call: Any, limit_s: float) -> Any:
         """What a call returns; an end ends the wait."""

@@ -23,6 +23,7 @@ import structlog
 from numpy.typing import NDArray
 
 from actors import wire
+from actors.channel import SPARE
 from actors.clients import Client, LocalClient, RemoteClient, Source
 from actors.mailbox import MailboxReader, Shape
 from actors.models import ModelError
@@ -32,11 +33,14 @@ from hoaban.evaluation.report import ModelIdentity
 from hoaban.models.backend import Detector
 from hoaban.pool_health import Pulse
 from hoaban.scheduling import FrameScheduler
+from hoaban.shadow import ShadowGate
 
 log = structlog.get_logger(__name__)
 
 SUSPECT_AFTER_S = 5.0
 """a model that has not come back from a batch for so long gets no further thread: they are for the other models"""
+FIRST_LOOK_S = 0.05
+"""what a candidate's first look is expected to take where nothing is known yet"""
 NO_ROWS = np.zeros((0, 6), np.float32)
 
 
@@ -47,6 +51,8 @@ class _Job:
     loaded: LoadedModel
     cameras: list[str]
     since_s: float
+    spare: bool = False
+    """a look of a candidate, beside the models that count"""
 
 
 class InferenceService:
@@ -77,16 +83,16 @@ class InferenceService:
         for model in models:
             with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
                 self.shelf.load(model)
-        self._scheduler = FrameScheduler()
+        self._scheduler, self._gate = FrameScheduler(), ShadowGate()
         self._clients: dict[str, Client] = {}
         self._ready = threading.Condition()
         self._jobs: dict[int, _Job] = {}
         self._moved_s = time.monotonic()
         self._served: dict[str, int] = {}
-        self._welcomed: dict[str, int] = {}
-        """camera of another node -> generation of the model that it was told of"""
+        self._welcomed: dict[str, dict[int, LoadedModel]] = {}
+        """camera of another node -> by generation: the model that it was told of last, and the one before"""
         self._busy_s: deque[float] = deque(maxlen=256)
-        self._batches = self._failures = 0
+        self._batches = self._failures = self._looks = 0
         self._selector = selectors.DefaultSelector()
         self._listener = wire.listen(wire.address(session, name))
         self._selector.register(self._listener, selectors.EVENT_READ, None)
@@ -106,7 +112,8 @@ class InferenceService:
 
         The new one is loaded and warmed up beside the old one. A camera of this node is told on its connection when it
         offers a frame, and has that frame and all until it has attached a mailbox of the new shape answered by the old
-        model; one of another node has to link again. See ModelShelf.swap for what happens when the new one fails.
+        model; one of another node is told with its next answer. See ModelShelf.swap for what happens when the new one
+        fails.
         """
         return self.shelf.swap(name, package, budget_s).generation
 
@@ -121,6 +128,7 @@ class InferenceService:
                 "batches": self._batches,
                 "batch_p50_s": busy[len(busy) // 2] if busy else None,
                 "failures": self._failures,
+                "looks": self._looks,
                 "models": {name: loaded.stats() for name, loaded in self.shelf},
                 "swaps": self.shelf.swaps(),
             }
@@ -136,12 +144,20 @@ class InferenceService:
                 stalled_s=min(now - self._moved_s, self._scheduler.waited_s(now)),
             )
 
-    def submit(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> "Future[wire.Result]":
-        """A frame of a camera on another node; the newest replaces one that still waits (which fails as replaced)."""
+    def submit(
+        self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8], generation: int | None = None
+    ) -> "Future[wire.Result]":
+        """A frame of a camera on another node; the newest replaces one that still waits (which fails as replaced).
+
+        generation: of the model that the frame was made for, by default the one that its name stands for now. A model
+        that was swapped away meanwhile answers the frames that were made for it.
+        """
         answered: Future[wire.Result] = Future()
-        camera, loaded = str(hello["camera"]), self.shelf[str(hello["model"])]
-        if self._welcomed.get(camera, loaded.generation) != loaded.generation:
-            answered.set_exception(ModelError(f"model {loaded.name!r} is another one now; ask for it again"))
+        camera, newest = str(hello["camera"]), self.shelf[str(hello["model"])]
+        known = {newest.generation: newest} | self._welcomed.get(camera, {})
+        loaded = known.get(newest.generation if generation is None else generation)
+        if loaded is None or loaded.name != newest.name:
+            answered.set_exception(ModelError(f"model {newest.name!r} is another one now; ask for it again"))
             return answered
         if pixels.shape != (loaded.shape.height, loaded.shape.width, 3):
             answered.set_exception(ValueError(f"model input {loaded.shape} expected, got {pixels.shape}"))
@@ -160,14 +176,24 @@ class InferenceService:
     # --- the cameras' side
 
     def welcome_remote(self, hello: dict[str, Any], loaded: LoadedModel) -> dict[str, Any]:
-        """What a camera of another node must know; a frame for any other model is refused until it asks again.
-
-        Raises ModelError.
-        """
+        """What a camera of another node must know of its model. Raises ModelError."""
         if suspect := self._suspect(loaded):
             raise ModelError(suspect)
-        self._welcomed[str(hello["camera"])] = loaded.generation
+        self._know(hello, loaded)
         return loaded.welcome()
+
+    def news(self, hello: dict[str, Any], generation: int) -> dict[str, Any] | None:
+        """The welcome of the model that took the place of this generation; None while none did."""
+        newest = self.shelf[str(hello["model"])]
+        if newest.generation == generation:
+            return None
+        self._know(hello, newest)
+        return newest.welcome()
+
+    def _know(self, hello: dict[str, Any], loaded: LoadedModel) -> None:
+        camera = str(hello["camera"])
+        before = [one for one in self._welcomed.get(camera, {}).values() if one is not loaded][-1:]
+        self._welcomed[camera] = {one.generation: one for one in (*before, loaded)}
 
     def _seat(self, hello: dict[str, Any], loaded: LoadedModel) -> None:
         self._scheduler.join(
@@ -176,6 +202,7 @@ class InferenceService:
             guaranteed_rate=float(hello.get("guaranteed_rate", 0)),
             now=time.monotonic(),
             group=loaded,
+            spare=bool(hello.get(SPARE)),
         )
 
     def _listen(self) -> None:
@@ -272,13 +299,12 @@ class InferenceService:
         buffers: dict[Shape, NDArray[np.uint8]] = {}
         while True:
             with self._ready:
-                while not (batch := self._scheduler.pick(time.monotonic(), self._room)):
-                    self._ready.wait()
+                batch, spare = self._next()
                 # A camera's mailbox may be another one from now on; the frame that was picked is in this one.
                 takers = [(camera, self._clients[camera], self._clients[camera].source) for camera in batch]
                 loaded = self._scheduler.group(batch[0])
-                self._moved_s = time.monotonic()
-                self._jobs[number] = _Job(loaded, batch, self._moved_s)
+                began_s = self._moved_s = time.monotonic()
+                self._jobs[number] = _Job(loaded, batch, began_s, spare)
             shape, most = loaded.shape, loaded.detector.most
             if shape not in buffers or len(buffers[shape]) < most:
                 buffers[shape] = np.empty((most, shape.height, shape.width, 3), np.uint8)
@@ -292,7 +318,37 @@ class InferenceService:
                     self._moved_s = time.monotonic()
                     for camera in batch:
                         self._scheduler.done(camera)
+                    if spare:
+                        self._looks += 1
+                        self._gate.took(self._moved_s, self._moved_s - began_s)
                     self._ready.notify()
+
+    def _next(self) -> tuple[list[str], bool]:
+        """What to serve next, waited for with the lock held: a batch, or one look of a candidate and True."""
+        while True:
+            now = time.monotonic()
+            if batch := self._scheduler.pick(now, self._room):
+                return batch, False
+            pause_s = self._pause_before_look(now)
+            if pause_s == 0:
+                look = self._spares()[0]
+                self._scheduler.pick_spare(look, now)
+                return [look], True
+            self._ready.wait(pause_s)
+
+    def _spares(self) -> list[str]:
+        """Cameras whose frame waits for a candidate that may have it."""
+        return [camera for camera in self._scheduler.spares() if self._room(self._scheduler.group(camera)) > 0]
+
+    def _pause_before_look(self, now: float) -> float | None:
+        """For how many seconds to leave candidates alone; 0: one may look now, None: none wants to, or one looks."""
+        spares = self._spares()
+        if not spares or any(job.spare for job in self._jobs.values()):
+            return None
+        loaded: LoadedModel = self._scheduler.group(spares[0])
+        times_s = sorted(loaded.times_s) or sorted(self._busy_s) or [FIRST_LOOK_S]
+        idle = len(self._threads) - 2 - len(self._jobs)  # beside the one that listens and this one
+        return self._gate.wait_s(now, times_s[len(times_s) // 2], lambda s: self._scheduler.due(now, s), idle)
 
     def _room(self, loaded: LoadedModel) -> int:
         return 0 if self._suspect(loaded) else loaded.detector.most
@@ -394,9 +450,16 @@ class InferenceActor:
         """Let a name stand for a promoted model, or for itself again; whether a swap began. See ModelShelf."""
         return await asyncio.to_thread(self._service.shelf.stand_for, name, identity)
 
-    async def infer(self, hello: dict[str, Any], seq: int, pixels: NDArray[np.uint8]) -> bytes | None:
-        """One frame of a camera on another node; the packed result, or None when a newer frame took its place."""
+    async def infer(
+        self, hello: dict[str, Any], generation: int, seq: int, pixels: NDArray[np.uint8]
+    ) -> tuple[bytes | None, dict[str, Any] | None]:
+        """One frame of a camera on another node, made for that generation of its model.
+
+        The packed result, or None when a newer frame took its place; and the welcome of the model that the next frames
+        are to be made for, when that is another one.
+        """
         try:
-            return wire.pack_result(await asyncio.wrap_future(self._service.submit(hello, seq, pixels)))
+            packed = wire.pack_result(await asyncio.wrap_future(self._service.submit(hello, seq, pixels, generation)))
         except asyncio.CancelledError:
-            return None
+            packed = None
+        return packed, self._service.news(hello, generation)

@@ -10,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors import NAMESPACE
 from actors.crew import Crew
 from actors.inference import InferenceActor
+from actors.shadows import ShadowKeeper
 from actors.turns import ModelTurns
 from hoaban.placement import Place
 from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
@@ -25,8 +26,8 @@ MOST_STARTING = 64
 class PoolCrew(Crew):
     """One inference actor a place. A model that hung in one is kept away from the next in that place for a while."""
 
-    def __init__(self, session: str, turns: ModelTurns) -> None:
-        self._session, self._turns = session, turns
+    def __init__(self, session: str, turns: ModelTurns, shadows: ShadowKeeper | None = None) -> None:
+        self._session, self._turns, self._shadows = session, turns, shadows
         self._models: list[str] = []
         self._places: dict[str, Place] = {}
         self._hangs: dict[str, Hang] = {}
@@ -66,5 +67,6 @@ class PoolCrew(Crew):
         hang = self._hangs.pop(name, None)
         if hang is None or hang.model is None:
             return
-        if not self._turns.hung(name, hang.model, hang.why):
+        ended = self._shadows is not None and self._shadows.hung(hang.model, hang.why)
+        if not (ended or self._turns.hung(name, hang.model, hang.why)):
             self._quarantine.setdefault(name, Quarantine()).hung(hang.model, time.monotonic())

@@ -13,6 +13,7 @@ from actors.face_watch import FaceWatcher
 from actors.plate_watch import PlateWatcher
 from actors.preroll import PacketRing
 from actors.scene_watch import SceneWatcher
+from actors.shadow_watch import ShadowWatcher
 from actors.source import SourceStatus
 from hoaban import __version__
 from hoaban.analysis_health import NOT_ANALYSED, not_analysed
@@ -54,12 +55,14 @@ class Reporter:
         scene: SceneWatcher,
         faces: FaceWatcher,
         plates: PlateWatcher,
+        shadow: ShadowWatcher,
         publisher: Publisher,
         board: Board | None,
         node: str,
     ) -> None:
         self.camera = camera
         self._stream, self._scene, self._faces, self._plates = stream, scene, faces, plates
+        self._shadow = shadow
         self._publisher, self._board, self._node = publisher, board, node
         self._health = StreamHealth()
         self._events = 0
@@ -123,6 +126,7 @@ class Reporter:
             pre_roll_short=None if ring is None else ring.short,
             faces=self._faces.status(),
             plates=self._plates.status(),
+            shadow=self._shadow.status(),
             node=self._node,
             pid=os.getpid(),
             simulated=source.simulated,

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.engine import Engine
 
 from actors.board import Board
+from actors.disagreements import Disagreements, Kept, folder_beside
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
@@ -113,8 +114,8 @@ class Eraser:
 class Purger:
     """Erases what the fleet file's retention and the owners' terms say is over."""
 
-    def __init__(self, board: Board, eraser: Eraser) -> None:
-        self._board, self._eraser = board, eraser
+    def __init__(self, board: Board, eraser: Eraser, disagreements: Disagreements | None = None) -> None:
+        self._board, self._eraser, self._disagreements = board, eraser, disagreements
 
     def step(self, now_s: float) -> int:
         """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
@@ -135,7 +136,20 @@ class Purger:
             before_s = now_s - (term.days or 0) * DAY_S
             if gone := self._eraser.erase_events(group, before_s, holds, term.rule, f"kept for {term.days} days"):
                 return gone
-        return 0
+        return self._sweep(retention, owners, holds, now_s)
+
+    def _sweep(self, retention: Retention, owners: Mapping[str, int], holds: list[Hold], now_s: float) -> int:
+        """Erase pictures on which two models differ. They are no evidence: no signed record is made of it."""
+        if self._disagreements is None:
+            return 0
+
+        def over(one: Kept) -> bool:
+            return retention.disagreement(owners.get(one.camera)).is_over(one.captured_s, now_s)
+
+        def held(one: Kept) -> bool:
+            return any(hold.covers(one.id, one.camera, one.captured_s) for hold in holds)
+
+        return self._disagreements.sweep(over, held, retention.disagreements_mib * 2**20)
 
     def _cases(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
         cases = {case.id: case for case in self._eraser.records.kept()}
@@ -189,7 +203,8 @@ class PurgeTimer:
 def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
     """The purge of a system. Raises OSError when the evidence's place cannot be reached."""
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
-    return PurgeTimer(Purger(board, Eraser(RetentionStore(engine), records, files, Keys(data_dir).signer)))
+    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir).signer)
+    return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))))
 
 
 def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:

@@ -40,7 +40,7 @@ class SceneWatcher:
     """A camera's detector and the pipeline behind it.
 
     publish: takes events; called on the link's thread. evidence: keeps what may become evidence; None for none.
-    plates: reads plates of the tracked vehicles.
+    plates: reads plates of the tracked vehicles. saw: hears of each picture when all else is done with it.
     """
 
     def __init__(
@@ -53,9 +53,10 @@ class SceneWatcher:
         evidence: EvidenceKeeper | None,
         plates: PlateWatcher,
         pacing: Pacing,
+        saw: Callable[[Seen], None] = lambda _: None,
     ) -> None:
         self._camera, self._peers, self._node, self._pacing = camera, peers, node, pacing
-        self._publish, self._evidence, self._plates = publish, evidence, plates
+        self._publish, self._evidence, self._plates, self._saw = publish, evidence, plates, saw
         self._pipeline = CameraPipeline(camera, NO_MODEL, __version__)
         self._lock = threading.Lock()
         """of the pipeline"""
@@ -121,6 +122,7 @@ class SceneWatcher:
             self._publish(events)
         marks = (meta.captured_s, seen.offered_s, seen.taken_s, seen.done_s, time.time())
         self._stages.append(tuple(after - before for before, after in itertools.pairwise(marks)))
+        self._saw(seen)
 
     # --- what others ask
 

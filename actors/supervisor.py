@@ -20,10 +20,12 @@ from pydantic import SecretStr
 from actors.board import Board
 from actors.bus import EventBus, SpoolingPublisher
 from actors.camera_crew import CameraCrew
+from actors.configs import ConfigArchive
 from actors.fleet_file import load_fleet
 from actors.link import Peer
 from actors.pool import PoolCrew
 from actors.promotions import PromotionRegistry
+from actors.shadows import ShadowKeeper
 from actors.sweeper import SpoolSweeper
 from actors.turns import ModelTurns
 from hoaban import __version__
@@ -79,7 +81,9 @@ class Supervisor:
         spools = Path(settings.data_dir) / "spool"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
         self._sweeper = SpoolSweeper(spools, settings.redis_url)
-        self._pool = PoolCrew(settings.session, ModelTurns(PromotionRegistry(Path(settings.data_dir))))
+        data = Path(settings.data_dir)
+        self._shadows, self._archive = ShadowKeeper(data), ConfigArchive(data)
+        self._pool = PoolCrew(settings.session, ModelTurns(PromotionRegistry(data)), self._shadows)
         self._cameras = CameraCrew(
             self._board, settings.redis_url, settings.data_dir, settings.evidence_url, left=self._sweeper.due
         )
@@ -101,6 +105,7 @@ class Supervisor:
         self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])
         held = without_a_place({name: camera.site for name, camera in self._configs.items()}, self._nodes)
         self._cameras.show_held(held)
+        self._cameras.set_shadows(self._shadows.assigned(self._configs.values()))
         return steps + self._cameras.tick(self._desired, held)
 
     # --- the fleet file
@@ -122,6 +127,10 @@ class Supervisor:
             self._refuse([str(error) for error in errors.errors])
             return
         self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
+        try:  # before a camera runs with it: no event names a configuration that is not kept
+            self._archive.keep(self._configs.values())
+        except OSError as error:
+            log.error("configurations not kept; events of this fleet cannot be given again", error=str(error))
         self._desired = {name: camera.revision() for name, camera in self._configs.items()}
         self._cameras.configs = self._configs
         log.info("fleet read", cameras=len(self._fleet.cameras))

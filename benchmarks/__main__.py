@@ -18,7 +18,9 @@ from benchmarks import (
     latency,
     mosaic,
     page,
+    rivals,
     rules,
+    shadow,
     throughput,
     tracking,
     transport,
@@ -34,6 +36,7 @@ def _latency() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "throughput": throughput.measure,
+    "rivals": rivals.measure,
     "latency": _latency,
     "footprint": footprint.measure,
     "transport": transport.measure,
@@ -44,6 +47,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "rules": rules.measure,
     "happenings": happenings.measure,
     "capacity": capacity.measure,
+    "shadow": shadow.measure,
 }
 
 

@@ -9,14 +9,16 @@ from typing import Annotated
 import cv2
 import typer
 
+from actors.labels import is_labelled, look, read_labels
 from actors.models import ModelError, load_detector
 from actors.models.files import ModelPackage, open_package
 from actors.promotions import RegistryError
 from actors.source import SourceError
 from actors.suite import SHIPPED, OnDisk, load_suite
-from cli.common import data_folder, print_json, refuse, written
+from cli.common import data_folder, one_line, print_json, refuse, written
 from cli.promote import NAME, DataFolder, standing_for
 from cli.replay import run
+from hoaban.evaluation.pictures import PictureErrors, PictureSuite, picture_reports
 from hoaban.evaluation.report import Report, Run, compare
 from hoaban.events import Event
 from hoaban.fleet import Role
@@ -31,7 +33,10 @@ def evaluate(
     ] = NAME,
     data: DataFolder = None,
     suite: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER|FILE", help="recordings; by default the shipped hand counts")
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER|FILE", help="recordings, or labelled pictures; by default the shipped hand counts"
+        ),
     ] = None,
     role: Annotated[
         list[Role] | None, typer.Option(help="camera role that has to be judged; by default those of the suite")
@@ -41,9 +46,12 @@ def evaluate(
 ) -> None:
     """Replay both models over a suite and judge the candidate. Exit code 0: it passed; 1: it is refused."""
     try:
-        recordings = load_suite(suite or [SHIPPED])
+        places, labelled = _apart(suite or [SHIPPED])
+        recordings = load_suite(places) if places else []
+        pictures = [(folder, read_labels(folder)) for folder in labelled]
         packages = [standing_for(data_folder(data), against), open_package(candidate)]
         runs = [run_suite(package, recordings) for package in packages]
+        seen = [_look(package, pictures) for package in packages] if pictures else [[], []]
     except FleetErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(2) from None
@@ -55,6 +63,11 @@ def evaluate(
         [one.suited for one in recordings],
         list(zip(*runs, strict=True)),
         [one.value for one in role or ()],
+        [
+            report
+            for (_, found), present, tried in zip(pictures, *seen, strict=True)
+            for report in picture_reports(found, present, tried)
+        ],
     )
     if out is not None:
         with written(out, suite or []) as file:
@@ -64,6 +77,37 @@ def evaluate(
     else:
         _show(report)
     raise typer.Exit(0 if report.passed else 1)
+
+
+def _apart(places: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Of a suite's places, those with recordings, and folders of labelled pictures, which may lie in one of them."""
+    recordings: list[Path] = []
+    labelled: list[Path] = []
+    for place in places:
+        inside = sorted(path for path in place.iterdir() if is_labelled(path)) if place.is_dir() else []
+        labelled += [place] if is_labelled(place) else inside
+        if not is_labelled(place) and (not inside or any(place.glob("*.yaml"))):
+            recordings.append(place)
+    return recordings, labelled
+
+
+def _look(package: ModelPackage, pictures: Sequence[tuple[Path, PictureSuite]]) -> list[list[PictureErrors]]:
+    """What a model makes of labelled pictures. Raises ModelError."""
+    cv2.setNumThreads(1)
+    detector = load_detector(package, threads=1, device="cpu")
+    detector.warm_up()
+    found = []
+    for folder, suite in pictures:
+        print(f"{detector.ref.name}: {suite.name}", file=sys.stderr)
+        try:
+            found.append(look(suite, folder, detector))
+        except ModelError:
+            raise
+        except Exception as error:  # a back end may raise anything
+            raise ModelError(
+                f"model {detector.ref.name!r} failed on pictures of {folder}: {one_line(error)}; it is not judged"
+            ) from error
+    return found
 
 
 def run_suite(package: ModelPackage, recordings: Sequence[OnDisk]) -> list[Run]:

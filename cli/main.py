@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 import typer
 
-from cli import audit, bench, check, diff, doctor, evidence, faces, models, people, plan, replay, sim, up
+from cli import audit, bench, check, diff, doctor, events, evidence, faces, models, people, plan, replay, sim, up
 from cli.common import one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -22,6 +22,7 @@ app.command()(plan.plan)
 app.add_typer(models.app, name="models")
 app.add_typer(sim.app, name="sim")
 app.add_typer(faces.app, name="faces")
+app.add_typer(events.app, name="events")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(audit.app, name="audit")
 app.add_typer(people.people, name="people")

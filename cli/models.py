@@ -11,15 +11,20 @@ from actors.models.files import list_models
 from actors.models.pull import pull
 from cli.common import print_json, refuse
 from cli.evaluate import evaluate
+from cli.labels import export_coco, import_coco
 from cli.promote import current, promote, rollback
+from cli.shadow import shadow
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, add, pull, evaluate, promote and roll back.")
+app = typer.Typer(no_args_is_help=True, help="Models: list, add, pull, evaluate, shadow, promote and roll back.")
 app.command()(evaluate)
 app.command()(promote)
 app.command()(rollback)
 app.command()(current)
+app.command()(shadow)
+app.command("export-coco")(export_coco)
+app.command("import-coco")(import_coco)
 
 
 @app.command("list")

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -124,8 +125,12 @@ def run(
     faces: ReplayFaces | None = None,
     evidence: Path | None = None,
     plates: PlateWatcher | None = None,
+    moved: Callable[[Picture], Picture | None] = lambda picture: picture,
 ) -> dict[str, object]:
-    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError."""
+    """Replay a recording into `out`; what `--json` prints. Raises SourceError, OSError.
+
+    moved: gives a picture another time, or None to leave it out.
+    """
     scene, admission = ReplayScene(camera, detector, plates), Admission.of_scene(camera)
     read = 0
     media_s = 0.0
@@ -136,7 +141,7 @@ def run(
     keeper = None
     if evidence is not None and ring is not None:
         keeper = EvidenceKeeper(camera, str(evidence), lambda *span: privacy.clip(ring.cut(*span)), live=False)
-    for picture in open_frames(source, camera.id, ring, privacy):
+    for picture in filter(None, map(moved, open_frames(source, camera.id, ring, privacy))):
         read += 1
         media_s = picture.meta.captured_s
         events = [] if faces is None else faces.step(picture)

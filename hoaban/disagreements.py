@@ -39,8 +39,9 @@ class Sight:
     score: float
     bbox: Box
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"class": self.label, "score": round(self.score, 4), "bbox": [round(v, 1) for v in self.bbox]}
+    def as_dict(self, scale: float = 1.0) -> dict[str, Any]:
+        """scale: of the picture in whose pixels the box is to be told."""
+        return {"class": self.label, "score": round(self.score, 4), "bbox": [round(v * scale, 1) for v in self.bbox]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,11 @@ class Disagreement:
     primary: Sight | None
     candidate: Sight | None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, scale: float = 1.0) -> dict[str, Any]:
         return {
             "kind": self.kind.value,
-            "primary": None if self.primary is None else self.primary.as_dict(),
-            "candidate": None if self.candidate is None else self.candidate.as_dict(),
+            "primary": None if self.primary is None else self.primary.as_dict(scale),
+            "candidate": None if self.candidate is None else self.candidate.as_dict(scale),
         }
 
 

@@ -10,6 +10,10 @@ from hoaban.detections import Floats
 
 HEAD_SHARE = 0.28
 """of a standing person's box the head takes about an eighth of the height; more is hidden, to be safe in any posture"""
+VEHICLES = frozenset({"car", "truck", "bus", "motorcycle"})
+"""classes that carry a plate"""
+PLATE_FROM = 0.3
+"""of a vehicle's box, the upper part in which no plate is"""
 
 
 def head_boxes(people: Floats) -> Floats:
@@ -19,6 +23,14 @@ def head_boxes(people: Floats) -> Floats:
     x1, y1, x2, y2 = people.T
     wider, height = (x2 - x1) * 0.1, (y2 - y1)
     return np.stack([x1 - wider, y1 - 0.06 * height, x2 + wider, y1 + HEAD_SHARE * height], axis=1).astype(np.float32)
+
+
+def plate_boxes(vehicles: Floats) -> Floats:
+    """(n, 4) xyxy boxes that hold the plates of (n, 4) vehicle boxes: all but the upper part."""
+    if len(vehicles) == 0:
+        return np.zeros((0, 4), np.float32)
+    x1, y1, x2, y2 = vehicles.T
+    return np.stack([x1, y1 + PLATE_FROM * (y2 - y1), x2, y2], axis=1).astype(np.float32)
 
 
 def hidden_samples(

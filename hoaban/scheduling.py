@@ -4,6 +4,8 @@ Every camera holds at most one waiting frame, the newest. A camera's *turn* move
 served, and the earliest turn goes first: cameras of different rates get the same share of what they asked for when
 there is too little for all (stride scheduling: Waldspurger, Weihl, MIT/LCS/TM-528, 1995). A camera below its guaranteed
 rate goes before every camera that is not.
+
+A spare seat (a candidate's, hoaban/shadow.py) is never picked with the others: whoever has time left asks for one.
 """
 
 from collections.abc import Callable, Hashable
@@ -18,6 +20,8 @@ class _Seat:
     guaranteed_period_s: float
     served_s: float
     turn_s: float
+    spare: bool = False
+    offered_s: float = float("-inf")
     waiting_since_s: float | None = None
     in_flight: bool = False
 
@@ -43,16 +47,24 @@ class FrameScheduler:
         return len(self._seats)
 
     def join(
-        self, camera: str, *, rate: float, now: float, guaranteed_rate: float = 0.0, group: Hashable = None
+        self,
+        camera: str,
+        *,
+        rate: float,
+        now: float,
+        guaranteed_rate: float = 0.0,
+        group: Hashable = None,
+        spare: bool = False,
     ) -> None:
         """Seat a camera that wants `rate` frames a second, of which `guaranteed_rate` come before others' wishes.
 
-        Joining again replaces the seat. Raises ValueError for a rate that is not above 0.
+        Joining again replaces the seat. spare: only `pick_spare` takes it. Raises ValueError for a rate that is not
+        above 0.
         """
         if not rate > 0 or guaranteed_rate < 0:
             raise ValueError(f"camera {camera}: rates {rate}, {guaranteed_rate}: above 0, and 0 or above, are expected")
         guaranteed_period_s = 1 / guaranteed_rate if guaranteed_rate else float("inf")
-        self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, served_s=now, turn_s=self._turn_s)
+        self._seats[camera] = _Seat(group, 1 / rate, guaranteed_period_s, now, self._turn_s, spare)
 
     def group(self, camera: str) -> Any:
         """The group a camera was seated with. Raises KeyError."""
@@ -68,12 +80,14 @@ class FrameScheduler:
 
     def offer(self, camera: str, now: float) -> None:
         """The camera has a frame waiting; a frame that waited already is the same one, renewed."""
-        if (seat := self._seats.get(camera)) is not None and seat.waiting_since_s is None:
-            seat.waiting_since_s = now
+        if (seat := self._seats.get(camera)) is not None:
+            seat.offered_s = now
+            if seat.waiting_since_s is None:
+                seat.waiting_since_s = now
 
     def waited_s(self, now: float) -> float:
-        """How long the frame that waits longest has waited; 0 when none could be served."""
-        since = [seat.waiting_since_s for seat in self._seats.values() if not seat.in_flight]
+        """How long the frame that waits longest has waited; 0 when none could be served. Spare seats may wait."""
+        since = [seat.waiting_since_s for seat in self._seats.values() if not (seat.in_flight or seat.spare)]
         return max((now - since_s for since_s in since if since_s is not None), default=0.0)
 
     def pick(self, now: float, most: Callable[[Any], int]) -> list[str]:
@@ -82,7 +96,8 @@ class FrameScheduler:
         most: how many of a group may be served together; a group with 0 is passed over. A picked camera is in flight
         until `done`.
         """
-        ready = sorted((self._rank(seat, now), name) for name, seat in self._seats.items() if seat.ready)
+        seats = self._seats.items()
+        ready = sorted((self._rank(seat, now), name) for name, seat in seats if seat.ready and not seat.spare)
         room = 0
         for _, first in ready:
             if (room := most(group := self._seats[first].group)) > 0:
@@ -92,10 +107,36 @@ class FrameScheduler:
         batch = [name for _, name in ready if self._seats[name].group == group][:room]
         for name in batch:
             seat = self._seats[name]
-            seat.waiting_since_s, seat.in_flight, seat.served_s = None, True, now
             turn_s = self._turn_of(seat)
-            self._turn_s, seat.turn_s = max(self._turn_s, turn_s), turn_s + seat.period_s
+            self._turn_s = max(self._turn_s, turn_s)
+            self._take(seat, now, turn_s + seat.period_s)
         return batch
+
+    def spares(self) -> list[str]:
+        """Spare seats whose frame waits, the one served longest ago first."""
+        ready = [(seat.served_s, name) for name, seat in self._seats.items() if seat.ready and seat.spare]
+        return [name for _, name in sorted(ready)]
+
+    def pick_spare(self, camera: str, now: float) -> None:
+        """Take the frame of a spare seat; it is in flight until `done`. Raises KeyError."""
+        self._take(self._seats[camera], now, self._seats[camera].turn_s)
+
+    def due(self, now: float, within_s: float) -> int:
+        """How many cameras with seats that are not spare have a frame waiting, or are expected to within that time.
+
+        A camera is expected a period after its last frame. One that let two periods pass is quiet: nothing moves there,
+        and nobody knows when it will have a frame again.
+        """
+        return sum(
+            seat.waiting_since_s is not None
+            or (seat.offered_s + seat.period_s <= now + within_s and now < seat.offered_s + 2 * seat.period_s)
+            for seat in self._seats.values()
+            if not seat.spare
+        )
+
+    @staticmethod
+    def _take(seat: _Seat, now: float, next_turn_s: float) -> None:
+        seat.waiting_since_s, seat.in_flight, seat.served_s, seat.turn_s = None, True, now, next_turn_s
 
     def done(self, camera: str) -> None:
         """The camera's frame in flight was answered or given up."""

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from actors.board import Board
 from hoaban.access import Permission, Person, Place, covers, decide
 from hoaban.fleet import DEFAULT_TIMEZONE
-from hoaban.terms import Terms
+from hoaban.terms import MODEL_TRIALS, Terms
 
 KEEP_S = 2.0
 """a wall of pictures asks some hundred times a second; an edit counts this much later"""
@@ -57,6 +57,12 @@ class Places:
         place = self._places.get(camera) or Place(camera, owner=owner)
         roles = {grant.role for grant in person.grants if covers(grant.scope, place)}
         return terms.shows_to(roles, person.agency, owner)
+
+    def trials_at(self, camera: str) -> bool:
+        """Whether the terms of a camera's owner let candidate models be tried on its pictures."""
+        self._refresh()
+        found = self._terms.get(camera)
+        return found is None or found[0].allows(MODEL_TRIALS)
 
     def cameras_for(self, person: Person, permission: Permission) -> frozenset[str] | None:
         """The cameras a person has a permission for now; None: everywhere, whatever cameras there were once."""

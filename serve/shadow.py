@@ -9,9 +9,11 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.disagreements import MODEL, Disagreements, folder_beside
+from actors.disagreements import MODEL, Disagreements, Kept, folder_beside
+from actors.labels import files_of
 from actors.models import ModelError
 from actors.promotions import RegistryError, ShadowRegistry
+from actors.proof.archive import to_zip
 from actors.shadows import begin, end
 from hoaban.access import Permission, Person
 from hoaban.disagreements import Kind
@@ -23,7 +25,9 @@ from serve.auth import cameras_for, may, may_look
 from serve.places import Places
 from serve.problems import Problem
 from serve.settings import ApiSettings
+from serve.times import Instant
 
+MOST_EXPORTED = 1000
 router = APIRouter(tags=["models"], responses={401: {"model": Problem}, 403: {"model": Problem}})
 Changer = Annotated[Person, may(Permission.MODEL_CHANGE)]
 Seer = Annotated[Person, may(Permission.MODEL_SEE)]
@@ -130,6 +134,17 @@ class DisagreementView(BaseModel):
     picture: str = Field(description="path below /api/v1, for who may look at the camera")
 
 
+class Export(BaseModel):
+    """Which disagreements, and why they leave and to whom."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    reason: str = Field(min_length=10, max_length=500)
+    model: str | None = Field(None, max_length=200, description="the candidate, NAME@VERSION")
+    camera: str | None = Field(None, max_length=64)
+    since: Instant | None = None
+    limit: int = Field(500, ge=1, le=MOST_EXPORTED)
+
+
 class DisagreementPage(BaseModel):
     disagreements: list[DisagreementView]
     next_cursor: str | None
@@ -234,6 +249,34 @@ def disagreements(
             return DisagreementPage(disagreements=found, next_cursor=found[-1].id)
         found.append(_disagreement(record))
     return DisagreementPage(disagreements=found, next_cursor=None)
+
+
+@router.post(
+    "/models/disagreements/export",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}, 404: {"model": Problem}, 503: {"model": Problem}},
+)
+def export(request: Request, wanted: Export, person: Changer) -> Response:
+    """Pictures and COCO JSON of disagreements, the newest first, for people who correct labels; on record.
+
+    Only of cameras that the person may look at, whose owner shows them the pictures and lets models be tried on them.
+    """
+    kept, places = _kept(request), request.app.state.places
+    since_s = wanted.since.timestamp() if wanted.since else 0.0
+    chosen: list[Kept] = []
+    for one in kept.kept(wanted.model):
+        if one.captured_s < since_s or wanted.camera not in (None, one.camera) or len(chosen) == wanted.limit:
+            continue
+        if places.sees(one.camera, person) and places.shows_to(one.camera, person) and places.trials_at(one.camera):
+            chosen.append(one)
+    if not chosen:
+        raise HTTPException(404, "no disagreement is there that you may have; ask for others, or wait for some")
+    cameras = sorted({one.camera for one in chosen})
+    detail = {"model": wanted.model, "pictures": len(chosen), "cameras": cameras}
+    with recorded(request, person, "model.export", wanted.model or "all", reason=wanted.reason, **detail):
+        pictures = [(kept.record(one), kept.picture(one)) for one in chosen]
+        whole = [(record, jpeg) for record, jpeg in pictures if record is not None and jpeg is not None]
+        return Response(to_zip("disagreements", files_of(whole)), media_type="application/zip")
 
 
 @router.get(

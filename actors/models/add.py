@@ -18,6 +18,9 @@ from actors.models.smoke import LIMIT_S, MEMORY_BYTES, Tried, try_out
 from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED, ModelCard
 
+LEAST_LEFT_BYTES = 256 * 2**20
+"""on the disk of the model folder"""
+
 
 def add(
     folder: Path, target: Path | None = None, limit_s: float = LIMIT_S, memory_bytes: int = MEMORY_BYTES
@@ -29,18 +32,20 @@ def add(
     """
     if not (folder / CARD_FILE).is_file():
         raise ModelError(f"{folder}: no {CARD_FILE} is in it; write one, docs/models.md says how")
+    _no_link(folder / CARD_FILE)
     card = read_card(folder / CARD_FILE)
     _check(card, folder)
     target = target or search_path("models")[0]
     place = target / f"{card.name}-{card.version}"
     try:
         target.mkdir(parents=True, exist_ok=True)
+        _has_room(folder, card, target)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=target) as scratch:
             copy = Path(scratch) / "package"
             copy.mkdir()
             for name in (CARD_FILE, card.file):
                 if name is not None:
-                    shutil.copyfile(folder / name, copy / name)
+                    shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
             checked = open_package(str(copy))
             if checked.card != card:
                 raise ModelError(f"{folder}: its card changed while it was read; try again")
@@ -52,6 +57,22 @@ def add(
     return place, tried
 
 
+def _no_link(path: Path) -> None:
+    """What a link leads to is not the package's. Raises ModelError."""
+    if path.is_symlink():
+        raise ModelError(f"{path}: is a link; put the file itself there")
+
+
+def _has_room(folder: Path, card: ModelCard, target: Path) -> None:
+    """The copy may not fill the disk that cameras' events go to. Raises ModelError, OSError."""
+    needed = 0 if card.file is None else (folder / card.file).stat().st_size
+    if (free := shutil.disk_usage(target).free) < needed + LEAST_LEFT_BYTES:
+        raise ModelError(
+            f"{folder}: takes {needed // 2**20} MiB, {free // 2**20} MiB are free in {target} and "
+            f"{LEAST_LEFT_BYTES // 2**20} have to stay; make room"
+        )
+
+
 def _check(card: ModelCard, folder: Path) -> None:
     """What can be said without running it. Raises ModelError."""
     what = f"{folder / CARD_FILE}"
@@ -60,6 +81,7 @@ def _check(card: ModelCard, folder: Path) -> None:
             raise ModelError(f"{what}: file: {card.file!r} is not in this folder; put it there and name it alone")
         if not (folder / card.file).is_file():
             raise ModelError(f"{what}: file: {card.file} is missing; put it beside the card")
+        _no_link(folder / card.file)
         if not card.sha256:
             raise ModelError(f"{what}: sha256: is missing; add that of {card.file} (`sha256sum {card.file}`)")
     for field in ("licence", "origin"):

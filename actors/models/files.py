@@ -18,6 +18,7 @@ from hoaban.models.backend import ModelError
 from hoaban.models.card import PINNED, ModelCard
 
 CARD_FILE = "card.yaml"
+MOST_CARD_CHARACTERS = 2**18
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -123,7 +124,11 @@ def list_models() -> list[ModelPackage]:
 def read_card(path: Path) -> ModelCard:
     """A card from YAML. Raises ModelError that names the file and the field."""
     try:
-        return ModelCard.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CARD_CHARACTERS + 1)
+        if len(text) > MOST_CARD_CHARACTERS:
+            raise ValueError(f"more than {MOST_CARD_CHARACTERS} characters are no card")
+        return ModelCard.model_validate(yaml.safe_load(text))
     except ValidationError as invalid:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors())
         raise ModelError(f"{path}: {problems}; correct the card") from None

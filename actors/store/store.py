@@ -133,6 +133,11 @@ class EventStore:
         more = len(found) > limit
         return EventPage(found[:limit], found[limit - 1].seq if more else None)
 
+    def find(self, id: str) -> Event | None:
+        """The event with an id; None when there is none."""
+        found = self._read(sa.select(events.c.seq, events.c.body).where(events.c.id == id))
+        return found[0].event if found else None
+
     def tail(self, after_seq: int, limit: int = 200, cameras: Collection[str] | None = None) -> list[StoredEvent]:
         """Events stored after a number, in order; cameras: of these only."""
         query = sa.select(events.c.seq, events.c.body).where(events.c.seq > after_seq)

@@ -4,7 +4,7 @@ It holds no time and no path, so that the same models on the same suite give the
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -124,9 +124,13 @@ class Run:
     frames_failed: int = 0
 
 
-def suite_digest(suite: Sequence[Suited]) -> str:
-    """Of what is known and of the recordings; neither order nor file names count."""
+def suite_digest(suite: Sequence[Suited], pictures: Iterable[str] = ()) -> str:
+    """Of what is known and of the recordings; neither order nor file names count.
+
+    pictures: digests of labelled pictures.
+    """
     parts = sorted(f"{one.digest} {one.recording.model_dump_json(by_alias=True)}" for one in suite)
+    parts += sorted(f"pictures {digest}" for digest in set(pictures))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -136,16 +140,20 @@ def compare(
     suite: Sequence[Suited],
     runs: Sequence[tuple[Run, Run]],
     roles: Sequence[str] = (),
+    pictures: Sequence[RecordingReport] = (),
 ) -> Report:
-    """The report. runs: of the present model and of the candidate, for each recording of the suite."""
-    recordings = tuple(_recording(one, *pair) for one, pair in zip(suite, runs, strict=True))
+    """The report. runs: of the present model and of the candidate, for each recording of the suite.
+
+    pictures: what both made of labelled pictures (hoaban/evaluation/pictures.py).
+    """
+    recordings = (*(_recording(one, *pair) for one, pair in zip(suite, runs, strict=True)), *pictures)
     settings = GateSettings()
     verdict, passed, reason = _judged(recordings, settings, roles)
     return Report(
         code=__version__,
         candidate=ModelIdentity.of(candidate),
         present=ModelIdentity.of(present),
-        suite=suite_digest(suite),
+        suite=suite_digest(suite, (one.sha256 for one in pictures)),
         settings=settings,
         roles=tuple(roles),
         passed=passed,

@@ -33,6 +33,8 @@ class Retention(Strict):
     evidence_days: EvidenceDays = EvidenceDays()
     clips_days: Days | None = Field(None, description="clips of evidence; none: as long as their package")
     reports_days: Days | None = Field(None, description="citizens' reports")
+    disagreements_days: Days = Field(30, description="pictures on which a candidate model and the present one differ")
+    disagreements_mib: int = Field(512, ge=1, description="of all these pictures together; the oldest go first")
     audit_days: Days = 3650
     audit_least_days: Days = Field(1825, description="the law's: audit_days may not be shorter")
 
@@ -65,6 +67,10 @@ class Retention(Strict):
         if state is State.OPEN and not evidential:
             name = "not_evidential"
         return _shortest({f"evidence_days.{name}": getattr(self.evidence_days, name, None), OWNER: owner_days})
+
+    def disagreement(self, owner_days: int | None) -> "Term":
+        """For a picture on which two models differ."""
+        return _shortest({"disagreements_days": self.disagreements_days, OWNER: owner_days})
 
     def clip(self) -> "Term":
         """For the clip of a case, whose stills may stay longer."""

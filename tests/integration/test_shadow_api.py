@@ -1,12 +1,18 @@
 """Candidates beside the models that count, by the API: who may begin one, and whose pictures who sees."""
 
+import io
+import json
 import time
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from actors.disagreements import Disagreements, folder_beside, name_of
+from cli.main import app
 from hoaban.access import Grant, Role, Scope
 from hoaban.status import CameraStatus, SourceState
 from tests.api_system import Api, running_api
@@ -38,6 +44,8 @@ def _kept(api: Api, camera: str, at_s: float, kind: str = "only_candidate") -> s
         "primary": model | {"version": "1"},
         "candidate": model,
         "differences": [{"kind": kind, "primary": None, "candidate": SIGHT}],
+        "sights": {"primary": [], "candidate": [SIGHT]},
+        "labels": {"primary": ["thing"], "candidate": ["thing"]},
         "seq": 7,
         "width": 64,
         "height": 48,
@@ -99,3 +107,61 @@ def test_disagreements_are_listed_and_shown_to_who_may_look_at_the_camera(api: A
     assert api.get(f"/cameras/gate/disagreements/{second}.jpg", viewer).status_code == 404  # another camera's
     assert api.get("/cameras/gate/disagreements/..%2f..%2fa.jpg", viewer).status_code == 404
     assert api.get(f"/cameras/gate/disagreements/{first}.jpg", None).status_code == 401
+
+
+def test_pictures_leave_with_a_reason_to_who_may_and_the_command_fetches_them(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = _kept(api, "bridge", 2000.0)
+    north = api.token(Grant(Role.DATA_SCIENTIST, Scope(districts=frozenset({"north"}))))
+    everywhere = api.token(Role.DATA_SCIENTIST)
+    wanted = {"reason": "labels of the new crossing, to the two students"}
+    assert api.ask("POST", "/models/disagreements/export", everywhere, json={"reason": "no"}).status_code == 422
+    # What leaves the system concerns the whole province: a grant for a part does not give it.
+    assert api.ask("POST", "/models/disagreements/export", north, json=wanted).status_code == 403
+    assert api.ask("POST", "/models/disagreements/export", api.token(Role.OFFICER), json=wanted).status_code == 403
+    answer = api.ask("POST", "/models/disagreements/export", everywhere, json=wanted | {"camera": "bridge"})
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+        document = json.loads(archive.read("disagreements/labels.json"))
+    assert names == ["disagreements/labels.json", f"disagreements/pictures/{kept}.jpg"]
+    assert document["images"][0]["hoaban"]["camera"] == "bridge"
+    told = api.get("/audit", api.token(Role.AUDITOR)).json()["records"]
+    done = next(one for one in told if one["action"] == "model.export" and one["outcome"] == "done")
+    assert (done["reason"], done["detail"]["cameras"]) == (wanted["reason"], ["bridge"])
+    terms = {"analytics": ["line_count"]}
+    assert _with_terms(api, "bridge", terms, wanted | {"camera": "bridge"}) == 404  # no trials of models
+    assert _with_terms(api, "bridge", {"viewers": ["officer"]}, wanted | {"camera": "bridge"}) == 404
+
+    monkeypatch.setenv("HOABAN_API_TOKEN", everywhere)
+    monkeypatch.setattr("httpx.post", lambda url, **more: api.client.post(url.removeprefix("http://api"), **more))
+    command = [
+        "models",
+        "export-coco",
+        str(tmp_path / "out"),
+        "--reason",
+        wanted["reason"],
+        "--api",
+        "http://api/api/v1",
+    ]
+    result = CliRunner().invoke(app, [*command, "--camera", "bridge"])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["labels.json", "pictures"]
+    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == [f"{kept}.jpg"]
+    assert CliRunner().invoke(app, [*command, "--camera", "bridge"]).exit_code == 2  # never into a folder with files
+    command[2] = str(tmp_path / "none")
+    assert CliRunner().invoke(app, [*command, "--camera", "nowhere"]).exit_code == 1
+    assert not (tmp_path / "none").exists()
+
+
+def _with_terms(api: Api, camera: str, terms: dict[str, Any], wanted: dict[str, Any]) -> int:
+    """The status of an export while the camera's owner shares it on these terms."""
+    fleet = api.board.get_json("fleet") or {}
+    changed = [one | ({"terms": terms} if one["id"] == camera else {}) for one in fleet["cameras"]]
+    api.board.put_json("fleet", fleet | {"cameras": changed})
+    api.app.state.places._read_s = float("-inf")
+    answer = api.ask("POST", "/models/disagreements/export", api.token(Role.DATA_SCIENTIST), json=wanted)
+    api.board.put_json("fleet", fleet)
+    api.app.state.places._read_s = float("-inf")
+    return int(answer.status_code)

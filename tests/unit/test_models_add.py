@@ -82,6 +82,44 @@ def greedy_onnx() -> bytes:
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
 
 
+def small_onnx(*, height: int | str = 64, beyond: str = "", operator: str = "", columns: int = 6) -> bytes:
+    """A row of zeros from a picture. beyond: the row is in that file. operator: of a domain that nobody has."""
+    row = numpy_helper.from_array(np.array([0, 0, 20, 20, 1, 0][:columns], np.float32), "row")
+    if beyond:
+        row = TensorProto(name="row", data_type=TensorProto.FLOAT, dims=[6], data_location=TensorProto.EXTERNAL)
+        for key, value in (("location", beyond), ("offset", "0"), ("length", "24")):
+            row.external_data.add(key=key, value=value)
+    shape = numpy_helper.from_array(np.array([1, 1, columns], np.int64), "shape")
+    zero = numpy_helper.from_array(np.zeros(1, np.float32), "zero")
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["grey"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node(operator or "Identity", ["grey"], ["same"], domain="nobodys" if operator else ""),
+        helper.make_node("Mul", ["same", "zero"], ["none"]),
+        helper.make_node("Add", ["none", "row"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "shape"], ["rows"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, height, height])],
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 1, columns])],
+        [row, shape, zero],
+    )
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("nobodys", 1)]
+    return bytes(helper.make_model(graph, opset_imports=opsets).SerializeToString())
+
+
+def of_onnx(folder: Path, data: bytes, **fields: object) -> Path:
+    return with_file(of_torch(folder, Bright()), "m.onnx", data, backend="onnx", **fields)
+
+
+def linked(folder: Path, name: str) -> Path:
+    package = of_torch(folder, Bright())
+    (package / name).rename(folder / "elsewhere")
+    (package / name).symlink_to(folder / "elsewhere")
+    return package
+
+
 def pickled(folder: Path) -> Path:
     """A pickle that leaves a mark where it is loaded."""
     path = of_torch(folder, Bright()) / "evil.pt"
@@ -115,6 +153,23 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "never a number": (lambda d: of_torch(d, Lost()), "gives numbers that are not finite"),
     "wrong shape": (lambda d: changed(of_torch(d, Bright()), decoder="yolox"), "does not run as its card says"),
     "wrong class": (lambda d: of_torch(d, WrongClass()), "gives class 7, its card has 1"),
+    "data of another file": (
+        lambda d: of_onnx(d, small_onnx(beyond="/etc/passwd")),
+        "External data path",
+    ),
+    "data of a file above": (
+        lambda d: of_onnx(d, small_onnx(beyond="../../../../../../etc/passwd")),
+        "External data path",
+    ),
+    "an operator of nobody": (lambda d: of_onnx(d, small_onnx(operator="Evil")), "is no ONNX model.*nobodys"),
+    "another size": (lambda d: of_onnx(d, small_onnx(height=96)), r"its input is \[3, 96, 96\]"),
+    "five columns": (lambda d: of_onnx(d, small_onnx(columns=5)), "does not run as its card says"),
+    "a linked file": (lambda d: linked(d, "m.pt"), r"m\.pt: is a link"),
+    "a linked card": (lambda d: linked(d, "card.yaml"), r"card\.yaml: is a link"),
+    "an endless card": (
+        lambda d: changed(of_torch(d, Bright()), data="a" * 300_000),
+        "characters are no card",
+    ),
     "memory (torch)": (lambda d: of_torch(d, Grows()), "memory|allocate"),
     "memory (ONNX)": (
         lambda d: with_file(of_torch(d, Bright()), "m.onnx", greedy_onnx(), backend="onnx"),
@@ -130,6 +185,20 @@ def test_a_bad_package_stays_out_and_is_told_why(name: str, tmp_path: Path, targ
         add(make(tmp_path), memory_bytes=2**30)
     assert not target.exists() or list(target.iterdir()) == []
     assert not (tmp_path / "mark").exists()
+
+
+def test_a_graph_that_takes_any_size_is_taken(tmp_path: Path, target: Path) -> None:
+    place, _ = add(of_onnx(tmp_path, small_onnx(height="any")))
+    assert place.is_dir()
+
+
+def test_a_file_that_would_fill_the_disk_is_not_copied(tmp_path: Path, target: Path) -> None:
+    package = of_torch(tmp_path, Bright())
+    with (package / "m.pt").open("r+b") as file:
+        file.truncate(2**42)  # sparse
+    with pytest.raises(ModelError, match="have to stay; make room"):
+        add(package)
+    assert list(target.iterdir()) == []
 
 
 def test_a_model_that_hangs_is_ended(tmp_path: Path, target: Path) -> None:

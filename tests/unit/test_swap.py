@@ -176,17 +176,23 @@ def test_what_cannot_be_swapped_changes_nothing(packages: Path, start: Start) ->
     until(lambda: all(camera.served_by(generation) for camera in cameras))
 
 
-def test_a_camera_of_another_node_is_not_answered_by_a_model_that_it_does_not_know(packages: Path) -> None:
-    service = InferenceService("remote", os.urandom(4).hex(), ["bright"], threads=1, device="cpu")
+def test_a_frame_of_another_node_is_answered_by_the_model_that_it_was_made_for(packages: Path) -> None:
+    write_model(packages / "other", "brighter", Bright(), size=96, version="2")
+    service = InferenceService("far", os.urandom(4).hex(), ["bright"], threads=1, device="cpu")
     hello = {"camera": "far", "model": "bright", "rate": 5.0}
-    pixels = np.full((64, 64, 3), BRIGHTNESS, np.uint8)
+    pixels = [np.full((size, size, 3), BRIGHTNESS, np.uint8) for size in (64, 96)]
     first = service.welcome_remote(hello, service.shelf["bright"])["generation"]
-    assert service.submit(hello, 1, pixels).result(timeout=60).generation == first
-    second = service.swap("bright", open_package("bright"), 60)
+    assert service.submit(hello, 1, pixels[0], first).result(timeout=60).generation == first
+    assert service.news(hello, first) is None
+    second = service.swap("bright", open_package(str(packages / "other" / "brighter")), 60)
+    assert service.submit(hello, 2, pixels[0], first).result(timeout=60).generation == first
+    news = service.news(hello, first)
+    assert news is not None
+    assert (news["generation"], news["width"]) == (second, 96)
+    assert service.submit(hello, 3, pixels[0], first).result(timeout=60).generation == first  # was on its way
+    assert service.submit(hello, 4, pixels[1], second).result(timeout=60).generation == second
     with pytest.raises(ModelError, match="ask for it again"):
-        service.submit(hello, 2, pixels).result(timeout=60)
-    assert service.welcome_remote(hello, service.shelf["bright"])["generation"] == second
-    assert service.submit(hello, 3, pixels).result(timeout=60).generation == second
+        service.submit(hello, 5, pixels[0], second + 1).result(timeout=60)
 
 
 def test_the_cameras_own_link_goes_on_with_the_new_model_and_loses_no_frame(packages: Path) -> None:
