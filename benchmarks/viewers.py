@@ -7,6 +7,7 @@ the cost of viewers alone, on the API's own process, without Ray Serve's proxy i
 
 import argparse
 import json
+import logging
 import statistics
 import tempfile
 import threading
@@ -171,6 +172,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--memory", type=int, metavar="RERUNS", help="measure the dashboard's memory instead")
     given = parser.parse_args()
+    logging.disable(logging.INFO)  # a line for each answer
     found = memory(given.memory) if given.memory else measure(given.viewers, given.seconds)
     print(json.dumps(found, indent=1))
 

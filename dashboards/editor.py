@@ -45,7 +45,7 @@ def edit(api: ApiClient, camera: str) -> None:
     ).drawn
     if here is not None:
         _used(here, drawn or seen)
-    save, again, told = st.columns([1, 1, 3], vertical_alignment="center")
+    save, again, told = st.columns([1, 1, 6], vertical_alignment="center")
     if save.button(t("Save"), type="primary", icon=":material/save:", disabled=drawn is None, key="save-shapes"):
         _save(api, camera, drawn, seen["revision"])
     if again.button(t("Start again"), icon=":material/restart_alt:", key="forget-shapes"):
