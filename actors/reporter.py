@@ -68,13 +68,14 @@ class Reporter:
         self._events = 0
         self._rate_mark, self._analysed_fps = (time.monotonic(), 0), 0.0
         self._saved: dict[str, dict[str, Any]] = {}
-        self._restored = False
+        self._restored = self._resumed = False
         self._heard = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
         self._restore()
+        self._resume()
         self._thread.start()
 
     def stop(self) -> None:
@@ -152,6 +153,7 @@ class Reporter:
                 if self._board is not None:
                     self._board.put_status(self.camera.id, status.as_dict(), STATUS_LIVES_S)
                 self._restore()
+                self._resume()
                 self._save()
                 self._faces.refresh()
                 self._plates.refresh()
@@ -198,6 +200,20 @@ class Reporter:
             return
         self._scene.restore(counted, health)
         self._restored = True
+
+    def _resume(self) -> None:
+        """Go on with what an earlier process left open, once Redis has all that it told."""
+        if self._board is None or self._resumed:
+            return
+        if self._publisher.spooled:  # it may be the end of what the board holds for open
+            return
+        try:
+            happenings, watched_s = self._board.open_happenings(self.camera.id)
+        except Exception as error:
+            log.warning("what was open is not known yet", camera=self.camera.id, error=str(error))
+            return
+        self._scene.resume(happenings, watched_s)
+        self._resumed = True
 
     def _save(self) -> None:
         if self._board is None or not self._restored:  # what was not read yet must not be written over

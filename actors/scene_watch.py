@@ -180,6 +180,11 @@ class SceneWatcher:
             self._pipeline.restore(counted)
             self._pipeline.remember_health(health)
 
+    def resume(self, happenings: Sequence[Event], watched_s: float) -> None:
+        """Go on with what an earlier process told the beginning of."""
+        with self._lock:
+            self._pipeline.resume(happenings, watched_s)
+
     def memory(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What `restore` takes."""
         with self._lock:

@@ -7,7 +7,23 @@ from typing import NoReturn
 import click
 import typer
 
-from cli import audit, bench, check, diff, doctor, events, evidence, faces, models, people, plan, replay, sim, up
+from cli import (
+    audit,
+    bench,
+    check,
+    dead_letters,
+    diff,
+    doctor,
+    events,
+    evidence,
+    faces,
+    models,
+    people,
+    plan,
+    replay,
+    sim,
+    up,
+)
 from cli.common import one_line
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -20,9 +36,10 @@ app.command()(doctor.doctor)
 app.command()(bench.bench)
 app.command()(plan.plan)
 app.add_typer(models.app, name="models")
+events.app.add_typer(dead_letters.app, name="dead")
+app.add_typer(events.app, name="events")
 app.add_typer(sim.app, name="sim")
 app.add_typer(faces.app, name="faces")
-app.add_typer(events.app, name="events")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(audit.app, name="audit")
 app.add_typer(people.people, name="people")

@@ -54,6 +54,7 @@ from serve.auth import (
     signed_in,
     visible,
 )
+from serve.edge import NoControlCharacters
 from serve.feed import EventFeed
 from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
@@ -109,6 +110,7 @@ def build_app(
         allow_headers=["Authorization", "If-Match", "Last-Event-ID", "X-Hoaban-Permit"],
         expose_headers=["X-Hoaban-Captured", "X-Hoaban-Age", "X-Hoaban-Blur"],
     )
+    app.add_middleware(NoControlCharacters)
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
     if settings.access.trusted_proxies:  # outermost: from there on the address is that of who asks
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.trusted_proxies))

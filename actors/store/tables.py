@@ -14,12 +14,13 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     false,
+    text,
 )
+
+from actors.store.columns import String, Text
 
 metadata = MetaData()
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by themselves for INTEGER only
@@ -51,7 +52,9 @@ events = Table(
     Column("model_digest", String(64)),
     Column("config", String(64)),
     Column("retention_days", Integer),
+    Column("plate", String(32)),  # as it is searched: capitals and digits alone, ? for what was not read
     Column("body", JSON, nullable=False),
+    Index("events_plate", "plate", sqlite_where=text("plate IS NOT NULL"), postgresql_where=text("plate IS NOT NULL")),
     Index("events_time", "time_s"),
     Index("events_camera_time", "camera", "time_s"),
     Index("events_type_time", "type", "time_s"),

@@ -6,8 +6,14 @@ from alembic import op
 revision = "0008_access"
 down_revision = "0007_plates"
 
+# The newest record tells that the chain's beginning is taken out, and how far.
+NOT_PRUNED = (
+    "COALESCE((SELECT CASE WHEN action = 'audit.prune' THEN {through} END FROM audit ORDER BY seq DESC LIMIT 1), 0)"
+    " < OLD.seq"
+)
+THROUGH = {"sqlite": "json_extract(detail, '$.through')", "postgresql": "(detail->>'through')::bigint"}
 KEPT = {
-    "audit": (("UPDATE", ""), ("DELETE", "")),
+    "audit": (("UPDATE", ""), ("DELETE", NOT_PRUNED)),
     # A log goes with what it is about, when its time is over, and not before.
     "incident_log": (("DELETE", "EXISTS (SELECT 1 FROM incidents WHERE number = OLD.about)"),),
     "work_order_log": (("DELETE", "EXISTS (SELECT 1 FROM work_orders WHERE number = OLD.about)"),),
@@ -47,6 +53,7 @@ def downgrade() -> None:
 
 
 def _refuse(table: str, act: str, when: str) -> None:
+    when = when.replace("{through}", THROUGH["postgresql" if _postgresql() else "sqlite"])
     if _postgresql():
         # PostgreSQL's conditions of triggers may not ask other tables, its functions may.
         function = "hoaban_only_added"

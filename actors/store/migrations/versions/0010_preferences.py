@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009_preferences"
-down_revision = "0008_access"
+revision = "0010_preferences"
+down_revision = "0009_proof"
 
 
 def upgrade() -> None:
