@@ -152,7 +152,8 @@ class _System:
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
-        self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
+        files = tuple(str(path.resolve()) for path in fleet)
+        self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
         if dashboard_port is not None:
             self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         from actors.board import Board
@@ -345,7 +346,16 @@ class _System:
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
         ray.get([part.ready.remote() for part in (writer, sealer, keeper, supervisor)], timeout=60)
 
-    def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
+    def _api(
+        self,
+        redis_url: str,
+        store_url: str,
+        port: int,
+        dashboard_port: int | None,
+        fleet_files: tuple[str, ...],
+        *,
+        alone: bool,
+    ) -> None:
         self._step("API")
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
@@ -358,6 +368,7 @@ class _System:
             origins,
             data_dir=str(self._data),
             evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
+            fleet_files=fleet_files,
             access=self._access if dashboard_port is None else _behind_dashboard(self._access),
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
