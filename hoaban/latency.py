@@ -1,16 +1,27 @@
 """A camera's latency budget: which stage of a frame's way is late, and what is given up until it is not."""
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-STAGES = ("offered", "taken", "answered", "published")
-"""moments of a frame's way after its capture: model input ready, taken by a model, answered, events published"""
-SHARES = (0.1, 0.45, 0.35, 0.1)
+from hoaban.stream_health import Change
+
+STAGES = ("decode", "send", "queue", "infer", "return", "analyse", "publish")
+"""of a frame's way: until it is decoded, its model input is ready, a model takes it, the model has an answer, the
+camera has that, its tracks and rules are done, its events are on disk. "queue" and "return" cross to the model's node
+and back, so they hold the difference of the two nodes' clocks"""
+SHARES = (0.1, 0.1, 0.35, 0.25, 0.05, 0.1, 0.05)
 """of the budget, for each stage"""
+Marks = tuple[float, float, float, float, float, float, float, float]
+"""of one frame, seconds since 1970: captured, then the end of each stage"""
+WINDOW_S = 5.0
+"""the frames of so long are judged together"""
+LATE = "late"
+"""the fault of a camera that is over its budget, or keeps it only by giving something up"""
 DOWN_AFTER_S = 5.0
 UP_AFTER_S = 20.0
 MOST_UP_AFTER_S = 640.0
@@ -22,7 +33,6 @@ class Rung(StrEnum):
     """What a camera gives up, the least missed first. Each rung gives up what those before it do."""
 
     FULL = "full"
-    NO_SHADOW = "no_shadow"
     NO_OPTIONAL_MODELS = "no_optional_models"
     NO_TILES = "no_tiles"
     TWO_THIRDS = "two_thirds"
@@ -40,9 +50,9 @@ class Rung(StrEnum):
         return order.index(self) >= order.index(other)
 
 
-def rungs(*, shadow: bool, optional_models: bool, tiles: bool) -> tuple[Rung, ...]:
+def rungs(*, optional_models: bool, tiles: bool) -> tuple[Rung, ...]:
     """The ladder of a camera: only what it has can be given up."""
-    has = {Rung.NO_SHADOW: shadow, Rung.NO_OPTIONAL_MODELS: optional_models, Rung.NO_TILES: tiles}
+    has = {Rung.NO_OPTIONAL_MODELS: optional_models, Rung.NO_TILES: tiles}
     return tuple(rung for rung in Rung if has.get(rung, True))
 
 
@@ -61,7 +71,7 @@ def percentile_95(seconds: NDArray[np.float64]) -> float:
 
 
 def blame(stages_s: NDArray[np.float64], budget_s: float) -> Late | None:
-    """stages_s: (n, 4) seconds that frames spent in each stage. None while their 95th percentile is in the budget."""
+    """stages_s: (n, stages) seconds of frames in each stage. None while their 95th percentile is in the budget."""
     if len(stages_s) == 0 or percentile_95(stages_s.sum(axis=1)) <= budget_s:
         return None
     p95_s = np.percentile(stages_s, 95, axis=0)
@@ -109,3 +119,71 @@ class Ladder:
             else:
                 self._up_after_s = UP_AFTER_S
         return self.rung
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How old a camera's frames are, stage by stage, and what it does about that. p95_s: None without recent frames."""
+
+    budget_s: float | None = None
+    p95_s: float | None = None
+    stages_p95_s: dict[str, float] = field(default_factory=dict)
+    late_stage: str | None = None
+    rung: Rung = Rung.FULL
+
+
+class LatencyWatch:
+    """Follows a camera's frames against its budget; without one it measures and gives nothing up."""
+
+    def __init__(self, budget_s: float | None, ladder: Sequence[Rung]) -> None:
+        self._budget_s = budget_s
+        self._ladder = None if budget_s is None else Ladder(budget_s, ladder)
+        self._over_since_s: float | None = None
+        self._reason: str | None = None
+        self.timing = Timing(budget_s)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """fault -> reason, now."""
+        return {} if self._reason is None else {LATE: self._reason}
+
+    def update(self, marks: Sequence[Marks] | deque[Marks], now_s: float) -> list[Change]:
+        """Look at the newest frames; what begins or is over. marks: oldest first. now_s: seconds since 1970."""
+        recent = np.array([row for row in marks if now_s - row[-1] <= WINDOW_S])
+        stages_s = np.diff(recent, axis=1) if len(recent) else np.empty((0, len(STAGES)))
+        p95_s = percentile_95(stages_s.sum(axis=1)) if len(stages_s) else None
+        by_stage = [percentile_95(stage) for stage in stages_s.T] if len(stages_s) else []
+        late = None if self._budget_s is None else blame(stages_s, self._budget_s)
+        rung = Rung.FULL if self._ladder is None else self._ladder.update(p95_s, now_s)
+        self.timing = Timing(
+            self._budget_s,
+            None if p95_s is None else round(p95_s, 4),
+            {name: round(value, 4) for name, value in zip(STAGES, by_stage, strict=False)},
+            None if late is None else late.stage,
+            rung,
+        )
+        return self._changes(late, p95_s, now_s)
+
+    def _changes(self, late: Late | None, p95_s: float | None, now_s: float) -> list[Change]:
+        """The fault begins when the budget has been broken for DOWN_AFTER_S, and ends when all is given again."""
+        if late is None or self._over_since_s is None:
+            self._over_since_s = None if late is None else now_s
+        rung = self.timing.rung
+        over = self._over_since_s is not None and now_s - self._over_since_s >= DOWN_AFTER_S
+        if self._reason is None and not over:
+            return []
+        if late is None and rung is Rung.FULL:
+            self._reason = None
+            return [Change(LATE, "end", f"within its budget of {self._budget_s:g} s with nothing given up", now_s)]
+        began = self._reason is None
+        self._reason = self._words(late, p95_s)
+        return [Change(LATE, "start", self._reason, now_s)] if began else []
+
+    def _words(self, late: Late | None, p95_s: float | None) -> str:
+        given_up = "" if self.timing.rung is Rung.FULL else f"; it runs with {self.timing.rung.value}"
+        if late is None:
+            return f"it keeps its budget of {self._budget_s:g} s by giving something up{given_up}"
+        return (
+            f"frames are {p95_s:.2f} s old when their events are told (95th percentile), {self._budget_s:g} s are its "
+            f"budget; {late.stage} takes {late.p95_s:.2f} s of a share of {late.share_s:.2f} s{given_up}"
+        )

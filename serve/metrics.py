@@ -47,11 +47,29 @@ class _Fleet:
         for camera, status in self._statuses.items():
             unseen.add_metric([camera], int(status.get("not_analysed") is not None))
         yield unseen
+        yield from self._latencies()
         fault = GaugeMetricFamily("hoaban_camera_fault", "1 for each fault a camera has", labels=["camera", "fault"])
         for camera, status in self._statuses.items():
             for name in status.get("faults") or {}:
                 fault.add_metric([camera, name], 1)
         yield fault
+
+    def _latencies(self) -> Iterator[Metric]:
+        stages = GaugeMetricFamily(
+            "hoaban_stage_latency_p95_seconds", "Time of frames in each stage of their way", labels=["camera", "stage"]
+        )
+        budget = GaugeMetricFamily("hoaban_latency_budget_seconds", "Capture to events published", labels=["camera"])
+        given_up = GaugeMetricFamily(
+            "hoaban_camera_degraded", "1 for the rung a camera with a budget stands on", labels=["camera", "rung"]
+        )
+        for camera, status in self._statuses.items():
+            timing = status.get("latency") or {}
+            for stage, seconds in timing.get("stages_p95_s", {}).items():
+                stages.add_metric([camera, stage], seconds)
+            if timing.get("budget_s") is not None:
+                budget.add_metric([camera], timing["budget_s"])
+                given_up.add_metric([camera, timing["rung"]], 1)
+        yield from (stages, budget, given_up)
 
 
 def render(statuses: dict[str, dict[str, Any]]) -> bytes:
