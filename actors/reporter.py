@@ -95,6 +95,9 @@ class Reporter:
     def publish(self, events: list[Event]) -> None:
         self._publisher.publish(events)
         self._events += len(events)
+        for event in events:
+            seq = event.data.get("frame", {}).get("seq")
+            log.debug("event told", camera=event.camera, event_id=event.id, type=event.type, seq=seq)
 
     def save_if_possible(self) -> None:
         try:

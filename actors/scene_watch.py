@@ -15,6 +15,7 @@ from actors.analyser import Analyser, Pacing, Seen
 from actors.evidence import EvidenceKeeper
 from actors.link import LinkedModel, Peer
 from actors.plate_watch import PlateWatcher
+from actors.traces import tracer
 from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.detections import Tracks
@@ -128,7 +129,10 @@ class SceneWatcher:
         if events:
             self._publish(events)
         times = seen.decoded_s, seen.offered_s, seen.taken_s, seen.done_s, seen.received_s
-        self._marks.append((meta.captured_s, *times, analysed_s, time.time()))
+        marks = (meta.captured_s, *times, analysed_s, time.time())
+        self._marks.append(marks)
+        if events and (traces := tracer()) is not None:
+            traces.frame(events, meta.seq, marks)
         self._saw(seen)
 
     # --- what others ask
