@@ -206,14 +206,16 @@ class Reporter:
     def _keep_budget(self, now_s: float) -> Sequence[Change]:
         """Look at the ages of the newest frames, and give up or give again what the ladder says."""
         camera = self.camera
-        watched = camera.latency_budget_s, camera.tiles is not None, self._faces.optional
+        shadow = self._shadow.status() is not None
+        watched = camera.latency_budget_s, camera.tiles is not None, self._faces.optional, shadow
         if watched != self._watched:
             self._watched = watched
             budget_s = camera.latency_budget_s if self._degrade else None
-            self._latency = LatencyWatch(budget_s, rungs(optional_models=watched[2], tiles=watched[1]))
+            self._latency = LatencyWatch(budget_s, rungs(shadow=shadow, optional_models=watched[2], tiles=watched[1]))
         changes = self._latency.update(self._scene.marks(), now_s)
         rung = self._latency.timing.rung
         self._scene.degrade(rung)
+        self._shadow.give_up(rung.gives_up(Rung.NO_SHADOW))
         self._faces.give_up(rung.gives_up(Rung.NO_OPTIONAL_MODELS))
         return changes
 

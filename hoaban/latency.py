@@ -33,6 +33,7 @@ class Rung(StrEnum):
     """What a camera gives up, the least missed first. Each rung gives up what those before it do."""
 
     FULL = "full"
+    NO_SHADOW = "no_shadow"
     NO_OPTIONAL_MODELS = "no_optional_models"
     NO_TILES = "no_tiles"
     TWO_THIRDS = "two_thirds"
@@ -50,9 +51,9 @@ class Rung(StrEnum):
         return order.index(self) >= order.index(other)
 
 
-def rungs(*, optional_models: bool, tiles: bool) -> tuple[Rung, ...]:
+def rungs(*, shadow: bool, optional_models: bool, tiles: bool) -> tuple[Rung, ...]:
     """The ladder of a camera: only what it has can be given up."""
-    has = {Rung.NO_OPTIONAL_MODELS: optional_models, Rung.NO_TILES: tiles}
+    has = {Rung.NO_SHADOW: shadow, Rung.NO_OPTIONAL_MODELS: optional_models, Rung.NO_TILES: tiles}
     return tuple(rung for rung in Rung if has.get(rung, True))
 
 

@@ -31,21 +31,21 @@ def test_nobody_is_blamed_within_the_budget_or_without_frames() -> None:
 
 
 def test_a_camera_gives_up_only_what_it_has() -> None:
-    assert rungs(optional_models=False, tiles=False) == (
+    assert rungs(shadow=False, optional_models=False, tiles=False) == (
         Rung.FULL, Rung.TWO_THIRDS, Rung.HALF, Rung.THIRD,
     )  # fmt: skip
-    assert Rung.NO_TILES in rungs(optional_models=False, tiles=True)
-    assert Rung.HALF.gives_up(Rung.NO_OPTIONAL_MODELS)
-    assert not Rung.NO_OPTIONAL_MODELS.gives_up(Rung.NO_TILES)
+    assert Rung.NO_TILES in rungs(shadow=False, optional_models=False, tiles=True)
+    assert Rung.HALF.gives_up(Rung.NO_SHADOW)
+    assert not Rung.NO_SHADOW.gives_up(Rung.NO_TILES)
 
 
 def test_it_steps_down_one_rung_at_a_time_and_stays_when_the_budget_holds() -> None:
     ladder = Ladder(0.2, ALL)
     seen = [ladder.update(0.5, float(t)) for t in range(12)]
     assert seen[4] is Rung.FULL
-    assert seen[5] is Rung.NO_OPTIONAL_MODELS
-    assert seen[10] is Rung.NO_TILES
-    assert {ladder.update(0.15, 12.0 + t) for t in range(300)} == {Rung.NO_TILES}  # in the budget, not calm
+    assert seen[5] is Rung.NO_SHADOW
+    assert seen[10] is Rung.NO_OPTIONAL_MODELS
+    assert {ladder.update(0.15, 12.0 + t) for t in range(300)} == {Rung.NO_OPTIONAL_MODELS}  # in the budget, not calm
 
 
 def test_a_short_peak_moves_nothing() -> None:
