@@ -101,6 +101,7 @@ class Camera(Strict):
     post_roll_s: float = Field(6.0, ge=0, le=60, description="how long an evidence clip goes on after its event")
     resume_s: float = Field(
         120.0, ge=0, description="away for longer: a crowd or jam that was open then is ended, reason unknown"
+    )
     latency_budget_s: float | None = Field(
         None, gt=0, le=60, description="capture to events told; a camera over it gives things up until it keeps it"
     )

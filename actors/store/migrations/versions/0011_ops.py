@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011_ops"
-down_revision = "0008_access"
+down_revision = "0009_proof"
 
 
 def upgrade() -> None:
