@@ -237,9 +237,10 @@ def _verify(place: Place, found: Restored) -> None:
         found.records = audit.head()[0]
         head = None
         try:
-            head = Anchor(place.data).read() if (place.data / ANCHOR).exists() else None
+            head = Anchor(place.data).read()
         except AnchorError as error:
-            found.wrong.append(f"{error}; restore with --keys, or `hoaban audit anchor` after a look at the chain")
+            if found.records or Anchor(place.data).begun:
+                found.wrong.append(f"{error}; restore with --keys, or `hoaban audit anchor` after a look at the chain")
         found.wrong += broken(audit.records(), head)
     finally:
         events.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.audit_anchor import Anchor, advance
+from actors.audit_anchor import Anchor, advance, begin
 from actors.proof.keys import Keys
 from actors.store import AuditStore, EventStore
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
@@ -35,6 +35,7 @@ class System:
         data.mkdir()
         self.store = EventStore.open(store_url)
         self.audit, self.anchor, self.signer = AuditStore(self.store.engine), Anchor(data), Keys(data).signer()
+        begin(self.audit, self.anchor)
         (data / "watchlist.key").write_text("a key")
         (data / "models").mkdir()
         (data / "models" / "promotions.jsonl").write_text("{}\n")
