@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
-from actors.store import AuditStore, EventStore, Holder, PeopleStore
+from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
 from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
 from hoaban import __version__
@@ -88,6 +88,7 @@ def build_app(
     app.state.board = Board(settings.redis_url)
     app.state.places = Places(app.state.board)
     app.state.audit = AuditStore(app.state.store.engine)
+    app.state.data_dir = settings.data_dir
     app.state.looks = Looks()
     app.state.refusals = Refusals()
     app.state.citizen_proxies = settings.access.citizen_proxies
@@ -160,11 +161,26 @@ def readyz(request: Request) -> schemas.Health:
 
 @router.get("/metrics", tags=["health"], response_class=Response)
 def prometheus(request: Request, person: Annotated[Person, may(Permission.METRICS_READ)]) -> Response:
-    """Prometheus metrics of the cameras."""
+    """Prometheus metrics of the cameras, and of the system for who may see all of them."""
     statuses = request.app.state.board.statuses()
     shown = visible(request, person, Permission.METRICS_READ, statuses, str)
-    text = metrics.render({camera: statuses[camera] for camera in shown})
+    whole = cameras_for(request, person, Permission.METRICS_READ) is None
+    system = _figures(request, statuses) if whole else None
+    text = metrics.render({camera: statuses[camera] for camera in shown}, system)
     return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _figures(request: Request, statuses: dict[str, dict[str, Any]]) -> metrics.SystemFigures:
+    fleet = request.app.state.board.get_json("fleet") or {}
+    running = {name for name, status in statuses.items() if status.get("pid") is not None}
+    return metrics.SystemFigures(
+        enabled=sum(camera["enabled"] for camera in fleet.get("cameras", [])),
+        reporting=len(running),
+        fleet_refused=bool(fleet.get("errors")),
+        backlog=request.app.state.board.backlog(),
+        targets=Outbox(request.app.state.store.engine).states(),
+        data_dir=request.app.state.data_dir,
+    )
 
 
 @router.get("/cameras", tags=["cameras"])

@@ -106,6 +106,8 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     ),
     "plan, costs missing": (["plan", "FLEET", "--costs", "DIR/no"], "cannot be read"),
     "plan, costs are text": (["plan", "FLEET", "--costs", "FLEET"], "measure anew"),
+    "backup, no fleet": (["backup", "DIR/out", "--data", "DIR", "--fleet", "DIR/no"], "name a fleet file"),
+    "restore, no backup": (["restore", "DIR", "--data", "DIR/new"], "name a folder of `hoaban backup`"),
     "bench, too many": (["bench", "--cameras", "999"], "not in the range"),
     "audit, no store": (["audit", "verify", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "evidence, missing": (["evidence", "verify", "DIR/no"], ""),
@@ -126,6 +128,8 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
 
 NEED_A_STORE = {
     ("audit", "anchor"): ["--reason", "x"],
+    ("backup",): ["DIR/out"],
+    ("deliveries",): [],
     ("people", "add"): ["x", "--no-password"],
     ("people", "list"): [],
     ("people", "grant"): ["x", "--role", "viewer"],
