@@ -39,11 +39,11 @@ class TrackRows:
             return self._last[2]
         if now_s - self._cleaned_s >= min(CLEAN_EVERY_S, self.forget_s):
             self._clean(now_s)
-        at = np.searchsorted(self._ids, ids)
+        at = self._ids.searchsorted(ids)
         known = self._ids.take(at, mode="clip") == ids if len(self._ids) else np.zeros(len(ids), bool)
         if not known.all():
             self._add(np.unique(ids[~known]))
-            at = np.searchsorted(self._ids, ids)
+            at = self._ids.searchsorted(ids)
         rows = self._rows[at]
         self._seen_s[rows] = now_s
         self._last = ids, now_s, rows
@@ -67,6 +67,9 @@ class TrackRows:
             self._free += range(self.capacity, self.capacity + room)
             self._seen_s = np.concatenate([self._seen_s, np.full(room, -np.inf)])
         rows = np.array([self._free.pop() for _ in new], np.intp)
+        if not len(self._ids) or new[0] > self._ids[-1]:  # as nearly always: a tenth of an insertion's time
+            self._ids, self._rows = np.concatenate([self._ids, new]), np.concatenate([self._rows, rows])
+            return
         at = np.searchsorted(self._ids, new)
         self._ids, self._rows = np.insert(self._ids, at, new), np.insert(self._rows, at, rows)
 

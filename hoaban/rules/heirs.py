@@ -1,7 +1,6 @@
 """Which new track goes on where which lost one was: behind a nearer vehicle, or straight on after a short gap."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,32 +28,47 @@ STEADY = 0.3
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Tracks where they were seen last: parallel arrays.
+    """Tracks in one frame, ids ascending: parallel arrays.
 
-    boxes: (n, 4) xyxy pixels. speeds: (n, 2) of the middle of the upper edge, a second. covered_s: when something
-    nearer last stood where the track was lost; -inf for one that nothing hid.
+    boxes: (n, 4) xyxy pixels. tops: (n, 2) the middles of their upper edges. speeds: (n, 2) of these, a second.
     """
 
     ids: NDArray[np.int64]
     kinds: NDArray[np.intp]
     boxes: F64
+    tops: F64
     speeds: F64
+
+    def select(self, keep: NDArray[np.bool_] | slice) -> "_Rows":
+        return _Rows(self.ids[keep], self.kinds[keep], self.boxes[keep], self.tops[keep], self.speeds[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Tracks where they were seen last, in the order in which they were lost: parallel arrays.
+
+    covered_s: when something nearer last stood where the track was lost; -inf for one that nothing hid.
+    """
+
+    rows: _Rows
     seen_s: F64
     covered_s: F64
 
-    @classmethod
-    def none(cls) -> "_Rows":
-        numbers = np.zeros(0)
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.intp), np.zeros((0, 4)), np.zeros((0, 2)), numbers, numbers)
+    def __len__(self) -> int:
+        return len(self.seen_s)
 
-    def select(self, keep: NDArray[np.bool_]) -> "_Rows":
-        return _Rows(*(column[keep] for column in self._columns()))
+    def select(self, keep: NDArray[np.bool_]) -> "_Lost":
+        return _Lost(self.rows.select(keep), self.seen_s[keep], self.covered_s[keep])
 
-    def joined(self, others: "_Rows") -> "_Rows":
-        return _Rows(*(np.concatenate(pair) for pair in zip(self._columns(), others._columns(), strict=True)))
+    def joined(self, rows: _Rows, seen_s: float, hidden: NDArray[np.bool_]) -> "_Lost":
+        mine, now_s = self.rows, np.full(len(hidden), seen_s)
+        pairs = ((mine.ids, rows.ids), (mine.kinds, rows.kinds), (mine.boxes, rows.boxes), (mine.tops, rows.tops))
+        both = _Rows(*(np.concatenate(pair) for pair in (*pairs, (mine.speeds, rows.speeds))))
+        covered_s = np.where(hidden, seen_s, -np.inf)
+        return _Lost(both, np.concatenate([self.seen_s, now_s]), np.concatenate([self.covered_s, covered_s]))
 
-    def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self.ids, self.kinds, self.boxes, self.speeds, self.seen_s, self.covered_s
+
+_NONE = _Rows(np.zeros(0, np.int64), np.zeros(0, np.intp), np.zeros((0, 4)), np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,8 @@ class Heirs:
     """
 
     def __init__(self) -> None:
-        self._here, self._lost = _Rows.none(), _Rows.none()  # ids ascend among those of the last frame
+        self._here, self._here_s = _NONE, 0.0
+        self._lost = _Lost(_NONE, np.zeros(0), np.zeros(0))
         self._newest = -1
         self._last: tuple[Tracks, float, dict[int, Heir]] | None = None
 
@@ -88,74 +103,99 @@ class Heirs:
         return self._last[2]
 
     def _look(self, tracks: Tracks, now_s: float) -> dict[int, Heir]:
-        now = self._rows(tracks, now_s)
-        gone = ~np.isin(self._here.ids, now.ids)
-        if gone.any():
-            lost = self._here.select(gone)
-            hidden = _covering(lost.boxes, self._here.boxes).any(axis=1)
-            lost.covered_s[hidden] = lost.seen_s[hidden]
-            self._lost = self._lost.joined(lost)
-        self._here = now
-        new = now.select(now.ids > self._newest)
+        before, before_s = self._here, self._here_s
+        self._here, gone = self._follow(tracks, now_s)
+        self._here_s, now = now_s, self._here
+        if gone is not None:
+            lost = before.select(gone)
+            self._lost = self._lost.joined(lost, before_s, _covering(lost.boxes, before.boxes).any(axis=1))
+        new = now.select(slice(int(now.ids.searchsorted(self._newest, "right")), None))
         self._newest = max(self._newest, int(now.ids[-1])) if len(now.ids) else self._newest
-        if not len(self._lost.ids):
+        if not len(self._lost):
             return {}
-        covering = _covering(self._lost.boxes, now.boxes) & np.isfinite(self._lost.covered_s)[:, None]
-        self._lost.covered_s[covering.any(axis=1)] = now_s
-        away_s, open_s = now_s - self._lost.seen_s, now_s - self._lost.covered_s
+        covering = self._wait(now, now_s)
+        return self._match(new, covering, now.boxes, now_s) if len(new.ids) and len(self._lost) else {}
+
+    def _wait(self, now: _Rows, now_s: float) -> NDArray[np.bool_]:
+        """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost."""
+        lost = self._lost
+        hidden = np.flatnonzero(lost.covered_s > -np.inf)
+        covering = np.zeros((len(lost), len(now.ids)), bool)
+        covering[hidden] = _covering(lost.rows.boxes[hidden], now.boxes)
+        lost.covered_s[covering.any(axis=1)] = now_s
+        away_s, open_s = now_s - lost.seen_s, now_s - lost.covered_s
         waits = (away_s <= GAP_S) | ((open_s <= UNCOVERED_S) & (away_s <= HIDDEN_S))
-        waits &= ~np.isin(self._lost.ids, now.ids)
-        self._lost = self._lost.select(waits)
-        return self._match(new, covering[waits], now.boxes, now_s)
+        waits &= ~_find(now.ids, lost.rows.ids)[1]
+        if waits.all():
+            return covering
+        self._lost = lost.select(waits)
+        return np.asarray(covering[waits])
 
     def _match(self, new: _Rows, covering: NDArray[np.bool_], boxes: F64, now_s: float) -> dict[int, Heir]:
         lost = self._lost
-        if not len(new.ids) or not len(lost.ids):
-            return {}
-        fit = np.minimum(_out_from_behind(new, lost, covering, boxes), _straight_on(new, lost, now_s))
-        fit[(new.kinds[:, None] != lost.kinds) | (fit > 1)] = 2.0
+        fit = np.minimum(_out_from_behind(new, lost.rows, covering, boxes), _straight_on(new, lost, now_s))
+        fit[(new.kinds[:, None] != lost.rows.kinds) | (fit > 1)] = 2.0
         if fit.min() > 1:
             return {}
         rows, columns = linear_sum_assignment(fit)
         fits = fit[rows, columns] <= 1
         rows, columns = rows[fits], columns[fits]
-        left = np.ones(len(lost.ids), bool)
+        left = np.ones(len(lost), bool)
         left[columns] = False
         self._lost = lost.select(left)
-        heirs = zip(new.ids[rows].tolist(), lost.ids[columns].tolist(), lost.seen_s[columns].tolist(), strict=True)
-        return {heir: Heir(first, now_s - seen_s) for heir, first, seen_s in heirs}
+        firsts, seen_s = lost.rows.ids[columns].tolist(), lost.seen_s[columns].tolist()
+        heirs = zip(new.ids[rows].tolist(), firsts, seen_s, strict=True)
+        return {heir: Heir(first, now_s - last_s) for heir, first, last_s in heirs}
 
-    def _rows(self, tracks: Tracks, now_s: float) -> _Rows:
-        """The tracks of a frame, ids ascending; their speeds go on from the frame before."""
-        order, before = np.argsort(tracks.ids, kind="stable"), self._here
-        ids, boxes = tracks.ids[order], tracks.boxes[order].astype(np.float64)
-        kinds = kinds_of(tracks.labels)[tracks.classes[order]] if len(order) else np.zeros(0, np.intp)
-        speeds = np.zeros((len(ids), 2))
-        if len(before.ids) and len(ids) and now_s > before.seen_s[0]:
-            at = np.minimum(np.searchsorted(before.ids, ids), len(before.ids) - 1)
-            known = before.ids[at] == ids
-            at = at[known]
-            steps = (_tops(boxes[known]) - _tops(before.boxes[at])) / (now_s - before.seen_s[0])
-            speeds[known] = (1 - STEADY) * before.speeds[at] + STEADY * steps
-        return _Rows(ids, kinds, boxes, speeds, np.full(len(ids), now_s), np.full(len(ids), -np.inf))
+    def _follow(self, tracks: Tracks, now_s: float) -> tuple[_Rows, NDArray[np.bool_] | None]:
+        """The tracks of a frame, their speeds gone on from the frame before; which of that one's are gone, if any."""
+        before, ids, boxes, classes = self._here, tracks.ids, tracks.boxes, tracks.classes
+        if not (ids[1:] > ids[:-1]).all():
+            order = np.argsort(ids, kind="stable")
+            ids, boxes, classes = ids[order], boxes[order], classes[order]
+        boxes = boxes.astype(np.float64)
+        kinds = kinds_of(tracks.labels)[classes] if len(ids) else np.zeros(0, np.intp)
+        now = _Rows(ids, kinds, boxes, _tops(boxes), np.zeros((len(ids), 2)))
+        at, known = _find(before.ids, ids)
+        at = at[known]
+        if len(at) and now_s > self._here_s:
+            steps = (now.tops[known] - before.tops[at]) / (now_s - self._here_s)
+            now.speeds[known] = (1 - STEADY) * before.speeds[at] + STEADY * steps
+        if len(at) == len(before.ids):
+            return now, None
+        gone = np.ones(len(before.ids), bool)
+        gone[at] = False
+        return now, gone
+
+
+def _find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """(n,) where each of these ids stands among ascending ones; (n,) whether it does at all."""
+    at = ascending.searchsorted(ids)
+    known = ascending.take(at, mode="clip") == ids if len(ascending) else np.zeros(len(ids), bool)
+    return at, known
 
 
 def _out_from_behind(new: _Rows, lost: _Rows, covering: NDArray[np.bool_], boxes: F64) -> F64:
     """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2."""
-    height = (new.boxes[:, 3] - new.boxes[:, 1])[:, None]
-    away = np.abs(_tops(new.boxes)[:, None] - _tops(lost.boxes)) / height[..., None]
-    fit = np.maximum(away[..., 0] / HIDDEN_REACH, away[..., 1] / HIDDEN_TOP)
-    by_the_same = _beside(new.boxes, boxes).astype(np.float32) @ covering.T.astype(np.float32) > 0
-    return np.where(by_the_same, fit, 2.0)
+    fit = np.full((len(new.ids), len(lost.ids)), 2.0)
+    hidden = np.flatnonzero(covering.any(axis=1))
+    if not len(hidden):
+        return fit
+    covering = covering[hidden].astype(np.float32)
+    rows, columns = (_beside(new.boxes, boxes).astype(np.float32) @ covering.T).nonzero()
+    columns = hidden[columns]
+    away = np.abs(new.tops[rows] - lost.tops[columns]) / (new.boxes[rows, 3] - new.boxes[rows, 1])[:, None]
+    fit[rows, columns] = np.maximum(away[:, 0] / HIDDEN_REACH, away[:, 1] / HIDDEN_TOP)
+    return fit
 
 
-def _straight_on(new: _Rows, lost: _Rows, now_s: float) -> F64:
+def _straight_on(new: _Rows, lost: _Lost, now_s: float) -> F64:
     """(new, lost) how far from where a lost one should be by now, as a share of the reach; 2 after too long."""
-    away_s = now_s - lost.seen_s
-    expected = _tops(lost.boxes) + lost.speeds * away_s[:, None]
-    heights, heights_new = lost.boxes[:, 3] - lost.boxes[:, 1], new.boxes[:, 3] - new.boxes[:, 1]
+    away_s, boxes = now_s - lost.seen_s, lost.rows.boxes
+    expected = lost.rows.tops + lost.rows.speeds * away_s[:, None]
+    heights, heights_new = boxes[:, 3] - boxes[:, 1], new.boxes[:, 3] - new.boxes[:, 1]
     reach = np.maximum(heights_new[:, None], heights) * (REACH + GROWTH * away_s)
-    away = _tops(new.boxes)[:, None] - expected
+    away = new.tops[:, None] - expected
     return np.where(away_s <= GAP_S, np.hypot(away[..., 0], away[..., 1]) / reach, 2.0)
 
 
@@ -176,4 +216,7 @@ def _beside(some: F64, boxes: F64) -> NDArray[np.bool_]:
 
 
 def _tops(boxes: F64) -> F64:
-    return np.column_stack([(boxes[:, 0] + boxes[:, 2]) / 2, boxes[:, 1]])
+    tops = boxes[:, :2].copy()
+    tops[:, 0] += boxes[:, 2]
+    tops[:, 0] /= 2
+    return tops
