@@ -13,7 +13,7 @@ from hoaban.geometry import segments_meet, signed_distance
 from hoaban.rules.base import Site, box_of
 from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
-from hoaban.track_table import F64, FORGET_S, TrackRows, TrackTable
+from hoaban.track_table import F64, FORGET_S, Rows, TrackTable
 
 Box = tuple[float, float, float, float]
 
@@ -78,14 +78,14 @@ class Crossing:
 class Sightings:
     """Where each track was seen last, kept once for all rules of a camera."""
 
-    def __init__(self, rows: TrackRows) -> None:
-        self._rows = rows
-        self._table = TrackTable(rows, seen=(np.nan,) * 6)
+    def __init__(self, site: Site) -> None:
+        self._site, self._rows = site, site.shared.rows
+        self._table = TrackTable(self._rows, seen=(np.nan,) * 6)
         self._last: tuple[Tracks, float] | None = None
 
     @classmethod
     def of(cls, site: Site) -> "Sightings":
-        return site.shared.keep("sightings", lambda: cls(site.shared.rows))
+        return site.shared.keep("sightings", lambda: cls(site))
 
     def update(self, scene: Scene) -> None:
         """Take a frame in. Rules may say it again in the same frame."""
@@ -95,8 +95,7 @@ class Sightings:
         self._last = tracks, now_s
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        seen = self._table["seen"]
-        seen[rows, 0], seen[rows, 1], seen[rows, 2:] = scene.frame.seq, now_s, tracks.boxes
+        self._table["seen"][rows] = self._site.seen(tracks).samples(scene.frame)
 
     def newest(self, track: int) -> Moment | None:
         row = self._rows.find(track)
@@ -107,41 +106,56 @@ class Sightings:
 
 
 class Gauge(Protocol):
-    """How far objects are from a line, and in what measure. All arrays have one row a track."""
+    """How far objects are from some lines, and in what measure. Where an array has an axis `n`, it is one row a track.
+
+    Lines are meant by their places among the gauge's.
+    """
 
     def points(self, seen: Seen) -> F64:
         """(n, 2) where each object is, nan where that cannot be said."""
         ...
 
     def distances(self, seen: Seen, points: F64) -> F64:
-        """(n,) of these points from the endless line, above 0 on its right."""
+        """(lines, n) of these points from the endless lines, above 0 on their right."""
         ...
 
     def margins(self, seen: Seen) -> F64:
-        """(n,) nearer to the line than this, the side is not believed."""
+        """(n,) nearer to a line than this, the side is not believed."""
         ...
 
     def lengths(self, seen: Seen) -> F64:
         """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
         ...
 
-    def meets(self, a: F64, b: F64) -> bool:
-        """Whether the way from a to b goes over the line between its ends."""
+    def ends(self, line: int) -> tuple[F64, F64]:
+        """(2,), (2,) the line's ends, in the measure of the points."""
+        ...
+
+    def away(self, line: int, point: F64) -> float:
+        """Of one point, what `distances` says of all."""
         ...
 
 
 class FootGauge:
-    """By the foot point, in pixels."""
+    """By the foot point, in pixels. Lines are added before the first frame."""
 
-    def __init__(self, line: str, site: Site) -> None:
-        self._line = line
-        self._start, self._end = site.places.ends[site.places.line_rows[line]]
+    def __init__(self, site: Site) -> None:
+        self._places = site.places
+        self.lines: list[str] = []
+        self._rows: list[int] = []
+
+    def add(self, line: str) -> int:
+        """The line's place among the gauge's."""
+        if line not in self.lines:
+            self.lines.append(line)
+            self._rows.append(self._places.line_rows[line])
+        return self.lines.index(line)
 
     def points(self, seen: Seen) -> F64:
         return seen.points
 
     def distances(self, seen: Seen, points: F64) -> F64:
-        return seen.distances(self._line)
+        return seen.distances_of(self._rows)
 
     def margins(self, seen: Seen) -> F64:
         return np.maximum(2.0, 0.06 * self.lengths(seen))
@@ -149,8 +163,12 @@ class FootGauge:
     def lengths(self, seen: Seen) -> F64:
         return np.asarray(seen.heights, np.float64)
 
-    def meets(self, a: F64, b: F64) -> bool:
-        return segments_meet(a, b, self._start, self._end)
+    def ends(self, line: int) -> tuple[F64, F64]:
+        start, end = self._places.ends[self._rows[line]]
+        return start, end
+
+    def away(self, line: int, point: F64) -> float:
+        return float(signed_distance(point[None], *self.ends(line))[0])
 
 
 class FrontGauge:
@@ -188,97 +206,173 @@ class FrontGauge:
         return lengths
 
     def distances(self, seen: Seen, points: F64) -> F64:
-        return self._sign * signed_distance(points, self._start, self._end)
+        return (self._sign * signed_distance(points, self._start, self._end))[None]
 
     def margins(self, seen: Seen) -> F64:
         return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(seen))
 
-    def meets(self, a: F64, b: F64) -> bool:
-        return segments_meet(a, b, self._start, self._end)
+    def ends(self, line: int) -> tuple[F64, F64]:
+        return self._start, self._end
+
+    def away(self, line: int, point: F64) -> float:
+        return self._sign * float(signed_distance(point[None], self._start, self._end)[0])
 
 
-_SEQ, _TIME, _AWAY, _POINT, _BOX = 0, 1, 2, slice(3, 5), slice(5, 9)
-_NOWHEN = (np.nan,) * 9
-"""a sample of a track: frame number, capture time, distance from the line, the point measured, its box"""
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A track in one frame. seen: (6,) as Seen.samples has it. point: (2,) what the gauge measured."""
+
+    seen: F64
+    point: F64
+
+    @property
+    def captured_s(self) -> float:
+        return float(self.seen[1])
+
+    def moment(self) -> Moment:
+        seq, captured_s, x1, y1, x2, y2 = self.seen.tolist()
+        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
 
 
-class LineWatch:
-    """Crossings of a line, each told once, in the frame in which the other side is believed.
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """One that seems to be beyond a line, which is not believed yet.
 
-    Of each track the last sample before the line and the first one behind it are kept. classes, min_hits: which tracks
-    are followed. distances: (n,) of the last frame's tracks from the line, above 0 on its right; nan for those that
-    are not followed or cannot be measured.
+    before: its last sample before the line. at: the first one beyond it; None while its foot was hidden.
+    """
+
+    before: _Sample
+    at: _Sample | None
+
+
+class LineWatches:
+    """Crossings of some lines that are measured alike, all lines and tracks at once.
+
+    Of a track that stays where it is, the last sample is before the line, whichever line that is: it is kept once. Only
+    of those few that are on their way over a line is more kept. distances: (lines, n), see LineWatch.
     """
 
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
-        self.gauge, self.distances = gauge, np.zeros(0)
+        self.gauge, self.distances = gauge, np.zeros((1, 0))
         self._site, self._followed = site, (classes, min_hits)
-        self._table = TrackTable(site.shared.rows, FORGET_S, side=0.0, before=_NOWHEN, at=_NOWHEN)
-        self._last: tuple[Tracks, float, list[Crossing]] | None = None
+        self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
+        self._last: tuple[Tracks, float, list[list[Crossing]]] | None = None
+        self.watch(1)
+
+    def watch(self, lines: int) -> None:
+        """Look at so many lines. Before the first frame."""
+        # side: 1 right, -1 left, 0 not known.
+        sides, nowhere = (0.0,) * lines, (np.nan,) * 2
+        self._table = TrackTable(self._site.shared.rows, FORGET_S, side=sides, seen=(np.nan,) * 6, point=nowhere)
+        self._lines = lines
+
+    def update(self, scene: Scene) -> list[list[Crossing]]:
+        """Of each line, the crossings that this frame completes. Rules may ask again in the same frame."""
+        if self._last is None or self._last[0] is not scene.tracks or self._last[1] != scene.now_s:
+            self._last = scene.tracks, scene.now_s, self._look(scene)
+        return self._last[2]
+
+    def _look(self, scene: Scene) -> list[list[Crossing]]:
+        tracks, now_s = scene.tracks, scene.now_s
+        self.distances = np.full((self._lines, len(tracks)), np.nan)
+        found: list[list[Crossing]] = [[] for _ in range(self._lines)]
+        if not len(tracks):
+            return found
+        seen = self._site.seen(tracks)
+        points = self.gauge.points(seen)
+        rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
+        away = self.gauge.distances(seen, points).take(rows, axis=1)
+        self.distances[:, rows] = away
+        places = self._site.shared.rows.of(tracks.ids, now_s).take(rows)
+        self._table.touch(places, now_s)
+        side, here = self._table["side"], np.sign(away.T)
+        was = side.take(places, axis=0)
+        sure = np.abs(away.T) > self.gauge.margins(seen).take(rows)[:, None]
+        there, lines = (here * was < 0).nonzero()
+        samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
+        started = self._started(places, there, lines, now_s)
+        side[places] = np.where(sure, here, was)
+        self._table["seen"][places], self._table["point"][places] = samples, points
+        hidden = feet_hidden(tracks, rows[there]).tolist()
+        for index, line, behind, pending in zip(there.tolist(), lines.tolist(), hidden, started, strict=True):
+            row, sample = int(rows[index]), _Sample(samples[index], points[index])
+            at = pending.at
+            if behind:
+                self.distances[line, row] = np.nan
+            elif at is None:
+                at = sample
+            if sure[index, line] and not behind and at is not None:
+                crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
+                found[line] += [] if crossing is None else [crossing]
+                continue
+            side[places[index], line] = was[index, line]
+            stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
+            self._pending[int(places[index]), line] = _Pending(sample if stands else pending.before, at)
+        return found
+
+    def _started(
+        self, places: Rows, there: Rows, lines: Rows, now_s: float
+    ) -> list[_Pending]:
+        """How each that is beyond a line came there. Whoever is seen now and is not beyond any more is forgotten."""
+        if not len(there) and not self._pending:
+            return []
+        keys = list(zip(places[there].tolist(), lines.tolist(), strict=True))
+        known, seen_s = self._pending, self._table.touched_s
+        self._pending = {key: one for key, one in known.items() if seen_s[key[0]] != now_s}
+        seen, points = self._table["seen"], self._table["point"]
+        return [
+            known.get(key) or _Pending(_Sample(seen[key[0]].copy(), points[key[0]].copy()), None) for key in keys
+        ]
+
+    def _crossing(
+        self, line: int, track: int, row: int, before: _Sample, at: _Sample, now: _Sample
+    ) -> Crossing | None:
+        stood = before.captured_s >= at.captured_s
+        at = now if stood else at
+        if not stood and not segments_meet(before.point, now.point, *self.gauge.ends(line)):
+            return None
+        at_away = self.gauge.away(line, at.point)
+        before_away = self.gauge.away(line, before.point)
+        share = 0.0 if stood else before_away / (before_away - at_away)
+        crossed_s = before.captured_s + min(max(share, 0.0), 1.0) * (at.captured_s - before.captured_s)
+        return Crossing(track, row, at_away > 0, crossed_s, before.moment(), at.moment(), stood)
+
+
+class LineWatch:
+    """Crossings of one line, each told once, in the frame in which the other side is believed.
+
+    Of each track the last sample before the line and the first one behind it are told.
+    """
+
+    def __init__(self, watches: LineWatches, line: int = 0) -> None:
+        self._watches, self._line = watches, line
 
     @classmethod
     def at_foot(cls, site: Site, line: str, classes: tuple[str, ...], min_hits: int) -> "LineWatch":
-        """By foot points: the same watch for all rules that follow the same tracks over the line."""
-        make = lambda: cls(FootGauge(line, site), site, classes, min_hits)  # noqa: E731
-        return site.shared.keep(("foot", line, classes, min_hits), make)
+        """By foot points: the same watch for all rules that follow the same tracks, whatever their lines."""
+        gauge = site.shared.keep(("feet", classes, min_hits), lambda: FootGauge(site))
+        place = gauge.add(line)
+        watches = site.shared.keep(("watches", classes, min_hits), lambda: LineWatches(gauge, site, classes, min_hits))
+        watches.watch(len(gauge.lines))
+        return cls(watches, place)
+
+    @property
+    def gauge(self) -> Gauge:
+        return self._watches.gauge
+
+    @property
+    def distances(self) -> F64:
+        """(n,) of the last frame's tracks from the line, above 0 on its right; nan for those that are not followed or
+        cannot be measured."""
+        row: F64 = self._watches.distances[self._line]
+        return row
 
     def update(self, scene: Scene) -> list[Crossing]:
         """The crossings that this frame completes. Rules may ask again in the same frame.
 
         A foot behind a nearer object seems further on than it is: such a track does not cross yet.
         """
-        if self._last is None or self._last[0] is not scene.tracks or self._last[1] != scene.now_s:
-            self._last = scene.tracks, scene.now_s, self._look(scene)
-        return self._last[2]
-
-    def _look(self, scene: Scene) -> list[Crossing]:
-        tracks = scene.tracks
-        self.distances = distances = np.full(len(tracks), np.nan)
-        if not len(tracks):
-            return []
-        seen = self._site.seen(tracks)
-        points = self.gauge.points(seen)
-        rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
-        samples = np.empty((len(rows), 9))
-        samples[:, _SEQ], samples[:, _TIME] = scene.frame.seq, scene.now_s
-        samples[:, _AWAY] = away = self.gauge.distances(seen, points)[rows]
-        samples[:, _POINT], samples[:, _BOX] = points[rows], tracks.boxes[rows]
-        distances[rows] = away
-        places = self._site.shared.rows.of(tracks.ids, scene.now_s)[rows]
-        self._table.touch(places, scene.now_s)
-        side, before, at = (self._table[name] for name in ("side", "before", "at"))
-        sure = np.abs(away) > self.gauge.margins(seen)[rows]
-        was, here = side[places], np.sign(away)
-        there = np.flatnonzero(here == np.where(was == 0, 2, -was))
-        past = [(before[place].copy(), at[place].copy()) for place in places[there].tolist()]
-        # Most are where they were: all are taken as if, and then those few that are on the other side one by one.
-        side[places] = np.where(sure, here, was)
-        before[places], at[places, _SEQ] = samples, np.nan
-        found = []
-        for index, hidden, (was_before, was_at) in zip(
-            there.tolist(), feet_hidden(tracks, rows[there]).tolist(), past, strict=True
-        ):
-            place, sample = places[index], samples[index]
-            if hidden:
-                distances[rows[index]] = np.nan
-            elif np.isnan(was_at[_SEQ]):
-                was_at = sample
-            if sure[index] and not hidden:
-                found.append(self._crossing(int(tracks.ids[rows[index]]), int(rows[index]), was_before, was_at, sample))
-                continue
-            side[place], at[place] = was[index], was_at
-            stands = not hidden and scene.now_s - was_at[_TIME] > STANDS_S
-            before[place] = sample if stands else was_before
-        return [crossing for crossing in found if crossing is not None]
-
-    def _crossing(self, track: int, row: int, before: F64, at: F64, now: F64) -> Crossing | None:
-        stood = bool(before[_TIME] >= at[_TIME])
-        at = now if stood else at
-        if not stood and not self.gauge.meets(before[_POINT], now[_POINT]):
-            return None
-        share = 0.0 if stood else before[_AWAY] / (before[_AWAY] - at[_AWAY])
-        crossed_s = float(before[_TIME] + min(max(share, 0.0), 1.0) * (at[_TIME] - before[_TIME]))
-        return Crossing(track, row, bool(at[_AWAY] > 0), crossed_s, _moment(before), _moment(at), stood)
+        return self._watches.update(scene)[self._line]
 
 
 def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -293,8 +387,3 @@ def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
     before = (x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack)
     return np.asarray(before.any(axis=1))
-
-
-def _moment(sample: F64) -> Moment:
-    x1, y1, x2, y2 = sample[_BOX].tolist()
-    return Moment(int(sample[_SEQ]), float(sample[_TIME]), (x1, y1, x2, y2))

@@ -46,7 +46,7 @@ class LineCount(TrackRule):
         self._line = config.line
         rows = rows or site.shared.rows
         self._sides = LineSides.of(site, (config.line,), config.classes, rows, hours)
-        self._speeds = SpeedWatch(site, rows)
+        self._speeds = SpeedWatch.of_rows(site, rows)
         self._lanes = {name: to_pixels(site.zones[name].polygon, site.width, site.height) for name in config.lanes}
 
     def update(self, scene: Scene) -> list[Finding]:

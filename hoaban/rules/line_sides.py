@@ -51,9 +51,8 @@ class LineSides:
     def watch(self, lines: tuple[str, ...]) -> None:
         """Look at these lines too. Before the first frame."""
         self._lines += [line for line in lines if line not in self._lines]
-        # side: 1 right, -1 left, 0 not known.
-        count = len(self._lines)
-        self._table = TrackTable(self._rows, side=(0.0,) * count, x=(0.0,) * count, y=(0.0,) * count)
+        # Of each line: on which side (1 right, -1 left, 0 not known), and x and y where it was seen there last.
+        self._table = TrackTable(self._rows, state=(0.0,) * 3 * len(self._lines))
 
     def update(self, tracks: Tracks, now_s: float) -> dict[str, list[Crossing]]:
         """line -> the crossings that this frame completes. Rules may ask again in the same frame."""
@@ -68,20 +67,20 @@ class LineSides:
         seen, places = self._site.seen(tracks), self._site.places
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        side, xs, ys = (self._table[name] for name in ("side", "x", "y"))
+        state = self._table["state"]
+        was = state.take(rows, axis=0).reshape(len(rows), -1, 3)
         distances = seen.distances_of([places.line_rows[line] for line in self._lines]).T
         margins = np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
-        sure = seen.of(self._classes)[:, None] & (np.abs(distances) > margins[:, None])
-        points = seen.points
-        which, columns = sure.nonzero()
-        known = rows[which], columns
-        here = np.sign(distances[which, columns])
-        for index in (here == -side[known]).nonzero()[0].tolist():
-            row, column = int(which[index]), int(columns[index])
-            line, place = self._lines[column], rows[row]
-            before = xs[place, column], ys[place, column]
-            where = meeting_point(before, points[row], *places.ends[places.line_rows[line]])
+        sure = np.abs(distances) > margins[:, None]
+        sure &= seen.of(self._classes)[:, None]
+        now = np.empty_like(was)
+        now[..., 0], now[..., 1:] = np.sign(distances), seen.points[:, None]
+        over = (now[..., 0] * was[..., 0] < 0) & sure
+        for row, column in zip(*(index.tolist() for index in over.nonzero()), strict=True):
+            line = self._lines[column]
+            where = meeting_point(was[row, column, 1:], seen.points[row], *places.ends[places.line_rows[line]])
             if where is not None:
-                found[line].append(Crossing(row, int(tracks.ids[row]), bool(here[index] > 0), where))
-        side[known], xs[known], ys[known] = here, points[which, 0], points[which, 1]
+                found[line].append(Crossing(row, int(tracks.ids[row]), bool(now[row, column, 0] > 0), where))
+        np.copyto(was, now, where=sure[..., None])
+        state[rows] = was.reshape(len(rows), -1)
         return found

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, SignalId, Site, ZoneId
-from hoaban.rules.crossing import Crossing, FrontGauge, LineWatch, Moment
+from hoaban.rules.crossing import Crossing, FrontGauge, LineWatch, LineWatches, Moment
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, red_at
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
@@ -33,9 +33,9 @@ class StopLineConfig(EnforcementConfig):
             return LineWatch.at_foot(site, self.line, self.classes, self.min_hits)
         ahead = self.direction == "forward"
         key = ("front", self.line, ahead, *sorted(self.lengths_m.items()), self.classes, self.min_hits)
-        return site.shared.keep(
-            key,
-            lambda: LineWatch(FrontGauge(self.line, site, ahead, self.lengths_m), site, self.classes, self.min_hits),
+        make = lambda: FrontGauge(self.line, site, ahead, self.lengths_m)  # noqa: E731
+        return LineWatch(
+            site.shared.keep(key, lambda: LineWatches(make(), site, self.classes, self.min_hits))
         )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hoaban.calibration import Calibration, Ground
 from hoaban.detections import Floats, Tracks
+from hoaban.frames import FrameMeta
 from hoaban.geometry import inside, to_pixels
 from hoaban.shapes import Line, Zone
 
@@ -51,6 +52,7 @@ class Seen:
         self._of: dict[tuple[str, ...], Flags] = {}
         self._followed: dict[tuple[tuple[str, ...], int], Flags] = {}
         self._inside: dict[str, Flags] = {}
+        self._samples: tuple[FrameMeta, F64] | None = None
 
     @cached_property
     def feet(self) -> Floats:
@@ -90,6 +92,14 @@ class Seen:
     def distances_of(self, rows: list[int]) -> F64:
         """(len(rows), n) the same of several lines, by their places among the camera's."""
         return np.asarray(self._distances[rows])
+
+    def samples(self, frame: FrameMeta) -> F64:
+        """(n, 6) what is kept of a track in a frame: the frame's number and capture time, and its box."""
+        if self._samples is None or self._samples[0] is not frame:
+            samples = np.empty((len(self.tracks), 6))
+            samples[:, 0], samples[:, 1], samples[:, 2:] = frame.seq, frame.captured_s, self.tracks.boxes
+            self._samples = frame, samples
+        return self._samples[1]
 
     def inside(self, zone: str) -> Flags:
         """(n,) who stands in the zone."""

@@ -1,6 +1,7 @@
 """How fast a track goes, over the ground: an estimate, never a measurement that a fine could stand on."""
 
 from collections import deque
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hoaban.detections import Tracks
 from hoaban.events import utc
 from hoaban.rules.base import Site
+from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import TrackRows
 
@@ -25,6 +28,15 @@ EDGE_PX = 2
 """a box that ends so near to the picture's lower edge is cut off: its foot point is not on the ground"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A frame. places: by row, where the track stands in what was seen; -1 where it was not."""
+
+    captured_s: float
+    places: NDArray[np.intp]
+    seen: Seen
+
+
 class SpeedWatch:
     """Foot points of the last seconds, and the speed of one track from them."""
 
@@ -33,20 +45,27 @@ class SpeedWatch:
         self._site, self._rows, self._calibration = site, rows, calibration
         self._valid_until: date | None = None if calibration is None else calibration.valid_until
         self._lowest = site.height - EDGE_PX
-        self._past: deque[tuple[float, NDArray[np.float64]]] = deque()  # when, and where on the ground, by row
+        self._past: deque[_Past] = deque()
+        self._noted: tuple[Tracks, float] | None = None
+
+    @classmethod
+    def of_rows(cls, site: Site, rows: TrackRows) -> "SpeedWatch":
+        """The same for all rules whose tracks bear the numbers of these rows."""
+        return site.shared.keep(("speeds", id(rows)), lambda: cls(site, rows))
 
     def note(self, scene: Scene) -> None:
-        """Take in where the tracks stand now."""
+        """Take in where the tracks stand now. Rules may say it again in the same frame."""
         if self._calibration is None:
             return
         tracks, now_s = scene.tracks, scene.now_s
-        if not len(tracks):
+        if not len(tracks) or (self._noted is not None and self._noted[0] is tracks and self._noted[1] == now_s):
             return
+        self._noted = tracks, now_s
         seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
-        places = np.full((self._rows.capacity, 2), np.nan)
-        places[rows] = np.where(seen.feet[:, 1:] < self._lowest, seen.metres, np.nan)
-        self._past.append((now_s, places))
-        while scene.now_s - self._past[0][0] > LONGEST_S:
+        places = np.full(self._rows.capacity, -1)
+        places[rows] = _numbers(len(rows))
+        self._past.append(_Past(now_s, places, seen))
+        while now_s - self._past[0].captured_s > LONGEST_S:
             self._past.popleft()
 
     def of(self, track: int, scene: Scene) -> dict[str, Any] | None:
@@ -68,12 +87,15 @@ class SpeedWatch:
         times: list[float] = []
         metres: list[NDArray[np.float64]] = []
         row = self._rows.find(track)
-        for then_s, places in reversed(self._past):
-            if now_s - then_s > WINDOW_S and len(times) >= LEAST_POINTS:
+        for past in reversed(self._past):
+            if now_s - past.captured_s > WINDOW_S and len(times) >= LEAST_POINTS:
                 break
-            if row is not None and row < len(places) and places[row, 0] == places[row, 0]:  # not nan
-                times.append(then_s)
-                metres.append(places[row])
+            if row is None or row >= len(past.places) or (place := int(past.places[row])) < 0:
+                continue
+            where = past.seen.metres[place]
+            if past.seen.feet[place, 1] < self._lowest and where[0] == where[0]:  # not nan
+                times.append(past.captured_s)
+                metres.append(where)
         return np.array(times), np.array(metres, np.float64).reshape(-1, 2)
 
 
@@ -106,6 +128,11 @@ def speed_kmh(times_s: NDArray[np.float64], metres: NDArray[np.float64]) -> floa
 def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     first, second = np.triu_indices(count, 1)
     return first, second
+
+
+@lru_cache(maxsize=512)
+def _numbers(count: int) -> NDArray[np.intp]:
+    return np.arange(count)
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,8 +19,7 @@ class Standing:
     def __init__(self, still: float, site: Site, forget_s: float = FORGET_S) -> None:
         self._still, self._site = still, site
         # where it stands, where it came to rest, since when
-        nowhere = (np.nan, np.nan)
-        self._table = TrackTable(site.shared.rows, forget_s, place=nowhere, rest=nowhere, since_s=np.nan)
+        self._table = TrackTable(site.shared.rows, forget_s, state=(np.nan,) * 5)
 
     def update(self, scene: Scene) -> F64:
         """(n,) watched seconds each track of this frame has stood; 0 for one that moves."""
@@ -28,14 +27,22 @@ class Standing:
         if not len(tracks):
             return np.zeros(0)
         rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
-        points = seen.feet
         self._table.touch(rows, now_s)
-        place, rest, since_s = (self._table[name] for name in ("place", "rest", "since_s"))
-        was = place[rows]
-        reach = np.maximum(self._still * seen.heights, 2.0)
-        near = ((points - was) ** 2).sum(axis=1) <= reach**2
-        stays = near & (((points - rest[rows]) ** 2).sum(axis=1) <= (CREEP * reach) ** 2)
-        moved = rows[~stays]
-        place[rows] = np.where(stays[:, None], 0.9 * was + 0.1 * points, points)
-        rest[moved], since_s[moved] = points[~stays], scene.watched_s
-        return np.asarray(scene.watched_s - since_s[rows])
+        table = self._table["state"]
+        state = table.take(rows, axis=0)
+        place, rest = state[:, :2], state[:, 2:4]
+        points, reach = seen.points, np.maximum(self._still * seen.heights, 2.0)
+        stays = _squared(points - place) <= reach**2
+        stays &= _squared(points - rest) <= (CREEP * reach) ** 2
+        moved = (~stays).nonzero()[0]
+        arrived = points.take(moved, axis=0)
+        place *= 0.9
+        place += 0.1 * seen.feet
+        state[moved, :2] = state[moved, 2:4] = arrived
+        state[moved, 4] = scene.watched_s
+        table[rows] = state
+        return np.asarray(scene.watched_s - state[:, 4])
+
+
+def _squared(ways: F64) -> F64:
+    return np.asarray(ways[:, 0] ** 2 + ways[:, 1] ** 2)

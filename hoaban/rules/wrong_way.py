@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.events import Finding
@@ -14,6 +13,7 @@ from hoaban.scene import Scene
 from hoaban.track_table import TrackTable
 
 _NOWHEN = (np.nan,) * 6
+_FAR, _SIDE, _SHARE, _WHEN = range(4)
 PIN_FROM = 0.25
 """of the way against the direction, from which the frames of its beginning are kept"""
 
@@ -45,12 +45,14 @@ class WrongWay(EnforcementRule):
         self._along = (end - start) / np.hypot(*(end - start))
         self._across = np.array([-self._along[1], self._along[0]])
         self._travel = config.travel * site.height
-        # far, side: along and across the line, where it was furthest on. before, at: number, time, box.
-        self._table = TrackTable(site.shared.rows, far=np.nan, side=np.nan, share=0.0, before=_NOWHEN, at=_NOWHEN)
+        # far, side: along and across the line, where it was furthest on; then the share of the way back, and when.
+        # before, at: number, time, box.
+        nowhere = (np.nan, np.nan, 0.0, np.nan)
+        self._table = TrackTable(site.shared.rows, way=nowhere, before=_NOWHEN, at=_NOWHEN)
 
     def pins(self) -> set[int]:
         table = self._table
-        recent = (table["share"] >= PIN_FROM) & (table.touched_s >= table.touched_s.max(initial=0.0) - 2.0)
+        recent = (table["way"][:, _SHARE] >= PIN_FROM) & (table.touched_s >= table.touched_s.max(initial=0.0) - 2.0)
         seqs = np.concatenate([table["before"][recent, 0], table["at"][recent, 0]])
         return {int(seq) for seq in seqs[np.isfinite(seqs)]}
 
@@ -61,25 +63,32 @@ class WrongWay(EnforcementRule):
         if not len(rows):
             return []
         seen = self.site.seen(tracks)
-        points = seen.points[rows]
-        there = np.ones(len(rows), bool) if self._zone is None else seen.inside(self._zone)[rows]
+        points, samples = seen.points.take(rows, axis=0), seen.samples(scene.frame)
         table = self._table
-        at = self.site.shared.rows.of(tracks.ids, now_s)[rows]
+        at = self.site.shared.rows.of(tracks.ids, now_s).take(rows)
         table.touch(at, now_s)
+        way = table["way"].take(at, axis=0)
         progress, aside = points @ self._along, points @ self._across
-        far = table["far"][at]
-        onward = ~(progress < far) | ~there | (now_s - table["before"][at, 1] > self._within_s)
-        table["far"][at[onward]], table["side"][at[onward]] = progress[onward], aside[onward]
-        self._note("before", at[onward], scene, rows[onward])
-        back = table["far"][at] - progress
-        straight = np.abs(aside - table["side"][at]) <= back
-        height = seen.heights[rows].astype(np.float64)
-        share = np.where(there & straight, back / np.maximum(self._travel, 0.7 * height), 0.0)
-        halfway = (share >= 0.5) & ~(table["share"][at] >= 0.5)
-        table["share"][at] = share
-        self._note("at", at[halfway], scene, rows[halfway])
+        onward = ~(progress < way[:, _FAR])
+        onward |= now_s - way[:, _WHEN] > self._within_s
+        if self._zone is not None:
+            there = seen.inside(self._zone).take(rows)
+            onward |= ~there
+        moved = onward.nonzero()[0]
+        way[moved, _FAR], way[moved, _SIDE], way[moved, _WHEN] = progress[moved], aside[moved], now_s
+        table["before"][at[moved]] = samples[rows[moved]]
+        back = way[:, _FAR] - progress
+        share = back / np.maximum(self._travel, 0.7 * seen.heights.take(rows).astype(np.float64))
+        counts = np.abs(aside - way[:, _SIDE]) <= back
+        if self._zone is not None:
+            counts &= there
+        share *= counts
+        halfway = ((share >= 0.5) & ~(way[:, _SHARE] >= 0.5)).nonzero()[0]
+        way[:, _SHARE] = share
+        table["way"][at] = way
+        table["at"][at[halfway]] = samples[rows[halfway]]
         findings = []
-        for index in np.flatnonzero(share >= 1):
+        for index in np.flatnonzero(share >= 1).tolist():
             row, place = int(rows[index]), int(at[index])
             before, past = self._moment("before", place), Moment.of(scene.frame, tracks, row)
             if not self.fresh(int(tracks.ids[row]), before, past):
@@ -93,10 +102,6 @@ class WrongWay(EnforcementRule):
                 )
             )  # fmt: skip
         return findings
-
-    def _note(self, when: str, at: NDArray[np.intp], scene: Scene, rows: NDArray[np.intp]) -> None:
-        column = self._table[when]
-        column[at, 0], column[at, 1], column[at, 2:] = scene.frame.seq, scene.now_s, scene.tracks.boxes[rows]
 
     def _moment(self, when: str, at: int) -> Moment:
         seq, captured_s, x1, y1, x2, y2 = self._table[when][at].tolist()
