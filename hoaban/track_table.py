@@ -42,7 +42,8 @@ class TrackRows:
         at = self._ids.searchsorted(ids)
         known = self._ids.take(at, mode="clip") == ids if len(self._ids) else np.zeros(len(ids), bool)
         if not known.all():
-            self._add(np.unique(ids[~known]))
+            new = ids[~known]
+            self._add(new if len(new) == 1 else np.unique(new))
             at = self._ids.searchsorted(ids)
         rows = self._rows[at]
         self._seen_s[rows] = now_s

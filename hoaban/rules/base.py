@@ -6,6 +6,7 @@ first one builds. hoaban/rules/__init__.py lists them; nothing else needs to kno
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Protocol, get_args, runtime_checkable
 from zoneinfo import ZoneInfo
 
@@ -37,7 +38,7 @@ LineId = Annotated[str, Names("lines")]
 SignalId = Annotated[str, Names("signals")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Site:
     """What a rule is built on: the camera's zones and lines by id, its calibration, its frames' size in pixels.
 
@@ -52,7 +53,7 @@ class Site:
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     shared: Shared = field(default_factory=Shared)
 
-    @property
+    @cached_property
     def places(self) -> Places:
         """Zones, lines and ground in pixels of the frames."""
         return self.shared.keep(

@@ -65,6 +65,11 @@ class EnforcementRule(TrackRule):
         self._now_s = scene.now_s
         self._sightings.update(scene)
 
+    def silent(self, track: int) -> bool:
+        """Whether the track was reported so lately that it may not be reported in this frame, whatever it did."""
+        told = self._told.get(track)
+        return told is not None and self._now_s - told.told_s <= self._cooldown_s
+
     def fresh(self, track: int, first: Moment, newest: Moment) -> bool:
         """Whether the track may be reported now; from then on neither it nor what is the same vehicle may, for a while.
 

@@ -27,8 +27,7 @@ class ZoneRule(TrackRule):
     def rows(self, tracks: Tracks) -> NDArray[np.intp]:
         if len(tracks) == 0:
             return np.zeros(0, np.intp)
-        seen = self._site.seen(tracks)
-        return np.flatnonzero(seen.of(self._classes) & seen.inside(self.zone))
+        return self._site.seen(tracks).within(self.zone, self._classes)
 
 
 def zone_m2(site: Site, zone: str) -> float | None:

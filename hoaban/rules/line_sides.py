@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hoaban.detections import Tracks
 from hoaban.geometry import meeting_point
 from hoaban.rules.base import Site
-from hoaban.track_table import TrackRows, TrackTable
+from hoaban.track_table import F64, Rows, TrackRows, TrackTable
 
 MARGIN = 0.1
 """of a track's height: nearer to the line than this, its side is not believed, so that one who trembles or stands on
@@ -51,8 +51,9 @@ class LineSides:
     def watch(self, lines: tuple[str, ...]) -> None:
         """Look at these lines too. Before the first frame."""
         self._lines += [line for line in lines if line not in self._lines]
-        # Of each line: on which side (1 right, -1 left, 0 not known), and x and y where it was seen there last.
-        self._table = TrackTable(self._rows, state=(0.0,) * 3 * len(self._lines))
+        # side: 1 right, -1 left, 0 not known. point: where the track was seen last.
+        self._table = TrackTable(self._rows, side=(0.0,) * len(self._lines), point=(0.0, 0.0))
+        self._near: dict[tuple[int, int], tuple[float, float]] = {}
 
     def update(self, tracks: Tracks, now_s: float) -> dict[str, list[Crossing]]:
         """line -> the crossings that this frame completes. Rules may ask again in the same frame."""
@@ -67,20 +68,31 @@ class LineSides:
         seen, places = self._site.seen(tracks), self._site.places
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        state = self._table["state"]
-        was = state.take(rows, axis=0).reshape(len(rows), -1, 3)
-        distances = seen.distances_of([places.line_rows[line] for line in self._lines]).T
-        margins = np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
-        sure = np.abs(distances) > margins[:, None]
-        sure &= seen.of(self._classes)[:, None]
-        now = np.empty_like(was)
-        now[..., 0], now[..., 1:] = np.sign(distances), seen.points[:, None]
-        over = (now[..., 0] * was[..., 0] < 0) & sure
-        for row, column in zip(*(index.tolist() for index in over.nonzero()), strict=True):
-            line = self._lines[column]
-            where = meeting_point(was[row, column, 1:], seen.points[row], *places.ends[places.line_rows[line]])
-            if where is not None:
-                found[line].append(Crossing(row, int(tracks.ids[row]), bool(now[row, column, 0] > 0), where))
-        np.copyto(was, now, where=sure[..., None])
-        state[rows] = was.reshape(len(rows), -1)
+        points, side, point = seen.points, self._table["side"], self._table["point"]
+        was = np.ascontiguousarray(side.take(rows, axis=0).T)
+        distances = seen.distances_of([places.line_rows[line] for line in self._lines])
+        sure = np.abs(distances) > np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
+        sure &= seen.of(self._classes)
+        now = np.sign(distances) * sure
+        near = self._left_for_near(was, now, rows, now_s)
+        over = (now != was) & sure
+        if over.any():
+            for column, row in zip(*(index.tolist() for index in (over & (was != 0)).nonzero()), strict=True):
+                line, place = self._lines[column], int(rows[row])
+                before = near.get((place, column)) or point[place]
+                where = meeting_point(before, points[row], *places.ends[places.line_rows[line]])
+                if where is not None:
+                    found[line].append(Crossing(row, int(tracks.ids[row]), bool(now[column, row] > 0), where))
+            side[rows] = np.where(sure, now, was).T
+        point[rows] = points
         return found
+
+    def _left_for_near(self, was: F64, now: F64, rows: Rows, now_s: float) -> dict[tuple[int, int], tuple[float, float]]:
+        """Where those were seen last for certain who are, or just were, too near to a line; by row and line."""
+        before, seen_s, point = self._near, self._table.touched_s, self._table["point"]
+        columns, which = ((now == 0) & (was != 0)).nonzero()
+        keys = list(zip(rows[which].tolist(), columns.tolist(), strict=True))
+        self._near = {key: where for key, where in before.items() if seen_s[key[0]] != now_s}
+        for key, where in zip(keys, point[rows[which]].tolist(), strict=True):
+            self._near[key] = before.get(key) or (where[0], where[1])
+        return before

@@ -52,6 +52,7 @@ class Seen:
         self._of: dict[tuple[str, ...], Flags] = {}
         self._followed: dict[tuple[tuple[str, ...], int], Flags] = {}
         self._inside: dict[str, Flags] = {}
+        self._within: dict[tuple[str, tuple[str, ...]], NDArray[np.intp]] = {}
         self._samples: tuple[FrameMeta, F64] | None = None
 
     @cached_property
@@ -106,6 +107,13 @@ class Seen:
         if zone not in self._inside:
             self._inside[zone] = inside(self.points, self._places.polygons[zone])
         return self._inside[zone]
+
+    def within(self, zone: str, classes: tuple[str, ...]) -> NDArray[np.intp]:
+        """Rows of those of these classes who stand in the zone."""
+        key = zone, classes
+        if key not in self._within:
+            self._within[key] = np.flatnonzero(self.of(classes) & self.inside(zone))
+        return self._within[key]
 
     def of(self, classes: tuple[str, ...]) -> Flags:
         """(n,) who is of one of these classes."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from hoaban.detections import Tracks
 from hoaban.events import utc
 from hoaban.rules.base import Site
-from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import TrackRows
 
@@ -30,11 +29,12 @@ EDGE_PX = 2
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """A frame. places: by row, where the track stands in what was seen; -1 where it was not."""
+    """A frame. places: by row, which of its tracks that is, -1 for none. on_ground, metres: of its tracks."""
 
     captured_s: float
     places: NDArray[np.intp]
-    seen: Seen
+    on_ground: NDArray[np.bool_]
+    metres: NDArray[np.float64]
 
 
 class SpeedWatch:
@@ -64,7 +64,8 @@ class SpeedWatch:
         seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
         places = np.full(self._rows.capacity, -1)
         places[rows] = _numbers(len(rows))
-        self._past.append(_Past(now_s, places, seen))
+        on_ground = seen.feet[:, 1] < self._lowest
+        self._past.append(_Past(now_s, places, on_ground, seen.metres))
         while now_s - self._past[0].captured_s > LONGEST_S:
             self._past.popleft()
 
@@ -80,7 +81,7 @@ class SpeedWatch:
         if self._valid_until is not None and utc(scene.now_s).date() > self._valid_until:
             return None
         times, metres = self._way(track, scene.now_s)
-        kmh = None if len(times) < LEAST_POINTS else speed_kmh(times, metres)
+        kmh = None if len(times) < LEAST_POINTS else _kmh(times.tobytes(), metres.tobytes())
         return None if kmh is None else {"kmh": round(kmh, 1), "estimate": True, "calibration": calibration.id}
 
     def _way(self, track: int, now_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -92,11 +93,17 @@ class SpeedWatch:
                 break
             if row is None or row >= len(past.places) or (place := int(past.places[row])) < 0:
                 continue
-            where = past.seen.metres[place]
-            if past.seen.feet[place, 1] < self._lowest and where[0] == where[0]:  # not nan
+            where = past.metres[place]
+            if past.on_ground[place] and where[0] == where[0]:  # not nan
                 times.append(past.captured_s)
                 metres.append(where)
         return np.array(times), np.array(metres, np.float64).reshape(-1, 2)
+
+
+@lru_cache(maxsize=16)
+def _kmh(times_s: bytes, metres: bytes) -> float | None:
+    """As speed_kmh; several rules ask for the same way of the same track."""
+    return speed_kmh(np.frombuffer(times_s), np.frombuffer(metres).reshape(-1, 2))
 
 
 def speed_kmh(times_s: NDArray[np.float64], metres: NDArray[np.float64]) -> float | None:

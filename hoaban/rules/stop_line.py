@@ -84,7 +84,8 @@ class StopLine(EnforcementRule):
             return []
         units = np.maximum(self._watch.gauge.lengths(self.site.seen(tracks)), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
-        rows = {int(tracks.ids[row]): int(row) for row in np.flatnonzero(wanted)}
+        followed = np.flatnonzero(wanted)
+        rows = dict(zip(tracks.ids[followed].tolist(), followed.tolist(), strict=True))
         findings = []
         for track, candidate in list(self._open.items()):
             crossed_s, row = candidate.crossing.crossed_s, rows.get(track)

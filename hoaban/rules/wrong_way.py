@@ -90,6 +90,8 @@ class WrongWay(EnforcementRule):
         findings = []
         for index in np.flatnonzero(share >= 1).tolist():
             row, place = int(rows[index]), int(at[index])
+            if self.silent(int(tracks.ids[row])):
+                continue
             before, past = self._moment("before", place), Moment.of(scene.frame, tracks, row)
             if not self.fresh(int(tracks.ids[row]), before, past):
                 continue
