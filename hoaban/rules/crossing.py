@@ -249,11 +249,12 @@ class LineWatches:
     """Crossings of some lines that are measured alike, all lines and tracks at once.
 
     Of a track that stays where it is, the last sample is before the line, whichever line that is: it is kept once. Only
-    of those few that are on their way over a line is more kept. distances: (lines, n), see LineWatch.
+    of those few that are on their way over a line is more kept.
     """
 
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
-        self.gauge, self.distances = gauge, np.zeros((1, 0))
+        self.gauge = gauge
+        self._measured: tuple[int, Rows, F64] = 0, np.zeros(0, np.intp), np.zeros((1, 0))
         self._site, self._followed = site, (classes, min_hits)
         self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
         self._last: tuple[Tracks, float, list[list[Crossing]]] | None = None
@@ -272,9 +273,16 @@ class LineWatches:
             self._last = scene.tracks, scene.now_s, self._look(scene)
         return self._last[2]
 
+    def distances(self, line: int) -> F64:
+        """(n,) see LineWatch."""
+        count, rows, away = self._measured
+        distances = np.full(count, np.nan)
+        distances[rows] = away[line]
+        return distances
+
     def _look(self, scene: Scene) -> list[list[Crossing]]:
         tracks, now_s = scene.tracks, scene.now_s
-        self.distances = np.full((self._lines, len(tracks)), np.nan)
+        self._measured = len(tracks), np.zeros(0, np.intp), np.zeros((self._lines, 0))
         found: list[list[Crossing]] = [[] for _ in range(self._lines)]
         if not len(tracks):
             return found
@@ -282,30 +290,30 @@ class LineWatches:
         points = self.gauge.points(seen)
         rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
         away = self.gauge.distances(seen, points).take(rows, axis=1)
-        self.distances[:, rows] = away
+        self._measured = len(tracks), rows, away
         places = self._site.shared.rows.of(tracks.ids, now_s).take(rows)
         self._table.touch(places, now_s)
-        side, here = self._table["side"], np.sign(away.T)
-        was = side.take(places, axis=0)
-        sure = np.abs(away.T) > self.gauge.margins(seen).take(rows)[:, None]
-        there, lines = (here * was < 0).nonzero()
+        side, here = self._table["side"], np.sign(away)
+        was = np.ascontiguousarray(side.take(places, axis=0).T)
+        sure = np.abs(away) > self.gauge.margins(seen).take(rows)
+        lines, there = (here * was < 0).nonzero()
         samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
         started = self._started(places, there, lines, now_s)
-        side[places] = np.where(sure, here, was)
+        side[places] = np.where(sure, here, was).T
         self._table["seen"][places], self._table["point"][places] = samples, points
         hidden = feet_hidden(tracks, rows[there]).tolist()
         for index, line, behind, pending in zip(there.tolist(), lines.tolist(), hidden, started, strict=True):
             row, sample = int(rows[index]), _Sample(samples[index], points[index])
             at = pending.at
             if behind:
-                self.distances[line, row] = np.nan
+                away[line, index] = np.nan
             elif at is None:
                 at = sample
-            if sure[index, line] and not behind and at is not None:
+            if sure[line, index] and not behind and at is not None:
                 crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
                 found[line] += [] if crossing is None else [crossing]
                 continue
-            side[places[index], line] = was[index, line]
+            side[places[index], line] = was[line, index]
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
             self._pending[int(places[index]), line] = _Pending(sample if stands else pending.before, at)
         return found
@@ -364,8 +372,7 @@ class LineWatch:
     def distances(self) -> F64:
         """(n,) of the last frame's tracks from the line, above 0 on its right; nan for those that are not followed or
         cannot be measured."""
-        row: F64 = self._watches.distances[self._line]
-        return row
+        return self._watches.distances(self._line)
 
     def update(self, scene: Scene) -> list[Crossing]:
         """The crossings that this frame completes. Rules may ask again in the same frame.

@@ -33,6 +33,12 @@ class Places:
         ends = [to_pixels([line.from_, line.to], width, height) for line in lines.values()]
         self.ends = np.array(ends).reshape(-1, 2, 2)
 
+    def to_metres(self, points: NDArray[np.floating]) -> F64:
+        """(n, 2) where points of the picture lie on the ground. Raises ValueError without a calibration."""
+        if self.ground is None:
+            raise ValueError("the camera has no calibration")
+        return self.ground.to_metres(points)
+
     @cached_property
     def along(self) -> F64:
         """(lines, 2) the way along each line."""
@@ -73,9 +79,7 @@ class Seen:
     @cached_property
     def metres(self) -> F64:
         """(n, 2) where each stands on the ground, nan beyond the horizon. Raises ValueError without a calibration."""
-        if self._places.ground is None:
-            raise ValueError("the camera has no calibration")
-        return self._places.ground.to_metres(self.points)
+        return self._places.to_metres(self.points)
 
     @cached_property
     def _distances(self) -> F64:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.detections import Tracks
+from hoaban.detections import Floats, Tracks
 from hoaban.events import utc
 from hoaban.rules.base import Site
 from hoaban.scene import Scene
-from hoaban.track_table import TrackRows
+from hoaban.track_table import Rows, TrackRows
 
 WINDOW_S = 1.2
 """the stretch of its way that the speed is taken from"""
@@ -27,14 +27,14 @@ EDGE_PX = 2
 """a box that ends so near to the picture's lower edge is cut off: its foot point is not on the ground"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Past:
-    """A frame. places: by row, which of its tracks that is, -1 for none. on_ground, metres: of its tracks."""
+    """A frame. rows, feet: of its tracks. metres: the same feet on the ground, once somebody has asked."""
 
     captured_s: float
-    places: NDArray[np.intp]
-    on_ground: NDArray[np.bool_]
-    metres: NDArray[np.float64]
+    rows: Rows
+    feet: Floats
+    metres: NDArray[np.float64] | None = None
 
 
 class SpeedWatch:
@@ -62,10 +62,7 @@ class SpeedWatch:
             return
         self._noted = tracks, now_s
         seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
-        places = np.full(self._rows.capacity, -1)
-        places[rows] = _numbers(len(rows))
-        on_ground = seen.feet[:, 1] < self._lowest
-        self._past.append(_Past(now_s, places, on_ground, seen.metres))
+        self._past.append(_Past(now_s, rows, seen.feet))
         while now_s - self._past[0].captured_s > LONGEST_S:
             self._past.popleft()
 
@@ -88,13 +85,16 @@ class SpeedWatch:
         times: list[float] = []
         metres: list[NDArray[np.float64]] = []
         row = self._rows.find(track)
-        for past in reversed(self._past):
+        for past in reversed(self._past) if row is not None else ():
             if now_s - past.captured_s > WINDOW_S and len(times) >= LEAST_POINTS:
                 break
-            if row is None or row >= len(past.places) or (place := int(past.places[row])) < 0:
+            here = (past.rows == row).nonzero()[0]
+            if not len(here) or past.feet[here[0], 1] >= self._lowest:
                 continue
-            where = past.metres[place]
-            if past.on_ground[place] and where[0] == where[0]:  # not nan
+            if past.metres is None:
+                past.metres = self._site.places.to_metres(past.feet)
+            where = past.metres[here[0]]
+            if where[0] == where[0]:  # not nan
                 times.append(past.captured_s)
                 metres.append(where)
         return np.array(times), np.array(metres, np.float64).reshape(-1, 2)
@@ -135,11 +135,6 @@ def speed_kmh(times_s: NDArray[np.float64], metres: NDArray[np.float64]) -> floa
 def _pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     first, second = np.triu_indices(count, 1)
     return first, second
-
-
-@lru_cache(maxsize=512)
-def _numbers(count: int) -> NDArray[np.intp]:
-    return np.arange(count)
 
 
 def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:

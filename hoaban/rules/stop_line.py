@@ -72,7 +72,7 @@ class StopLine(EnforcementRule):
             return []
         tracks, now_s = scene.tracks, scene.now_s
         wanted = self.wanted(tracks)
-        crossings, distances = self._watch.update(scene), self._watch.distances
+        crossings = self._watch.update(scene)
         stands_s = self._standing.update(scene)
         for crossing in crossings:
             self._open.pop(crossing.track, None)
@@ -82,6 +82,7 @@ class StopLine(EnforcementRule):
                 self._open[crossing.track] = _Candidate(crossing, now_s)
         if not self._open:
             return []
+        distances = self._watch.distances
         units = np.maximum(self._watch.gauge.lengths(self.site.seen(tracks)), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
         followed = np.flatnonzero(wanted)
