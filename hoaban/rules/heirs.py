@@ -26,49 +26,10 @@ STEADY = 0.3
 """weight of the newest step in a track's speed"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Tracks in one frame, ids ascending: parallel arrays.
-
-    boxes: (n, 4) xyxy pixels. tops: (n, 2) the middles of their upper edges. speeds: (n, 2) of these, a second.
-    """
-
-    ids: NDArray[np.int64]
-    kinds: NDArray[np.intp]
-    boxes: F64
-    tops: F64
-    speeds: F64
-
-    def select(self, keep: NDArray[np.bool_] | slice) -> "_Rows":
-        return _Rows(self.ids[keep], self.kinds[keep], self.boxes[keep], self.tops[keep], self.speeds[keep])
-
-
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """Tracks where they were seen last, in the order in which they were lost: parallel arrays.
-
-    covered_s: when something nearer last stood where the track was lost; -inf for one that nothing hid.
-    """
-
-    rows: _Rows
-    seen_s: F64
-    covered_s: F64
-
-    def __len__(self) -> int:
-        return len(self.seen_s)
-
-    def select(self, keep: NDArray[np.bool_]) -> "_Lost":
-        return _Lost(self.rows.select(keep), self.seen_s[keep], self.covered_s[keep])
-
-    def joined(self, rows: _Rows, seen_s: float, hidden: NDArray[np.bool_]) -> "_Lost":
-        mine, now_s = self.rows, np.full(len(hidden), seen_s)
-        pairs = ((mine.ids, rows.ids), (mine.kinds, rows.kinds), (mine.boxes, rows.boxes), (mine.tops, rows.tops))
-        both = _Rows(*(np.concatenate(pair) for pair in (*pairs, (mine.speeds, rows.speeds))))
-        covered_s = np.where(hidden, seen_s, -np.inf)
-        return _Lost(both, np.concatenate([self.seen_s, now_s]), np.concatenate([self.covered_s, covered_s]))
-
-
-_NONE = _Rows(np.zeros(0, np.int64), np.zeros(0, np.intp), np.zeros((0, 4)), np.zeros((0, 2)), np.zeros((0, 2)))
+_ID, _KIND, _BOX, _TOP, _SPEED, _SEEN, _COVERED = 0, 1, slice(2, 6), slice(6, 8), slice(8, 10), 10, 11
+_COLUMNS = 12
+"""what is remembered of a track where it was seen last: its number, its kind, its box (xyxy pixels), the middle of its
+upper edge and the speed of that a second, when, and when something nearer last stood there: -inf if nothing hid it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +48,7 @@ class Heirs:
     """
 
     def __init__(self) -> None:
-        self._here, self._here_s = _NONE, 0.0
-        self._lost = _Lost(_NONE, np.zeros(0), np.zeros(0))
+        self._here, self._lost = np.zeros((0, _COLUMNS)), np.zeros((0, _COLUMNS))  # numbers ascend among those here
         self._newest = -1
         self._last: tuple[Tracks, float, dict[int, Heir]] | None = None
 
@@ -103,99 +63,102 @@ class Heirs:
         return self._last[2]
 
     def _look(self, tracks: Tracks, now_s: float) -> dict[int, Heir]:
-        before, before_s = self._here, self._here_s
+        before = self._here
         self._here, gone = self._follow(tracks, now_s)
-        self._here_s, now = now_s, self._here
+        now = self._here
         if gone is not None:
-            lost = before.select(gone)
-            self._lost = self._lost.joined(lost, before_s, _covering(lost.boxes, before.boxes).any(axis=1))
-        new = now.select(slice(int(now.ids.searchsorted(self._newest, "right")), None))
-        self._newest = max(self._newest, int(now.ids[-1])) if len(now.ids) else self._newest
+            lost = before[gone]
+            hidden = _covering(lost[:, _BOX], before[:, _BOX]).any(axis=1)
+            lost[hidden, _COVERED] = lost[hidden, _SEEN]
+            self._lost = np.concatenate([self._lost, lost])
+        new = now[now[:, _ID].searchsorted(self._newest, "right") :]
+        self._newest = int(new[-1, _ID]) if len(new) else self._newest
         if not len(self._lost):
             return {}
         covering = self._wait(now, now_s)
-        return self._match(new, covering, now.boxes, now_s) if len(new.ids) and len(self._lost) else {}
+        return self._match(new, covering, now[:, _BOX], now_s) if len(new) and len(self._lost) else {}
 
-    def _wait(self, now: _Rows, now_s: float) -> NDArray[np.bool_]:
+    def _wait(self, now: F64, now_s: float) -> NDArray[np.bool_]:
         """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost."""
         lost = self._lost
-        hidden = np.flatnonzero(lost.covered_s > -np.inf)
-        covering = np.zeros((len(lost), len(now.ids)), bool)
-        covering[hidden] = _covering(lost.rows.boxes[hidden], now.boxes)
-        lost.covered_s[covering.any(axis=1)] = now_s
-        away_s, open_s = now_s - lost.seen_s, now_s - lost.covered_s
-        waits = (away_s <= GAP_S) | ((open_s <= UNCOVERED_S) & (away_s <= HIDDEN_S))
-        waits &= ~_find(now.ids, lost.rows.ids)[1]
+        hidden = np.flatnonzero(lost[:, _COVERED] > -np.inf)
+        covering = np.zeros((len(lost), len(now)), bool)
+        if len(hidden):
+            covering[hidden] = covers = _covering(lost[hidden, _BOX], now[:, _BOX])
+            lost[hidden[covers.any(axis=1)], _COVERED] = now_s
+        away_s = now_s - lost[:, _SEEN]
+        waits = (now_s - lost[:, _COVERED] <= UNCOVERED_S) & (away_s <= HIDDEN_S)
+        waits |= away_s <= GAP_S
+        waits &= ~_find(now[:, _ID], lost[:, _ID])[1]
         if waits.all():
             return covering
-        self._lost = lost.select(waits)
+        self._lost = lost[waits]
         return np.asarray(covering[waits])
 
-    def _match(self, new: _Rows, covering: NDArray[np.bool_], boxes: F64, now_s: float) -> dict[int, Heir]:
+    def _match(self, new: F64, covering: NDArray[np.bool_], boxes: F64, now_s: float) -> dict[int, Heir]:
         lost = self._lost
-        fit = np.minimum(_out_from_behind(new, lost.rows, covering, boxes), _straight_on(new, lost, now_s))
-        fit[(new.kinds[:, None] != lost.rows.kinds) | (fit > 1)] = 2.0
+        fit = _straight_on(new, lost, now_s)
+        hidden = np.flatnonzero(lost[:, _COVERED] > -np.inf)
+        if len(hidden):
+            behind = _out_from_behind(new, lost[hidden], covering[hidden], boxes)
+            fit[:, hidden] = np.minimum(fit[:, hidden], behind)
+        fit[(new[:, _KIND, None] != lost[:, _KIND]) | (fit > 1)] = 2.0
         if fit.min() > 1:
             return {}
         rows, columns = linear_sum_assignment(fit)
         fits = fit[rows, columns] <= 1
         rows, columns = rows[fits], columns[fits]
-        left = np.ones(len(lost), bool)
-        left[columns] = False
-        self._lost = lost.select(left)
-        firsts, seen_s = lost.rows.ids[columns].tolist(), lost.seen_s[columns].tolist()
-        heirs = zip(new.ids[rows].tolist(), firsts, seen_s, strict=True)
-        return {heir: Heir(first, now_s - last_s) for heir, first, last_s in heirs}
+        self._lost = np.delete(lost, columns, axis=0)
+        heirs = zip(new[rows, _ID].tolist(), lost[columns][:, [_ID, _SEEN]].tolist(), strict=True)
+        return {int(heir): Heir(int(first), now_s - seen_s) for heir, (first, seen_s) in heirs}
 
-    def _follow(self, tracks: Tracks, now_s: float) -> tuple[_Rows, NDArray[np.bool_] | None]:
+    def _follow(self, tracks: Tracks, now_s: float) -> tuple[F64, NDArray[np.bool_] | None]:
         """The tracks of a frame, their speeds gone on from the frame before; which of that one's are gone, if any."""
-        before, ids, boxes, classes = self._here, tracks.ids, tracks.boxes, tracks.classes
+        before, ids = self._here, tracks.ids
+        now = np.empty((len(ids), _COLUMNS))
+        now[:, _ID], now[:, _BOX] = ids, tracks.boxes
+        now[:, _KIND] = kinds_of(tracks.labels)[tracks.classes] if len(ids) else 0
+        now[:, _TOP] = now[:, 2:4]
+        now[:, 6] += now[:, 4]
+        now[:, 6] /= 2
+        now[:, _SPEED], now[:, _SEEN], now[:, _COVERED] = 0.0, now_s, -np.inf
         if not (ids[1:] > ids[:-1]).all():
-            order = np.argsort(ids, kind="stable")
-            ids, boxes, classes = ids[order], boxes[order], classes[order]
-        boxes = boxes.astype(np.float64)
-        kinds = kinds_of(tracks.labels)[classes] if len(ids) else np.zeros(0, np.intp)
-        now = _Rows(ids, kinds, boxes, _tops(boxes), np.zeros((len(ids), 2)))
-        at, known = _find(before.ids, ids)
+            now = now[np.argsort(ids, kind="stable")]
+        at, known = _find(before[:, _ID], now[:, _ID])
         at = at[known]
-        if len(at) and now_s > self._here_s:
-            steps = (now.tops[known] - before.tops[at]) / (now_s - self._here_s)
-            now.speeds[known] = (1 - STEADY) * before.speeds[at] + STEADY * steps
-        if len(at) == len(before.ids):
+        if len(at) and now_s > before[0, _SEEN]:
+            was = before.take(at, axis=0)
+            steps = (now[known, _TOP] - was[:, _TOP]) / (now_s - was[0, _SEEN])
+            now[known, _SPEED] = (1 - STEADY) * was[:, _SPEED] + STEADY * steps
+        if len(at) == len(before):
             return now, None
-        gone = np.ones(len(before.ids), bool)
+        gone = np.ones(len(before), bool)
         gone[at] = False
         return now, gone
 
 
-def _find(ascending: NDArray[np.int64], ids: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _find(ascending: F64, ids: F64) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """(n,) where each of these ids stands among ascending ones; (n,) whether it does at all."""
     at = ascending.searchsorted(ids)
     known = ascending.take(at, mode="clip") == ids if len(ascending) else np.zeros(len(ids), bool)
     return at, known
 
 
-def _out_from_behind(new: _Rows, lost: _Rows, covering: NDArray[np.bool_], boxes: F64) -> F64:
+def _out_from_behind(new: F64, lost: F64, covering: NDArray[np.bool_], boxes: F64) -> F64:
     """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2."""
-    fit = np.full((len(new.ids), len(lost.ids)), 2.0)
-    hidden = np.flatnonzero(covering.any(axis=1))
-    if not len(hidden):
-        return fit
-    covering = covering[hidden].astype(np.float32)
-    rows, columns = (_beside(new.boxes, boxes).astype(np.float32) @ covering.T).nonzero()
-    columns = hidden[columns]
-    away = np.abs(new.tops[rows] - lost.tops[columns]) / (new.boxes[rows, 3] - new.boxes[rows, 1])[:, None]
-    fit[rows, columns] = np.maximum(away[:, 0] / HIDDEN_REACH, away[:, 1] / HIDDEN_TOP)
-    return fit
+    height = (new[:, 5] - new[:, 3])[:, None, None]
+    away = np.abs(new[:, None, _TOP] - lost[:, _TOP]) / height
+    fit = np.maximum(away[..., 0] / HIDDEN_REACH, away[..., 1] / HIDDEN_TOP)
+    by_the_same = _beside(new[:, _BOX], boxes).astype(np.float32) @ covering.T.astype(np.float32) > 0
+    return np.where(by_the_same, fit, 2.0)
 
 
-def _straight_on(new: _Rows, lost: _Lost, now_s: float) -> F64:
+def _straight_on(new: F64, lost: F64, now_s: float) -> F64:
     """(new, lost) how far from where a lost one should be by now, as a share of the reach; 2 after too long."""
-    away_s, boxes = now_s - lost.seen_s, lost.rows.boxes
-    expected = lost.rows.tops + lost.rows.speeds * away_s[:, None]
-    heights, heights_new = boxes[:, 3] - boxes[:, 1], new.boxes[:, 3] - new.boxes[:, 1]
-    reach = np.maximum(heights_new[:, None], heights) * (REACH + GROWTH * away_s)
-    away = new.tops[:, None] - expected
+    away_s = now_s - lost[:, _SEEN]
+    expected = lost[:, _TOP] + lost[:, _SPEED] * away_s[:, None]
+    reach = np.maximum((new[:, 5] - new[:, 3])[:, None], lost[:, 5] - lost[:, 3]) * (REACH + GROWTH * away_s)
+    away = new[:, None, _TOP] - expected
     return np.where(away_s <= GAP_S, np.hypot(away[..., 0], away[..., 1]) / reach, 2.0)
 
 
@@ -213,10 +176,3 @@ def _beside(some: F64, boxes: F64) -> NDArray[np.bool_]:
     left, right, foot = some[:, 0, None], some[:, 2, None], some[:, 3, None]
     wide = right - left
     return np.asarray((x1 <= right + wide) & (x2 >= left - wide) & (y1 <= foot) & (y2 > foot))
-
-
-def _tops(boxes: F64) -> F64:
-    tops = boxes[:, :2].copy()
-    tops[:, 0] += boxes[:, 2]
-    tops[:, 0] /= 2
-    return tops
