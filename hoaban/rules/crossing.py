@@ -318,9 +318,7 @@ class LineWatches:
             self._pending[int(places[index]), line] = _Pending(sample if stands else pending.before, at)
         return found
 
-    def _started(
-        self, places: Rows, there: Rows, lines: Rows, now_s: float
-    ) -> list[_Pending]:
+    def _started(self, places: Rows, there: Rows, lines: Rows, now_s: float) -> list[_Pending]:
         """How each that is beyond a line came there. Whoever is seen now and is not beyond any more is forgotten."""
         if not len(there) and not self._pending:
             return []
@@ -328,13 +326,9 @@ class LineWatches:
         known, seen_s = self._pending, self._table.touched_s
         self._pending = {key: one for key, one in known.items() if seen_s[key[0]] != now_s}
         seen, points = self._table["seen"], self._table["point"]
-        return [
-            known.get(key) or _Pending(_Sample(seen[key[0]].copy(), points[key[0]].copy()), None) for key in keys
-        ]
+        return [known.get(key) or _Pending(_Sample(seen[key[0]].copy(), points[key[0]].copy()), None) for key in keys]
 
-    def _crossing(
-        self, line: int, track: int, row: int, before: _Sample, at: _Sample, now: _Sample
-    ) -> Crossing | None:
+    def _crossing(self, line: int, track: int, row: int, before: _Sample, at: _Sample, now: _Sample) -> Crossing | None:
         stood = before.captured_s >= at.captured_s
         at = now if stood else at
         if not stood and not segments_meet(before.point, now.point, *self.gauge.ends(line)):

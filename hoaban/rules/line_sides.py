@@ -87,7 +87,9 @@ class LineSides:
         point[rows] = points
         return found
 
-    def _left_for_near(self, was: F64, now: F64, rows: Rows, now_s: float) -> dict[tuple[int, int], tuple[float, float]]:
+    def _left_for_near(
+        self, was: F64, now: F64, rows: Rows, now_s: float
+    ) -> dict[tuple[int, int], tuple[float, float]]:
         """Where those were seen last for certain who are, or just were, too near to a line; by row and line."""
         before, seen_s, point = self._near, self._table.touched_s, self._table["point"]
         columns, which = ((now == 0) & (was != 0)).nonzero()

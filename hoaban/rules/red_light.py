@@ -33,10 +33,12 @@ class StopLineConfig(EnforcementConfig):
             return LineWatch.at_foot(site, self.line, self.classes, self.min_hits)
         ahead = self.direction == "forward"
         key = ("front", self.line, ahead, *sorted(self.lengths_m.items()), self.classes, self.min_hits)
-        make = lambda: FrontGauge(self.line, site, ahead, self.lengths_m)  # noqa: E731
-        return LineWatch(
-            site.shared.keep(key, lambda: LineWatches(make(), site, self.classes, self.min_hits))
-        )
+
+        def make() -> LineWatches:
+            gauge = FrontGauge(self.line, site, ahead, self.lengths_m)
+            return LineWatches(gauge, site, self.classes, self.min_hits)
+
+        return LineWatch(site.shared.keep(key, make))
 
 
 class RedLightRule(StopLineConfig):
