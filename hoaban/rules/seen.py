@@ -89,13 +89,8 @@ class Seen:
         cross = places.along[:, 0, None] * down - places.along[:, 1, None] * across
         return np.asarray(cross / places.lengths[:, None])
 
-    def distances(self, line: str) -> F64:
-        """(n,) pixels from the endless line, above 0 on its right."""
-        row: F64 = self._distances[self._places.line_rows[line]]
-        return row
-
     def distances_of(self, rows: list[int]) -> F64:
-        """(len(rows), n) the same of several lines, by their places among the camera's."""
+        """(len(rows), n) pixels from these endless lines, above 0 on their right. rows: places among all lines."""
         return np.asarray(self._distances[rows])
 
     def samples(self, frame: FrameMeta) -> F64:
