@@ -98,6 +98,18 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "models promote, no report": (["models", "promote", "x@1", "--report", "FLEET"], "name what"),
     "models rollback, no data": (["models", "rollback", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "models current, no data": (["models", "current", "--data", "DIR/no"], "name the folder of `hoaban up`"),
+    "models shadow, no data": (["models", "shadow", "--data", "DIR/no"], "name the folder of `hoaban up`"),
+    "models shadow, no version": (["models", "shadow", "yolox-nano", "--data", "DIR"], "write NAME@VERSION"),
+    "models shadow, unknown": (["models", "shadow", "x@1", "--data", "DIR"], "model 'x@1' is not known"),
+    "models shadow, ends nothing": (["models", "shadow", "x@1", "--end", "--data", "DIR"], "no shadow of 'x@1' runs"),
+    "models export-coco, not new": (["models", "export-coco", "FLEET", "--reason", "labels"], "name a new folder"),
+    "models export-coco, no token": (
+        ["models", "export-coco", "DIR/new", "--reason", "labels", "--data", "DIR/no"],
+        "set HOABAN_API_TOKEN",
+    ),
+    "models import-coco, nothing": (["models", "import-coco", "DIR/no", "--suite", "DIR/s"], "cannot be read"),
+    "events show, no store": (["events", "show", "x", "--data", "DIR/no"], "no store is in it"),
+    "events replay, no store": (["events", "replay", "x", "--data", "DIR/no"], "no store is in it"),
     "faces, no folder": (["faces", "evaluate", "--gallery", "2", "--pairs", "DIR/no"], "put each person's pictures"),
     "faces, no gallery": (["faces", "evaluate", "--gallery", "0", "--pairs", "DIR"], "not in the range"),
     "faces, other task": (
