@@ -35,7 +35,7 @@ class Anchor:
 
     @property
     def begun(self) -> bool:
-        """Whether there ever was an anchor here: then one that is missing was taken away."""
+        """Whether there ever was an anchor here."""
         return self._key.exists() or self.path.exists()
 
     def write(self, seq: int, digest: str) -> None:
@@ -77,20 +77,27 @@ class Anchor:
 def advance(store: AuditStore, anchor: Anchor) -> None:
     """Move the anchor to the newest record, if all up to there follows from what was anchored.
 
-    Raises AnchorError, and leaves the anchor where it is, when it does not: an anchor that followed a chain which was
-    cut would hide just what it is there to show.
+    Raises AnchorError, and leaves the anchor where it is, when it does not, or when there is none: an anchor that
+    followed a chain which was cut would hide just what it is there to show.
     """
     seq, digest = store.head()
-    if anchor.begun:
-        anchored = anchor.read()
-        kept = store.record(anchored[0])
-        if anchored[0] and (kept is None or kept.digest != anchored[1]):
-            raise AnchorError(f"record {anchored[0]}, which was anchored, is gone or another; run hoaban audit verify")
-        if wrong := broken(store.records(anchored[0]), after=anchored):
-            raise AnchorError(f"{wrong[0]}; run hoaban audit verify")
-        if seq <= anchored[0]:
-            return
-    anchor.write(seq, digest)
+    anchored = anchor.read()
+    kept = store.record(anchored[0])
+    if anchored[0] and (kept is None or kept.digest != anchored[1]):
+        raise AnchorError(f"record {anchored[0]}, which was anchored, is gone or another; run hoaban audit verify")
+    if wrong := broken(store.records(anchored[0]), after=anchored):
+        raise AnchorError(f"{wrong[0]}; run hoaban audit verify")
+    if seq > anchored[0]:
+        anchor.write(seq, digest)
+
+
+def begin(store: AuditStore, anchor: Anchor) -> None:
+    """The first anchor, of an installation that begins: its database holds nothing at all yet, and the folder neither.
+
+    Of any other the anchor is made by `hoaban audit anchor` alone, by someone who says why. Raises OSError.
+    """
+    if not anchor.begun and store.nothing_yet():
+        anchor.write(*store.head())
 
 
 def keep_anchored(store: AuditStore, anchor: Anchor) -> threading.Thread:

@@ -94,6 +94,11 @@ class CameraCrew(Crew):
         self._left()
         self._show(name, f"the camera's process ended {deaths} time(s) in a row ({why}); it is started again")
 
+    def not_started(self, name: str, times: int, why: str) -> None:
+        self._show(
+            name, f"the camera's process could not be started, {times} time(s) in a row ({why}); it is tried again"
+        )
+
     def gone(self, name: str) -> None:
         self._left()
         with contextlib.suppress(Exception):

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import structlog
 from ray.exceptions import (
+    ActorAlreadyExistsError,
     ActorPlacementGroupRemoved,
     ActorUnavailableError,
     ActorUnschedulableError,
@@ -70,7 +71,7 @@ class Crew:
         self._adopt()
 
     def start(self, name: str) -> Any:
-        """A new actor. Raises ValueError while Ray still holds its name."""
+        """A new actor. May raise: then this one alone rests for a while, and is tried again."""
         raise NotImplementedError
 
     def configure(self, name: str) -> Any:
@@ -91,6 +92,9 @@ class Crew:
     def died(self, name: str, deaths: int, why: str) -> None:
         """It is no more, after so many deaths in a row; it is started again."""
 
+    def not_started(self, name: str, times: int, why: str) -> None:
+        """Nothing could be started, so many times in a row; it is tried again."""
+
     def gone(self, name: str) -> None:
         """It was ended for good."""
 
@@ -99,7 +103,10 @@ class Crew:
         steps = plan_steps(desired, self._observed, time.monotonic(), self._most_starting, held)
         for step in steps:
             log.info("step", action=step.action.value, kind=self.kind, name=step.name, why=step.why)
-            self._take(step)
+            try:
+                self._take(step)
+            except Exception:  # one actor's trouble is no reason to leave the others alone; the next tick looks again
+                log.exception("step failed", action=step.action.value, kind=self.kind, name=step.name)
         self._ask()
         return steps
 
@@ -160,11 +167,17 @@ class Crew:
         match step.action:
             case Action.START:
                 deaths = self._observed[name].deaths if name in self._observed else 0
+                starting = Observed(Phase.STARTING, now, deaths=deaths)
                 try:
                     self.actors[name] = self.start(name)
-                except ValueError:  # Ray still holds the name of one that was just killed; the next tick tries again
+                except ActorAlreadyExistsError:  # Ray still holds the name of one that was just killed: the next tick
                     return
-                self._observed[name] = Observed(Phase.STARTING, now, deaths=deaths)
+                except Exception as error:
+                    self._observed[name] = record = after_death(starting, now)
+                    log.error("not started", kind=self.kind, name=name, times=record.deaths, exc_info=True)
+                    self.not_started(name, record.deaths, f"{type(error).__name__}: {error}")
+                    return
+                self._observed[name] = starting
             case Action.CONFIGURE:
                 if name not in self._asked.values():  # one question at a time
                     self._asked[self.configure(name)] = name

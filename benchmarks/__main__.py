@@ -18,6 +18,7 @@ from benchmarks import (
     latency,
     mosaic,
     page,
+    rivals,
     rules,
     shadow,
     throughput,
@@ -35,6 +36,7 @@ def _latency() -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "throughput": throughput.measure,
+    "rivals": rivals.measure,
     "latency": _latency,
     "footprint": footprint.measure,
     "transport": transport.measure,

@@ -3,11 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks import capacity, counting, crowd, footprint, happenings, latency, mosaic, rules, throughput, transport
+from benchmarks import (
+    capacity,
+    counting,
+    crowd,
+    footprint,
+    happenings,
+    latency,
+    mosaic,
+    rivals,
+    rules,
+    throughput,
+    transport,
+)
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PARTS = {
     "throughput": ("Frames a second against a bare loop", throughput),
+    "rivals": ("Frames a second against other libraries", rivals),
     "latency": ("From frame to event", latency),
     "footprint": ("What a camera costs", footprint),
     "transport": ("Ways to a model", transport),

@@ -5,12 +5,10 @@ then does what `python -m benchmarks tracking` does: measures ours, and those li
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from actors.models import find_clip
 from benchmarks import tracking_material as material
+from benchmarks.houses import House
 from benchmarks.tracking_material import CLIP, Scene
 from hoaban.geometry import iou
 from hoaban.tracking import Tracker
@@ -32,31 +31,21 @@ SEEDS = (11, 12, 13)
 """others than 1 to 8, on which the tracker's numbers were chosen"""
 OBJECTS = (10, 200)
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tracking.md"
-HOUSES = Path(__file__).with_name("out") / "trackers"
 NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """A virtual environment: what pip installs there, and what tracking_worker.py then can run."""
+class Trackers(House):
+    """A house of tracking libraries, and what tracking_worker.py can run in it."""
 
-    wants: tuple[str, ...]
     libraries: tuple[str, ...]
-
-    @property
-    def folder(self) -> Path:
-        return HOUSES / self.wants[0]  # another version is another house
-
-    @property
-    def python(self) -> Path:
-        return self.folder / "bin/python"
 
 
 ROBOFLOW = tuple(f"trackers {kind}" for kind in ("SORT", "ByteTrack", "OC-SORT", "BoT-SORT", "C-BIoU"))
 LIBRARIES = (
-    House(("trackers==2.6.1", "supervision==0.31.2"), ROBOFLOW),
-    House(("supervision==0.30.9",), ("supervision ByteTrack",)),  # 0.31 has no ByteTrack
-    House(("norfair==2.3.0",), ("norfair",)),  # wants numpy below 2
+    Trackers(("trackers==2.6.1", "supervision==0.31.2"), ROBOFLOW),
+    Trackers(("supervision==0.30.9",), ("supervision ByteTrack",)),  # 0.31 has no ByteTrack
+    Trackers(("norfair==2.3.0",), ("norfair",)),  # wants numpy below 2
 )
 
 
@@ -81,7 +70,7 @@ def ours(scene: Scene) -> Tracked:
     return Tracked(ids, boxes, float(np.median(ms)))
 
 
-def theirs(house: House, scenes: list[Scene]) -> dict[str, list[Tracked]]:
+def theirs(house: Trackers, scenes: list[Scene]) -> dict[str, list[Tracked]]:
     """The libraries of a house: name -> what it made of each scene."""
     rows: dict[str, Any] = {}
     for k, scene in enumerate(scenes):
@@ -93,8 +82,7 @@ def theirs(house: House, scenes: list[Scene]) -> dict[str, list[Tracked]]:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, **rows)
         worker = Path(__file__).with_name("tracking_worker.py")
-        alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        subprocess.run([house.python, worker, given, made, *house.libraries], check=True, env=alone)
+        subprocess.run([house.python, worker, given, made, *house.libraries], check=True, env=house.environment())
         held = dict(np.load(made))
     answers: dict[str, list[Tracked]] = {}
     for name in house.libraries:
@@ -145,7 +133,7 @@ def measure(folder: Path) -> dict[str, Any]:
     flat = [scene for several in judged.values() for scene in several] + list(timed.values())
     made: dict[str, list[Tracked] | None] = {"hoaban": [ours(scene) for scene in flat]}
     for house in LIBRARIES:
-        made |= theirs(house, flat) if house.python.exists() else dict.fromkeys(house.libraries)
+        made |= theirs(house, flat) if house.stands else dict.fromkeys(house.libraries)
     return {
         name: NOT_INSTALLED if tracked is None else _figures(judged, list(timed), iter(tracked))
         for name, tracked in made.items()
@@ -211,14 +199,7 @@ def write_page(measured: dict[str, Any]) -> None:
 def install() -> None:
     """Put the libraries where `measure` looks for them."""
     for house in LIBRARIES:
-        if house.python.exists():
-            continue
-        venv.create(house.folder, with_pip=True)
-        try:
-            subprocess.run([house.python, "-m", "pip", "install", "--quiet", *house.wants], check=True)
-        except BaseException:
-            shutil.rmtree(house.folder)  # half a house would count as one
-            raise
+        house.build()
 
 
 def truth_folder() -> Path:

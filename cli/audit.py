@@ -38,8 +38,10 @@ def verify(
     except AnchorError as error:
         if anchor is not None:
             refuse(str(error))
-        if own.begun or store.head()[0] > 0:
-            wrong.append(f"{error}; without it nothing says whether records are missing at the end")
+        wrong.append(
+            f"{error}; without it nothing says whether records are missing. If you know why there is none: "
+            "hoaban audit anchor --reason …"
+        )
     try:
         wrong = broken(store.records(), head) + wrong
         last = store.head()[0]

@@ -4,7 +4,7 @@ import getpass
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 import typer
 
+from actors.audit_anchor import Anchor, begin
 from actors.store import AuditStore, PeopleStore
 from actors.store.people import Account, GivenGrant, PeopleError
 from cli.common import data_folder, print_json, refuse, store_or_refuse
-from hoaban.access import Grant, Role, Scope
+from hoaban.access import TWO_PEOPLE, Grant, Role, Scope
 from hoaban.fleet_text import redact
 
 people = typer.Typer(no_args_is_help=True, help="People: who may sign in, and what they may do.")
@@ -32,11 +33,15 @@ Cameras = Annotated[list[str] | None, typer.Option("--camera", help="only this c
 
 
 class _Desk:
-    """The stores, and who sits at the keyboard: every change goes into the audit chain before it is made."""
+    """The stores, and who sits at the keyboard: every change goes into the audit chain, before it is made and after."""
 
     def __init__(self, people: PeopleStore, audit: AuditStore) -> None:
         self.people, self._audit = people, audit
         self.who = f"{getpass.getuser()}@command"
+
+    def two(self, role: Role | None) -> bool:
+        """Whether a grant must wait for an admin: all but the first admin's, whom nobody could confirm."""
+        return role is not Role.ADMIN or self.people.has_admin()
 
     def record(self, action: str, subject: str, outcome: str = "done", **detail: Any) -> None:
         self._audit.append("", self.who, action, subject, outcome=outcome, detail=detail)
@@ -45,12 +50,17 @@ class _Desk:
 @contextmanager
 def _desk(data: Path | None, action: str | None = None, subject: str = "", **detail: Any) -> Iterator[_Desk]:
     """Raises typer.Exit with code 2 and the reason for what cannot be."""
-    events = store_or_refuse(data_folder(data))
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    with suppress(OSError):  # then `hoaban audit verify` says that there is no anchor
+        begin(AuditStore(events.engine), Anchor(folder))
     desk = _Desk(PeopleStore(events.engine), AuditStore(events.engine))
     try:
         if action is not None:
-            desk.record(action, subject, **detail)
+            desk.record(action, subject, "begun", **detail)
         yield desk
+        if action is not None:
+            desk.record(action, subject, **detail)
     except (PeopleError, KeyError) as error:
         if action is not None:
             desk.record(action, subject, "failed", **detail)
@@ -78,9 +88,10 @@ def add(
     given = [] if role is None else [role]
     with _desk(data, "account.add", name, roles=[r.value for r in given]) as desk:
         account = desk.people.add(
-            name, *given, password=password, agency=agency, neighbourhood=neighbourhood, by=desk.who
+            name, *given, password=password, agency=agency, neighbourhood=neighbourhood, by=desk.who, two=desk.two(role)
         )
     print(f"{account.id}  {account.name}")
+    _tell_waiting(account)
 
 
 @people.command("list")
@@ -110,8 +121,21 @@ def grant(
     """Grant a role, everywhere or in a part of the province. What is given must all fit."""
     wanted = _grant(role, district, agency_of, camera)
     with _desk(data, "account.grant", person, grants=[_words(wanted)]) as desk:
-        account = desk.people.grant(person, wanted, desk.who)
+        account = desk.people.grant(person, wanted, desk.who, two=desk.two(role))
     print(f"{account.grants[-1].id}  {_words(account.grants[-1])}")
+    _tell_waiting(account)
+
+
+@people.command()
+def confirm(
+    person: Name,
+    grant: Annotated[str, typer.Argument(metavar="GRANT")],
+    reason: Annotated[str, typer.Option(help="why here and not by another admin: it is recorded")],
+    data: Data = None,
+) -> None:
+    """Let a grant count that an admin gave by HTTP, where there is no second admin yet. Not one given here."""
+    with _desk(data, "account.confirm", person, grant=grant, reason=reason) as desk:
+        desk.people.confirm(person, grant, desk.who)
 
 
 @people.command()
@@ -137,7 +161,7 @@ def password(person: Name, data: Data = None) -> None:
     """Set a person's password; it is asked for, or read from standard input. Their sessions end."""
     secret = _password()
     with _desk(data, "account.password", person) as desk:
-        desk.people.set_password(person, secret)
+        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(but=person))
 
 
 @tokens.command("add")
@@ -153,6 +177,8 @@ def add_token(
 ) -> None:
     """Make a token and print it: this once, for it is not kept."""
     wanted = _grant(role, district, agency_of, camera)
+    if role in TWO_PEOPLE and (role is not Role.ADMIN or wanted.scope.everywhere):
+        refuse(f"a machine cannot be {role}, nor an admin without limits: add a person, who answers for it")
     expires = None if days is None else datetime.now(UTC) + timedelta(days=days)
     with _desk(data, "token.add", name, grants=[_words(wanted)]) as desk:
         token, secret = desk.people.create_token(name, wanted, expires=expires, agency=agency, by=desk.who)
@@ -202,7 +228,13 @@ def _words(given: GivenGrant | Grant) -> str:
     parts = {"districts": grant.scope.districts, "cameras of": grant.scope.agencies, "cameras": grant.scope.cameras}
     where = "; ".join(f"{name} {', '.join(sorted(found))}" for name, found in parts.items() if found is not None)
     hours = "; at set hours" if grant.scope.hours else ""
-    return f"{grant.role} ({where or 'everywhere'}{hours})"
+    waits = ", WAITS for an admin to confirm it" if isinstance(given, GivenGrant) and given.waits else ""
+    return f"{grant.role} ({where or 'everywhere'}{hours}){waits}"
+
+
+def _tell_waiting(account: Account) -> None:
+    if any(given.waits for given in account.grants):
+        print("it counts once an admin confirms it: POST /people/…/grants/…/confirm", file=sys.stderr)
 
 
 def _account(account: Account) -> dict[str, Any]:
@@ -214,5 +246,15 @@ def _dated(token: Any) -> dict[str, Any]:
     return {"created": token.created.isoformat(), "expires": expires, "grants": _listed(token.grants)}
 
 
-def _listed(given: tuple[GivenGrant, ...]) -> list[dict[str, str]]:
-    return [{"id": item.id, "grant": _words(item), "by": item.by, "at": item.at.isoformat()} for item in given]
+def _listed(given: tuple[GivenGrant, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.id,
+            "grant": _words(item.grant),
+            "by": item.by,
+            "at": item.at.isoformat(),
+            "waits": item.waits,
+            "confirmed_by": item.confirmed_by,
+        }
+        for item in given
+    ]

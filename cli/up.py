@@ -23,6 +23,7 @@ from actors.access_file import AccessFileError, load_access
 from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
 from actors.processes import port_taken
 from cli.common import fleet_or_refuse, one_line, refuse
+from cli.demo.person import DEMO_SIGN_IN, demo_person, end_demo
 from cli.trouble import TroubleError, check_redis, open_store
 from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+CONFIGURED = ("HOABAN_STORE_URL", "HOABAN_REDIS_URL", "HOABAN_ACCESS")
+"""whoever set one of them runs no demo"""
 LEAST_FREE_BYTES = 64 * 2**20
 """below it the stores cannot even begin"""
 
@@ -134,6 +137,7 @@ class _System:
     def start(
         self, fleet: list[Path], ray_address: str | None, api_port: int, dashboard_port: int | None, replace: bool
     ) -> None:
+        fleet_given = bool(fleet)
         if not fleet:
             self._step("demo clips and RTSP server")
             from cli.demo.prepare import prepare
@@ -143,13 +147,14 @@ class _System:
             fleet = [demo_fleet]
             fleet_or_refuse(fleet)
         redis_url, store_url = self._stores()
-        token, intake_token = self._tokens(store_url)
+        demo = not fleet_given and not any(os.environ.get(name) for name in CONFIGURED)
+        intake_token, demo_sign_in = self._tokens(store_url, demo)
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
         if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, token, intake_token)
+            self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         from actors.board import Board
 
         self._board = Board(redis_url)
@@ -209,18 +214,30 @@ class _System:
         self._valkey = server
         return redis_url, store_url
 
-    def _tokens(self, store_url: str) -> tuple[str, str]:
-        """The operator's token, and that of the page for citizens: in files that only this user can read."""
-        from actors.store import PeopleStore
+    def _tokens(self, store_url: str, demo: bool) -> tuple[str, str | None]:
+        """That of the page for citizens, and in the demo how its person signs in.
+
+        Two tokens are kept in files that only this user can read: that one, and one for the commands of who started
+        the system.
+        """
+        from actors.audit_anchor import Anchor, begin
+        from actors.store import AuditStore, PeopleStore
         from hoaban.access import Role
 
         self._step("store")
         store = open_store(store_url)
-        people = PeopleStore(store.engine)
+        people, audit = PeopleStore(store.engine), AuditStore(store.engine)
         try:
+            begin(audit, anchor := Anchor(self._data))
+            if not anchor.begun:
+                say("the audit chain has no anchor: see `hoaban audit verify`, then `hoaban audit anchor --reason …`")
             # Who starts the system runs it: all that needs no second person beside them.
-            operator = self._token(people, "token", "embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
-            return operator, self._token(people, "intake-token", "page for citizens", Role.INTAKE)
+            self._token(people, "token", "embedded", Role.ADMIN, Role.OPERATOR, Role.OFFICER)
+            intake = self._token(people, "intake-token", "page for citizens", Role.INTAKE)
+            demo_sign_in = demo_person(people, audit) if demo else end_demo(people, audit)
+            if not demo and not people.has_admin():
+                say("nobody can sign in as admin yet: hoaban people add NAME --role admin")
+            return intake, demo_sign_in
         finally:
             store.close()
 
@@ -318,7 +335,9 @@ class _System:
             redis_url, store_url, evidence_url, str(self._data)
         )
         self._undo.append(("writer", lambda: _end(writer, "stop")))
-        sealer = EvidenceActor.options(name="evidence", **common).remote(store_url, evidence_url, str(self._data))
+        sealer = EvidenceActor.options(name="evidence", **common).remote(
+            store_url, evidence_url, str(self._data), redis_url
+        )
         self._undo.append(("evidence", lambda: _end(sealer, "stop")))
         keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
         self._undo.append(("keeper", lambda: _end(keeper, "stop")))
@@ -345,16 +364,18 @@ class _System:
             self._undo.append(("API", shutdown))
         deploy(settings, port=port, tls=self._tls)
 
-    def _dashboard(self, api_port: int, port: int, token: str, intake_token: str) -> None:
+    def _dashboard(self, api_port: int, port: int, intake_token: str, demo_sign_in: str | None) -> None:
         self._step("dashboard")
         from actors.processes import end, start
         from dashboards.launch import command
 
         environment = os.environ | {
             "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
-            "HOABAN_API_TOKEN": token,
             "HOABAN_INTAKE_TOKEN": intake_token,
         }
+        environment.pop(DEMO_SIGN_IN, None)
+        if demo_sign_in is not None:
+            environment[DEMO_SIGN_IN] = demo_sign_in
         if self._tls is not None:
             environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)

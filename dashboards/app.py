@@ -41,7 +41,7 @@ with st.sidebar:
         on_change=lambda: st.session_state.update(language=st.session_state["language_choice"] or language()),
     )
     st.caption(t("Faces are hidden in every picture."))
-    if st.session_state.get("token") and st.button(t("Sign out"), icon=":material/logout:"):
+    if session.signed_in() and st.button(t("Sign out"), icon=":material/logout:"):
         session.sign_out()
         st.rerun()
 navigation.run()

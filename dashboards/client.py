@@ -2,12 +2,14 @@
 
 import os
 import ssl
+from collections.abc import Generator
 from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
 
 from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
+from dashboards.signed_in import SessionAuth
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
@@ -99,15 +101,38 @@ class ApiError(Exception):
         self.status = status
 
 
+class _Bearer(httpx.Auth):
+    """A token that stays as it is."""
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self._header
+        yield request
+
+
 class ApiClient(CaseCalls, EvidenceCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, credential: str | httpx.Auth) -> None:
+        """credential: a token, or the auth of a session."""
         self.url = url.rstrip("/")
+        auth = credential if isinstance(credential, httpx.Auth) else _Bearer(credential)
         # The API is named by its operator: a proxy of the environment is for other addresses.
-        self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT, trust_env=False, verify=_trusted()
-        )
+        self._http = httpx.Client(auth=auth, timeout=TIMEOUT, trust_env=False, verify=_trusted())
+
+    @classmethod
+    def signing_in(cls, url: str, name: str, password: str, address: str = "") -> "ApiClient":
+        """A client for a person's own session. address: of their browser, for an API that trusts this server to say."""
+        anyone = cls(url, httpx.Auth())
+        headers = {"X-Forwarded-For": address} if address else {}
+        answer = anyone._call("POST", "/session", json={"name": name, "password": password}, headers=headers)
+        return cls(url, SessionAuth(url, answer))
+
+    def sign_out(self) -> None:
+        """End the session."""
+        self._answer("DELETE", "/session")
 
     def cameras(self) -> list[Camera]:
         return cast(list[Camera], self._call("GET", "/cameras"))

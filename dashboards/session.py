@@ -6,13 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from dashboards import sign_in
 from dashboards.client import ApiClient, ApiError, Camera, Fleet
+from dashboards.safe import plain
 from dashboards.words import t
 
 DEFAULT_URL = "http://127.0.0.1:8000/api/v1"
@@ -23,11 +25,16 @@ T = TypeVar("T")
 
 
 def client() -> ApiClient:
-    """The client. Asks for a token when the environment gives none, and ends the page's run until there is one."""
+    """The viewer's own client. Asks who they are, and ends the page's run until they have signed in.
+
+    HOABAN_API_TOKEN, where it is set, is everybody's who opens the page: for a wall on which nobody signs in.
+    """
     url = os.environ.get("HOABAN_API_URL", DEFAULT_URL)
+    if signed_in := st.session_state.get("signed_in"):
+        return cast(ApiClient, signed_in)
     token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
     if not token:
-        _ask_for_token()
+        sign_in.ask(url)
         st.stop()
     return _client(url, token)
 
@@ -41,18 +48,6 @@ def client_of(token: str) -> ApiClient:
 def _client(url: str, token: str) -> ApiClient:
     """One connection pool for each token, not one for each call."""
     return ApiClient(url, token)
-
-
-def _ask_for_token() -> None:
-    st.subheader(t("Sign in"))
-    if st.session_state.pop("token_refused", False):
-        st.error(t("The API refused this token. It may be mistyped, expired or revoked."), icon=":material/key_off:")
-    with st.form("sign-in", width=480):
-        token = st.text_input(t("API token"), type="password", autocomplete="current-password")
-        st.caption(t("An embedded system keeps it in the file `token` of its data folder."))
-        if st.form_submit_button(t("Sign in"), type="primary") and token.strip():
-            st.session_state["token"] = token.strip()
-            st.rerun()
 
 
 @dataclass(slots=True)
@@ -78,16 +73,29 @@ def latest(key: str, call: Callable[[], T]) -> tuple[T | None, ApiError | None]:
         except ApiError as caught:
             value, error = (kept.value if kept else None), caught
         kept = answers[key] = _Kept(time.monotonic(), value, error)
-    if kept.error is not None and kept.error.status == 401 and "token" in st.session_state:
-        sign_out()
+    if kept.error is not None and kept.error.status == 401 and signed_in():
+        forget()
         st.session_state["token_refused"] = True
         st.rerun()
     return kept.value, kept.error
 
 
+def signed_in() -> bool:
+    """Whether this viewer signed in (and not the page for everybody)."""
+    return "signed_in" in st.session_state or "token" in st.session_state
+
+
 def sign_out() -> None:
-    """Forget the token and all that was read with it."""
-    for key in ("token", "answers", "tickets"):
+    """End the session, and forget all that was read with it."""
+    if client := st.session_state.get("signed_in"):
+        with suppress(ApiError):  # it ends by itself, then
+            client.sign_out()
+    forget()
+
+
+def forget() -> None:
+    """Forget who signed in and all that was read with it."""
+    for key in ("signed_in", "token", "answers", "tickets"):
         st.session_state.pop(key, None)
 
 
@@ -123,10 +131,10 @@ def trouble(error: ApiError | None) -> None:
     if error.status == 401:
         st.error(t("The API refused the dashboard's own token (HOABAN_API_TOKEN)."), icon=":material/key_off:")
     elif error.status == 403:
-        st.error(f"{t('This token may not see this.')} {error}", icon=":material/lock:")
+        st.error(f"{t('This token may not see this.')} {plain(error)}", icon=":material/lock:")
     else:
         away = t("**The API does not answer.** What is shown may be old; the page tries again by itself.")
-        st.error(f"{away} {t('Check that `hoaban up` is running.')}\n\n`{error}`", icon=":material/cloud_off:")
+        st.error(f"{away} {t('Check that `hoaban up` is running.')}\n\n{plain(error)}", icon=":material/cloud_off:")
 
 
 def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:

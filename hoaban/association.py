@@ -34,7 +34,7 @@ def distinct(detections: Detections, kinds: Rows) -> Detections:
     A detector's own suppression goes class by class and leaves both. The surer box stays. kinds: see kinds_of.
     """
     classes = set(detections.classes.tolist())
-    if len({int(kinds[name]) for name in classes}) == len(classes):
+    if len(classes) < 2 or len({int(kinds[name]) for name in classes}) == len(classes):
         return detections
     order = np.argsort(-detections.scores, kind="stable")
     boxes, of_kind = detections.boxes[order], kinds[detections.classes[order]]
@@ -78,10 +78,9 @@ class Pairs:
         if alone.all():
             return self.tracks, self.rows
         rest = self.select(~alone)
-        tracks, of_track = np.unique(rest.tracks, return_inverse=True)
-        rows, of_row = np.unique(rest.rows, return_inverse=True)
+        tracks, rows = np.bincount(rest.tracks).nonzero()[0], np.bincount(rest.rows).nonzero()[0]
         gain = np.zeros((len(tracks), len(rows)))
-        gain[of_track, of_row] = rest.gain
+        gain[tracks.searchsorted(rest.tracks), rows.searchsorted(rest.rows)] = rest.gain
         chosen, taken = linear_sum_assignment(gain, maximize=True)
         useful = gain[chosen, taken] > 0
         return (

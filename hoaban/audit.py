@@ -15,7 +15,8 @@ START = "0" * 64
 class AuditRecord:
     """Who did what to what, why, and how it ended.
 
-    seq: 1, 2, 3, … without gaps. at_s: seconds since 1970, UTC. outcome: done, refused or failed.
+    seq: 1, 2, 3, … without gaps. at_s: seconds since 1970, UTC. outcome: done, refused, or of a change:
+    begun, and then done or failed.
     """
 
     seq: int

@@ -47,8 +47,8 @@ class Detections:
         boxes = rows[:, :4] / np.float32(letterbox.scale)
         if letterbox.crop is not None:
             boxes += np.array([letterbox.crop.left, letterbox.crop.top] * 2, np.float32)
-        np.clip(boxes[:, 0::2], 0, width, out=boxes[:, 0::2])
-        np.clip(boxes[:, 1::2], 0, height, out=boxes[:, 1::2])
+        np.maximum(boxes, 0, out=boxes)
+        np.minimum(boxes, np.array([width, height, width, height], np.float32), out=boxes)
         return cls(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int32), labels)
 
     def of(self, label: str) -> "Detections":
@@ -91,7 +91,10 @@ class Tracks:
 
     def ground_points(self) -> Floats:
         """(n, 2) float32: the middle of each box's lower edge, where the object stands on the ground."""
-        return np.stack([(self.boxes[:, 0] + self.boxes[:, 2]) / 2, self.boxes[:, 3]], axis=1)
+        points = self.boxes[:, 2:].copy()
+        points[:, 0] += self.boxes[:, 0]
+        points[:, 0] /= 2
+        return points
 
     def label(self, row: int) -> str:
         """The class name of a row."""

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,7 @@ from hoaban.scene import Pixels, Scene, View
 from hoaban.signals import FeedWatch, Reading, SignalView
 from hoaban.tiling import Part, merge
 from hoaban.tracking import Tracker
+from hoaban.watched import WatchedTime
 
 Counts = dict[str, dict[str, dict[str, int]]]
 MOST_READINGS = 1000
@@ -54,6 +55,7 @@ class CameraPipeline:
         self.zones: dict[str, dict[str, int]] = {}
         self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         self._tracker = Tracker(begin=camera.begin_score, rate=camera.sweeps_per_s)
+        self._watched = WatchedTime(camera.sweeps_per_s)
         self._rules: list[Rule] = []
         self._health: CameraHealth | None = None
         self._health_before: dict[str, Any] = {}
@@ -110,8 +112,12 @@ class CameraPipeline:
         self.signals = self._look_at_signals(frame.captured_s, views)
         retention = self.camera.terms.retention_days if self.camera.terms else None
         provenance = Provenance(self.model, self._digest, self._code, self._calibration, retention)
-        findings = [] if self._health is None else self._health.update(Scene(frame, tracks, views, self.faults))
-        scene = Scene(frame, tracks, views, self.faults, self.signals)
+        self._watched.see(frame.captured_s)
+        gap_s, lost_s = self._watched.gap_s, self._watched.lost_s
+        scene = Scene(frame, tracks, views, self.faults, self.signals, gap_s, lost_s)
+        findings = [] if self._health is None else self._health.update(scene)
+        if findings:
+            scene = replace(scene, faults=self.faults)
         findings += [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
             self._count(finding)
@@ -218,7 +224,7 @@ class CameraPipeline:
         self.heat_map.add(wanted, frame.width, frame.height, frame.captured_s)
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
-        if len(tracks) == 0:
+        if len(tracks) == 0 or not self._polygons:
             return {zone: {} for zone in self._polygons}
         feet = tracks.ground_points()
         zones: dict[str, dict[str, int]] = {}

@@ -34,7 +34,8 @@ class Scene:
 
     views: what the rules asked for, less what the picture cannot give. faults: what is wrong with the camera now, by
     name ("moved", "wrong_time", …), with the reason in words; a rule whose findings must stand as evidence looks here.
-    signals: what the camera's traffic signals show, by their id.
+    signals: what the camera's traffic signals show, by their id. gap_s: of the time before this frame, how much nobody
+    watched; lost_s: the same of all frames so far (hoaban/watched.py).
     """
 
     frame: FrameMeta
@@ -42,8 +43,15 @@ class Scene:
     views: Mapping[View, Pixels] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
     signals: Mapping[str, SignalView] = field(default_factory=dict)
+    gap_s: float = 0.0
+    lost_s: float = 0.0
 
     @property
     def now_s(self) -> float:
         """The frame's capture time."""
         return self.frame.captured_s
+
+    @property
+    def watched_s(self) -> float:
+        """The clock for whatever must last: capture time that stands still while no picture comes."""
+        return self.frame.captured_s - self.lost_s

@@ -85,7 +85,7 @@ class Tracker:
         detections = distinct(detections, self._kind_of)
         found = centres(detections.boxes)
         row_of = self._associate(detections, found, before_s)
-        tracks = np.flatnonzero(row_of >= 0)
+        tracks = (row_of >= 0).nonzero()[0]
         rows = row_of[tracks]
         self._correct(tracks, found[rows])
         self._hits[tracks] += 1
@@ -94,7 +94,7 @@ class Tracker:
         self._votes[tracks, detections.classes[rows]] += detections.scores[rows]
         new = detections.scores >= self.begin
         new[rows] = False
-        self._begin(np.flatnonzero(new), detections, found)
+        self._begin(new.nonzero()[0], detections, found)
         unseen_s = captured_s - self._seen_s
         self._keep((unseen_s <= self._lost_after_s) & ((unseen_s == 0) | (self._hits >= self._min_hits)))
         return self._seen()
@@ -111,6 +111,8 @@ class Tracker:
 
         def take(pairs: Pairs, tracks: Flags, rows: Flags) -> None:
             open_ = (tracks & (row_of < 0))[pairs.tracks] & (rows & free)[pairs.rows]
+            if not open_.any():
+                return
             which, taken = pairs.select(open_).best()
             row_of[which] = taken
             free[taken] = False
@@ -119,16 +121,18 @@ class Tracker:
         take(overlapping, confirmed, sure)
         take(overlapping, confirmed, ~sure)
         take(overlapping, ~confirmed, sure)
-        waiting, offered = np.flatnonzero(recent & (row_of < 0)), np.flatnonzero(sure & free)
-        if len(waiting) and len(offered):
+        offered = (sure & free).nonzero()[0]
+        if len(offered) and len(waiting := (recent & (row_of < 0)).nonzero()[0]):
             take(self._jumps(waiting, offered, found, kinds), recent, sure)
         return row_of
 
     def _overlapping(self, found: F64, kinds: Rows, recent: Flags) -> Pairs:
         tracks, rows, gain = overlaps(corners(self._boxes, self._enlarge), corners(found, self._enlarge))
         likely = (gain >= self._min_overlap) & (self._kinds[tracks] == kinds[rows])
-        pairs = Pairs(tracks, rows, gain * np.where(recent, 1.0, MISSED)[tracks])
-        return pairs.select(likely)
+        pairs = Pairs(tracks, rows, gain).select(likely)
+        if not recent.all():
+            pairs.gain[~recent[pairs.tracks]] *= MISSED
+        return pairs
 
     def _jumps(self, waiting: Rows, offered: Rows, found: F64, kinds: Rows) -> Pairs:
         """Where these tracks may have gone though no box overlaps."""
@@ -158,13 +162,18 @@ class Tracker:
         vv += agility * elapsed_s
 
     def _correct(self, tracks: Rows, measured: F64) -> None:
-        pp, pv, vv = self._cov[tracks].T
-        certain = pp + self._variance(self._boxes[tracks])
+        if len(tracks) == 0:
+            return
+        boxes, cov = self._boxes[tracks], self._cov[tracks]
+        pp, pv, vv = cov.T
+        certain = pp + self._variance(boxes)
         gain_p, gain_v = pp / certain, pv / certain
-        surprise = measured - self._boxes[tracks]
-        self._boxes[tracks] += gain_p[:, None] * surprise
+        surprise = measured - boxes
+        self._boxes[tracks] = boxes + gain_p[:, None] * surprise
         self._speeds[tracks] += gain_v[:, None] * surprise
-        self._cov[tracks] = np.stack([(1 - gain_p) * pp, (1 - gain_p) * pv, vv - gain_v * pv], axis=1)
+        vv -= gain_v * pv  # before pv changes
+        cov[:, :2] *= (1 - gain_p)[:, None]
+        self._cov[tracks] = cov
 
     def _begin(self, rows: Rows, detections: Detections, found: F64) -> None:
         count = len(rows)
@@ -194,7 +203,7 @@ class Tracker:
         self._seen_s, self._scores, self._votes = self._seen_s[keep], self._scores[keep], self._votes[keep]
 
     def _seen(self) -> Tracks:
-        rows = np.flatnonzero((self._seen_s == self._now_s) & (self._hits >= self._min_hits))
+        rows = ((self._seen_s == self._now_s) & (self._hits >= self._min_hits)).nonzero()[0]
         if len(rows) == 0:
             return Tracks.empty(self._labels)
         classes = self._votes[rows].argmax(axis=1).astype(np.int32)

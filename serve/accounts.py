@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.store.people import Account, GivenGrant, PeopleStore
+from actors.store.people import Account, GivenGrant, PeopleError, PeopleStore
 from hoaban.access import Grant, Permission, Person, Role, Scope
 from hoaban.schedule import Hours
 from hoaban.shapes import Id
@@ -52,7 +52,12 @@ class GrantWanted(BaseModel):
 
 
 class GrantView(GrantWanted):
+    """waits: for another admin's confirmation; until then it gives nothing."""
+
     id: str
+    waits: bool
+    confirmed_by: str | None
+    confirmed_at: datetime | None
     granted_by: str
     granted_at: datetime
 
@@ -119,7 +124,7 @@ def people(request: Request, _: Changer) -> list[AccountView]:
 
 @router.post("/people", status_code=201)
 def add_person(request: Request, wanted: AccountWanted, by: Changer) -> AccountView:
-    """A new person."""
+    """A new person. Grants of officer, watchlist_approver, auditor and admin wait for another admin."""
     grants = [item.grant() for item in wanted.grants]
     with recorded(request, by, "account.add", wanted.name, grants=_told(wanted.grants)):
         account = _people(request).add(
@@ -129,16 +134,32 @@ def add_person(request: Request, wanted: AccountWanted, by: Changer) -> AccountV
             agency=wanted.agency,
             neighbourhood=wanted.neighbourhood,
             by=by.name,
+            by_id=by.id,
+            two=True,
         )
     return _account(account)
 
 
 @router.post("/people/{person}/grants", status_code=201)
 def give(request: Request, person: str, wanted: GrantWanted, by: Changer) -> AccountView:
-    """Grant a role. Nobody grants themselves one."""
+    """Grant a role. Nobody grants themselves one; officer, watchlist_approver, auditor and admin wait for another
+    admin."""
     _another(request, person, by)
     with recorded(request, by, "account.grant", person, grants=_told([wanted])):
-        return _account(_people(request).grant(person, wanted.grant(), by.name))
+        return _account(_people(request).grant(person, wanted.grant(), by.name, by.id, two=True))
+
+
+@router.post("/people/{person}/grants/{grant}/confirm")
+def confirm(request: Request, person: str, grant: str, by: Changer) -> AccountView:
+    """Confirm a grant that another admin gave: from now on it counts. To refuse it, take it away."""
+    _another(request, person, by)
+    with recorded(request, by, "account.confirm", person, grant=grant):
+        try:
+            return _account(_people(request).confirm(person, grant, by.name, by.id))
+        except KeyError:
+            raise HTTPException(404, f"this person has no grant {grant!r} that waits") from None
+        except PeopleError as error:
+            raise HTTPException(403, str(error)) from None
 
 
 @router.delete("/people/{person}/grants/{grant}")
@@ -170,10 +191,11 @@ def enable(request: Request, person: str, by: Changer) -> None:
 
 @router.put("/people/{person}/password", status_code=204)
 def set_password(request: Request, person: str, wanted: PasswordWanted, by: Changer) -> None:
-    """Set another's password; their sessions end. One's own: PUT /session/password."""
+    """Set another's password; their sessions end, and what takes two admins to grant waits to be confirmed anew.
+    One's own: PUT /session/password."""
     _another(request, person, by)
     with recorded(request, by, "account.password", person):
-        _people(request).set_password(person, wanted.password)
+        _people(request).set_password(person, wanted.password, by=by.name, by_id=by.id, two=True)
 
 
 @router.get("/tokens")
@@ -239,6 +261,9 @@ def _grant(given: GivenGrant) -> GrantView:
         hours=list(scope.hours),
         granted_by=given.by,
         granted_at=given.at,
+        waits=given.waits,
+        confirmed_by=given.confirmed_by,
+        confirmed_at=given.confirmed_at,
     )
 
 

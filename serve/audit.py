@@ -66,7 +66,7 @@ def records(
     who: Annotated[str | None, Query(max_length=128, description="a person's id or name")] = None,
     action: Annotated[str | None, Query(max_length=64, examples=["picture.look", "picture"])] = None,
     camera: Annotated[str | None, Query(max_length=64)] = None,
-    outcome: Literal["done", "refused", "failed"] | None = None,
+    outcome: Literal["begun", "done", "refused", "failed"] | None = None,
     cursor: Annotated[int | None, Query(ge=0, le=2**53, description="next_cursor of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> AuditPageView:

@@ -28,7 +28,9 @@ def record(
     outcome: str = "done",
     **detail: Any,
 ) -> None:
-    """Record that a person did something. Waits for the disk: call it from a thread, before anything is shown.
+    """Record that a person did something, or looks at something: that before it is shown. A change: see `recorded`.
+
+    Waits for the disk: call it from a thread.
 
     Raises sqlalchemy.exc.SQLAlchemyError when it cannot be written; the caller lets that through, which answers 503.
     detail: JSON values.
@@ -54,16 +56,34 @@ def _clean(text: str, most: int) -> str:
 
 @contextmanager
 def recorded(
-    request: Request, person: Person, action: str, subject: str, *, reason: str | None = None, **detail: Any
-) -> Iterator[None]:
-    """Record a change before it is made; when it then cannot be made, record that, too."""
-    record(request, person, action, subject, reason=reason, **detail)
+    request: Request,
+    person: Person,
+    action: str,
+    subject: str,
+    *,
+    camera: str | None = None,
+    reason: str | None = None,
+    **detail: Any,
+) -> Iterator[dict[str, Any]]:
+    """Record a change that begins, and then that it was done, or failed: two records, the first before anything is
+    changed. One that begins and does not end was cut off in between, and may have been made or not.
+
+    What is put into the dict it gives is told when it is done.
+    """
+    record(request, person, action, subject, camera=camera, reason=reason, outcome="begun", **detail)
+    found: dict[str, Any] = {}
     try:
-        yield
+        yield found
     except Exception as error:
         why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        record(request, person, action, subject, reason=why, outcome="failed", **detail)
+        record(request, person, action, subject, camera=camera, reason=why, outcome="failed", **detail)
         raise
+    record(request, person, action, subject, camera=camera, reason=reason, **detail | found)
+
+
+def given(told: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a change, without what was not given."""
+    return {name: value for name, value in told.items() if value is not None}
 
 
 class Looks:

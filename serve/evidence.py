@@ -235,7 +235,7 @@ def original(
     """A picture or the clip as the camera gave it. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_SEE)
     _check_owner(request, person, found)
-    unmasking.use(found.camera, f"/evidence/{id}/{name}"[:200])
+    unmasking.use(found.camera, f"/evidence/{id}/{name}"[:200], found.terms)
     try:
         return _picture(_shared(request).desk.original(found, name), name, "none")
     except FileNotFoundError:
@@ -249,7 +249,7 @@ def decide(request: Request, id: str, wanted: Decide, person: Decider) -> CaseDe
     found = _case(request, person, id, Permission.EVIDENCE_DECIDE)
     told = {"verdict": wanted.verdict.value, "because": wanted.reason, "version": wanted.version}
     try:
-        with recorded(request, person, "evidence.decide", id, reason=wanted.note or None, **told):
+        with recorded(request, person, "evidence.decide", id, camera=found.camera, reason=wanted.note or None, **told):
             found = shared.records.decide(id, wanted.verdict, wanted.reason, wanted.note, wanted.version, person)
     except RefusedError as error:
         raise HTTPException(409 if error.conflict else 422, str(error)) from None
@@ -275,7 +275,7 @@ def export_original(
     """A signed archive of a confirmed case as it was recorded, nobody hidden. Needs a permit for the camera."""
     found = _case(request, person, id, Permission.EVIDENCE_EXPORT)
     _check_owner(request, person, found)
-    unmasking.use(found.camera, f"/evidence/{id}/export")
+    unmasking.use(found.camera, f"/evidence/{id}/export", found.terms)
     return _export(request, found, wanted, person, unblurred=True)
 
 
@@ -333,7 +333,7 @@ def _case(request: Request, person: Person, id: str, permission: Permission) -> 
 
 def _check_owner(request: Request, person: Person, found: CaseRow) -> None:
     """403 where the owner of a shared camera shows its pictures to others only."""
-    if not request.app.state.places.shows_to(found.camera, person):
+    if not request.app.state.places.shows_to(found.camera, person, found.terms):
         why = f"the owner of camera {found.camera!r} shares its pictures with others only (terms.viewers)"
         raise refused(request, person, Permission.EVIDENCE_SEE, why, found.camera)
 

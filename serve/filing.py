@@ -11,6 +11,7 @@ from actors.store import NewReport, Report, ReportStore
 from hoaban.access import Person
 from hoaban.incidents.reports import grouped, nearest
 from serve import cases
+from serve.auditing import recorded
 from serve.cases import now_s
 from serve.times import Instant
 
@@ -117,7 +118,10 @@ def file(request: Request, wanted: Filing, person: Person, channel: str) -> tupl
         camera=camera,
         photo=photo,
     )
-    return intake.store.file(new, person, at_s)
+    with recorded(request, person, "report.file", channel, camera=camera) as more:
+        report, code = intake.store.file(new, person, at_s)
+        more["number"] = report.number
+    return report, code
 
 
 def filed(report: Report, code: str, number: int | None = None) -> Filed:

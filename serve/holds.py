@@ -86,7 +86,9 @@ def holds(request: Request, _: Holder) -> list[HoldView]:
 def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
     """Keep a case, or all that a camera saw in a time, whatever its term."""
     store = request.app.state.evidence.retention
-    with recorded(request, person, "hold.begin", wanted.subject, reason=wanted.reason, kind=wanted.kind):
+    camera = wanted.subject if wanted.kind == "camera" else None
+    told = {"camera": camera, "reason": wanted.reason, "kind": wanted.kind}
+    with recorded(request, person, "hold.begin", wanted.subject, **told):
         hold = store.hold(
             wanted.kind,
             wanted.subject,
@@ -104,9 +106,8 @@ def lift(request: Request, id: str, wanted: Lift, person: Holder) -> HoldView:
     """End a hold. It stays on record."""
     store = request.app.state.evidence.retention
     with recorded(request, person, "hold.lift", id, reason=wanted.reason):
-        lifted = store.lift(id, wanted.reason, person)
-    if not lifted:
-        raise HTTPException(404, f"there is no hold {id!r} that lasts")
+        if not store.lift(id, wanted.reason, person):
+            raise HTTPException(404, f"there is no hold {id!r} that lasts")
     return next(_view(one, about) for one, about in store.holds() if one.id == id)
 
 

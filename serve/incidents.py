@@ -20,6 +20,7 @@ from hoaban.incidents.reports import nearest
 from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import INCIDENT, Action, Dismissal, State, allowed_in
 from serve import cases
+from serve.auditing import given, recorded
 from serve.auth import cameras_for, check, may, refused, signed_in, visible
 from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
@@ -273,14 +274,19 @@ def comment(
 def hand_over(request: Request, wanted: NewHandover, person: Handler) -> HandoverView:
     """Sign the shift off: a note with all incidents that are open where you handle them."""
     cameras = cameras_for(request, person, Permission.INCIDENT_HANDLE)
-    return HandoverView(**asdict(_store(request).hand_over(person, wanted.to, wanted.note, now_s(), cameras)))
+    with recorded(request, person, "handover.sign", wanted.to) as more:
+        made = _store(request).hand_over(person, wanted.to, wanted.note, now_s(), cameras)
+        more["number"] = made.number
+    return HandoverView(**asdict(made))
 
 
 @router.post("/handovers/{number}/accept", responses={404: {"model": Problem}, 409: {"model": Problem}})
 def accept(request: Request, number: Number, person: Handler) -> HandoverView:
     """Sign that you have taken over."""
     try:
-        return _handover(_store(request).accept(number, person, now_s()), request, person)
+        with recorded(request, person, "handover.accept", f"/handovers/{number}"):
+            accepted = _store(request).accept(number, person, now_s())
+        return _handover(accepted, request, person)
     except KeyError:
         raise HTTPException(404, f"there is no handover {number}") from None
     except HandoverError as error:
@@ -314,11 +320,16 @@ def _act(
     assignee: str | None = None,
     dismissal: Dismissal | None = None,
 ) -> IncidentView:
-    _reached(request, person, Permission.INCIDENT_HANDLE, number)
+    found = _reached(request, person, Permission.INCIDENT_HANDLE, number)
     store, seen = _store(request), cameras_for(request, person, Permission.INCIDENT_SEE)
     free = action is Action.COMMENT and change.version is None and if_match is None
     version = None if free else cases.seen_version(change, if_match)
-    with told("incident", number, lambda: _view(store.get(number), seen)):
+    # Words stay in the incident's log, which goes with it; the audit chain is kept for ever.
+    about = {"version": version, "assignee": assignee, "dismissal": dismissal}
+    with (
+        told("incident", number, lambda: _view(store.get(number), seen)),
+        recorded(request, person, f"incident.{action}", f"/incidents/{number}", camera=found.camera, **given(about)),
+    ):
         changed = store.act(
             number, action, version, person, now_s(), note=change.note, assignee=assignee, dismissal=dismissal
         )

@@ -43,12 +43,20 @@ class Places:
         place = None if camera is None else self.place(camera)
         return decide(person, Permission.CAMERA_SEE, place, time.time(), self.timezone()).allowed
 
-    def shows_to(self, camera: str, person: Person) -> bool:
-        """Whether the terms of a shared camera let this person see its pictures."""
+    def shows_to(self, camera: str, person: Person, kept: tuple[Terms, str] | None = None) -> bool:
+        """Whether the terms of its owner let this person see a camera's pictures.
+
+        kept: the terms and the owner of then, for what is kept of a camera that has left the fleet. Without them nobody
+        sees pictures of a camera that the fleet does not have, or of any while no fleet is known.
+        """
         self._refresh()
-        found, place = self._terms.get(camera), self.place(camera)
+        found = self._terms.get(camera) or kept
+        if found is None:
+            return False
+        terms, owner = found
+        place = self._places.get(camera) or Place(camera, owner=owner)
         roles = {grant.role for grant in person.grants if covers(grant.scope, place)}
-        return found is None or found[0].shows_to(roles, person.agency, found[1])
+        return terms.shows_to(roles, person.agency, owner)
 
     def trials_at(self, camera: str) -> bool:
         """Whether the terms of a camera's owner let candidate models be tried on its pictures."""
@@ -72,6 +80,6 @@ class Places:
         fleet: dict[str, Any] = self._board.get_json("fleet") or {}
         cameras = fleet.get("cameras", [])
         self._places = {c["id"]: Place(c["id"], c["district"], c["owner"]) for c in cameras}
-        self._terms = {c["id"]: (Terms.model_validate(c["terms"]), c["owner"]) for c in cameras if c.get("terms")}
+        self._terms = {c["id"]: (Terms.model_validate(c.get("terms") or {}), c["owner"]) for c in cameras}
         self._timezone = ZoneInfo((fleet.get("province") or {}).get("timezone") or DEFAULT_TIMEZONE)
         self._read_s = time.monotonic()

@@ -17,7 +17,7 @@ from hoaban.access import Permission, Person, Place, Role
 from hoaban.incidents.reports import grouped, masked, nearest
 from hoaban.incidents.states import REPORT, ReportAction, ReportState, allowed_in
 from serve import cases
-from serve.auditing import record
+from serve.auditing import given, record, recorded
 from serve.auth import cameras_for, check, may, visible
 from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.filing import MOST_TEXT, Contact, Filed, Filing, Intake, file, filed, filing
@@ -219,9 +219,13 @@ def _act(
     answer: str | None = None,
     incident: int | None = None,
 ) -> ReportView:
-    _reached(request, person, Permission.REPORT_HANDLE, number)
+    found = _reached(request, person, Permission.REPORT_HANDLE, number)
     version, store = cases.seen_version(change, if_match), _store(request)
-    with told("report", number, lambda: _view(store.get(number), whole=True)):
+    about = given({"version": version, "incident": incident})
+    with (
+        told("report", number, lambda: _view(store.get(number), whole=True)),
+        recorded(request, person, f"report.{action}", f"/reports/{number}", camera=found.camera, **about),
+    ):
         changed = store.act(
             number, action, version, person, now_s(), note=change.note, answer=answer, incident=incident
         )

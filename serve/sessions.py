@@ -72,8 +72,8 @@ def sign_in(request: Request, wanted: SignIn) -> SessionView:
         raise HTTPException(401, "the name or the password is wrong")
     by_name.forget(name)
     person = Person(account.id, account.name)
-    record(request, person, "session.begin", account.name)
-    return _view(_sessions(request).begin(account.id))
+    with recorded(request, person, "session.begin", account.name):
+        return _view(_sessions(request).begin(account.id))
 
 
 @router.post("/renew", dependencies=[anyone()])
@@ -110,8 +110,8 @@ def sign_out(request: Request, holder: Annotated[Holder, signed_in()]) -> None:
     kind, _, session = holder.credential.partition(":")
     if kind != "session":
         raise HTTPException(409, "this token is no session; an admin revokes it")
-    _sessions(request).end(session)
-    record(request, holder.person, "session.end", holder.person.name)
+    with recorded(request, holder.person, "session.end", holder.person.name):
+        _sessions(request).end(session)
 
 
 @router.put("/password", status_code=204, responses={409: {"model": Problem}, 422: {"model": Problem}})

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from actors.store import Holder
 from hoaban.access import Permission, Person
+from hoaban.terms import Terms
 from serve.auditing import record
 from serve.auth import Needs, check, check_at, holder_of, may_at, refused
 from serve.places import Places
@@ -60,15 +61,16 @@ class Unmasking:
     def __init__(self, request: Request, person: Person, permit: str) -> None:
         self._request, self.person, self._permit = request, person, permit
 
-    def use(self, camera: str, subject: str) -> str:
+    def use(self, camera: str, subject: str, kept: tuple[Terms, str] | None = None) -> str:
         """Check the permit for this camera and record the look; the reason it was made for.
 
-        subject: what is shown, e.g. "/cameras/gate/unmasked.jpg" or an evidence's id. Raises HTTPException 403 (or 404
-        as `may_at`), and SQLAlchemyError when the look cannot be recorded. Waits: call it from a thread.
+        subject: what is shown, e.g. "/cameras/gate/unmasked.jpg" or an evidence's id. kept: see Places.shows_to.
+        Raises HTTPException 403 (or 404 as `may_at`), and SQLAlchemyError when the look cannot be recorded. Waits: call
+        it from a thread.
         """
         check_at(self._request, self.person, Permission.PICTURE_UNMASK, camera)
         places: Places = self._request.app.state.places
-        if not places.shows_to(camera, self.person):
+        if not places.shows_to(camera, self.person, kept):
             why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
             raise refused(self._request, self.person, Permission.PICTURE_UNMASK, why, camera)
         try:

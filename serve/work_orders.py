@@ -12,6 +12,7 @@ from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import BY_THE_CAMERA, ORDER, OrderAction, OrderState, allowed_in
 from hoaban.incidents.timers import overdue
 from serve import cases
+from serve.auditing import given, recorded
 from serve.auth import cameras_for, check_at, may
 from serve.cases import REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
 from serve.problems import Problem
@@ -153,9 +154,13 @@ def _act(
     if_match: str | None,
     assignee: str | None = None,
 ) -> WorkOrderView:
-    _reached(request, person, Permission.WORKORDER_HANDLE, number)
+    found = _reached(request, person, Permission.WORKORDER_HANDLE, number)
     version, store = cases.seen_version(change, if_match), _store(request)
-    with told("work order", number, lambda: _view(store.get(number))):
+    about = given({"version": version, "assignee": assignee})
+    with (
+        told("work order", number, lambda: _view(store.get(number))),
+        recorded(request, person, f"workorder.{action}", f"/work-orders/{number}", camera=found.camera, **about),
+    ):
         changed = store.act(number, action, version, person, now_s(), note=change.note, assignee=assignee)
     return _view(changed)
 

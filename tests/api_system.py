@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from actors.audit_anchor import Anchor, begin
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
-from actors.store import EventStore, PeopleStore
+from actors.store import AuditStore, EventStore, PeopleStore
 from hoaban.access import Grant, Role
 from hoaban.events import Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
@@ -94,6 +95,8 @@ def running_api(folder: Path, tiles: Any = None, store_url: str | None = None, *
     board.put_json("fleet", fleet.model_dump(mode="json", by_alias=True) | {"errors": ["secret"], "digest": ""})
     for camera in CAMERAS:
         board.put_status(camera, CameraStatus(camera, SourceState.LIVE, 0.0, time.time()).as_dict(), 600.0)
+    if "data_dir" in settings:
+        begin(AuditStore(store.engine), Anchor(Path(settings["data_dir"])))
     app = build_app(
         ApiSettings(store_url, redis_url, "only-for-this-test", **settings), tiles or Pictures(), Pictures()
     )

@@ -18,10 +18,11 @@ import cv2
 import uvicorn
 from fastapi import FastAPI
 
+from actors.audit_anchor import Anchor, begin
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
 from actors.processes import free_port
-from actors.store import EventStore, PeopleStore
+from actors.store import AuditStore, EventStore, PeopleStore
 from hoaban.access import Role
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
@@ -161,6 +162,8 @@ def dashboard_system(
     redis_url = valkey.start()
     store_url = f"sqlite:///{folder / 'hoaban.db'}"
     store = EventStore.open(store_url)
+    if "data_dir" in settings:
+        begin(AuditStore(store.engine), Anchor(Path(settings["data_dir"])))
     _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     pictures = ClipPictures(clip)
     app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", origins, **settings), pictures)

@@ -6,11 +6,14 @@ import time
 from typing import Any
 
 import ray
+import redis
 import sqlalchemy.exc
 import structlog
 
+from actors.board import Board
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
+from actors.proof.owners import keep_owners
 from actors.proof.redact import Redactor
 from actors.proof.tsa import Authority
 from actors.store import EventStore, EvidenceRecords
@@ -160,8 +163,8 @@ class Sealer:
 class EvidenceActor:
     """The sealer in the cluster, named `evidence`."""
 
-    def __init__(self, store_url: str, evidence_url: str, data_dir: str) -> None:
-        self._store = EventStore.open(store_url)
+    def __init__(self, store_url: str, evidence_url: str, data_dir: str, redis_url: str) -> None:
+        self._store, self._board = EventStore.open(store_url), Board(redis_url)
         self._where = (evidence_url, data_dir)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="seal", daemon=True)
@@ -179,7 +182,8 @@ class EvidenceActor:
             try:
                 sealer = sealer or self._make()
                 sealer.step()
-            except (OSError, sqlalchemy.exc.SQLAlchemyError, SigningKeyError, StampError) as error:
+                keep_owners(self._board, EvidenceRecords(self._store.engine))
+            except (OSError, sqlalchemy.exc.SQLAlchemyError, redis.RedisError, SigningKeyError, StampError) as error:
                 log.warning("evidence is not sealed; trying again", error=str(error).splitlines()[0])
                 self._stopping.wait(5.0)
             except Exception:

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from actors.store.tables import audit as table
+from actors.store.tables import metadata
 from hoaban.access.misuse import LOOK, UNMASK
 from hoaban.audit import START, AuditRecord
 
 READ_AT_ONCE = 1000
+FILLED_WHEN_MADE = ("keeper_cursors",)
 
 
 class AuditStore:
@@ -51,6 +53,16 @@ class AuditStore:
             ).sealed(previous)
             connection.execute(sa.insert(table).values(_row(record)))
         return record
+
+    def nothing_yet(self) -> bool:
+        """Whether the whole database is as it was made: no record, no person, no event, nothing."""
+        with self._engine.connect() as connection:
+            filled = (
+                connection.execute(sa.select(sa.literal(1)).select_from(one).limit(1)).first()
+                for one in metadata.sorted_tables
+                if one.name not in FILLED_WHEN_MADE
+            )
+            return not any(filled)
 
     def head(self) -> tuple[int, str]:
         """(seq, digest) of the newest record; (0, START) without any."""

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from actors.store.tables import Sequence64, metadata
 from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
+from hoaban.terms import Terms
 
 evidence = sa.Table(
     "evidence",
@@ -37,6 +38,8 @@ evidence = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("erased_s", sa.Float(53)),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("viewers", sa.JSON(none_as_null=True)),
     sa.Index("evidence_state", "state", "captured_s"),
     sa.Index("evidence_camera", "camera", "captured_s"),
     sa.Index("evidence_plate", "plate"),
@@ -74,7 +77,10 @@ class Who(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A package as the store knows it. captured_s, sealed_s, erased_s: seconds since 1970 UTC."""
+    """A package as the store knows it. captured_s, sealed_s, erased_s: seconds since 1970 UTC.
+
+    owner, viewers: of its camera when it was sealed (hoaban/terms.py); owner None: not known.
+    """
 
     seq: int
     id: str
@@ -98,6 +104,14 @@ class CaseRow:
     state: State
     version: int
     erased_s: float | None
+    owner: str | None
+    viewers: list[str] | None
+
+    @property
+    def terms(self) -> tuple[Terms, str] | None:
+        """The terms and the owner of its camera when it was sealed."""
+        viewers = None if self.viewers is None else tuple(self.viewers)
+        return None if self.owner is None else (Terms(viewers=viewers), self.owner)
 
     @property
     def case(self) -> Case:
@@ -176,6 +190,19 @@ class EvidenceRecords:
         with self._engine.begin() as connection:
             statement = dialect.insert(evidence).on_conflict_do_nothing(index_elements=["id"])
             connection.execute(statement, row | {"version": 0, "sealed_s": time.time()})
+
+    def without_owner(self) -> set[str]:
+        """Cameras that have cases whose owner is not kept yet."""
+        missing = evidence.c.owner.is_(None) & evidence.c.erased_s.is_(None)
+        with self._engine.connect() as connection:
+            return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars())
+
+    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None) -> None:
+        """Keep whose a camera's cases are, and who may see their pictures, for when the camera leaves the fleet."""
+        kept = {"owner": owner, "viewers": None if viewers is None else list(viewers)}
+        with self._engine.begin() as connection:
+            unknown = (evidence.c.camera == camera) & evidence.c.owner.is_(None)
+            connection.execute(sa.update(evidence).where(unknown).values(kept))
 
     def known(self) -> set[str]:
         """Ids of all packages that ever were."""

@@ -14,7 +14,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy.engine import Connection, Engine, Row
 
 from actors.store.tables import api_tokens, grants, people, sessions
-from hoaban.access import Grant, Person, Role, Scope
+from hoaban.access import TWO_PEOPLE, Grant, Person, Role, Scope
 from hoaban.schedule import Hours
 
 LEAST_PASSWORD = 12
@@ -41,12 +41,18 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class GivenGrant:
-    """A grant and its number, for taking it away, and who gave it when."""
+    """A grant and its number, for taking it away, and who gave it when.
+
+    waits: for another admin's confirmation (roles of TWO_PEOPLE); until then it gives nothing.
+    """
 
     id: str
     grant: Grant
     by: str
     at: datetime
+    waits: bool = False
+    confirmed_by: str | None = None
+    confirmed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,9 @@ class Token:
 
 
 class PeopleStore:
-    """Accounts, grants and tokens. `by` is the name of who makes a change.
+    """Accounts, grants and tokens. `by` is the name of who makes a change, `by_id` their id (of a command: none).
+
+    two: roles of TWO_PEOPLE wait until another than who gave them confirms.
 
     Secrets are not kept, only their sha256: they have 256 random bits, so a plain digest is as good as a slow one.
     Passwords are people's own, so those are kept by argon2id.
@@ -99,6 +107,8 @@ class PeopleStore:
         agency: str | None = None,
         neighbourhood: str | None = None,
         by: str,
+        by_id: str = "",
+        two: bool = False,
     ) -> Account:
         """A new person, who signs in with a password or as (issuer, subject). Raises PeopleError."""
         name = name.strip()
@@ -119,7 +129,7 @@ class PeopleStore:
         try:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(people).values(row))
-                _give(connection, str(row["id"]), given, by)
+                _give(connection, str(row["id"]), given, by, by_id, two)
         except sa.exc.IntegrityError:
             raise PeopleError(f"there is a person {name!r} already; choose another name") from None
         return self.account(str(row["id"]))
@@ -143,12 +153,25 @@ class PeopleStore:
             row = connection.execute(query).one_or_none()
             return None if row is None else _account(row, _given(connection, row.id))
 
-    def set_password(self, which: str, password: str) -> None:
-        """Raises KeyError, PeopleError for one that is too short. Their sessions end."""
+    def set_password(self, which: str, password: str, *, by: str = "", by_id: str = "", two: bool = False) -> None:
+        """Raises KeyError, PeopleError for one that is too short. Their sessions end.
+
+        two: set by another, who could now sign in as them: their grants of TWO_PEOPLE wait to be confirmed anew.
+        """
         hashed = hash_password(password)
         with self._engine.begin() as connection:
             person = self._find(connection, which).id
             connection.execute(sa.update(people).where(people.c.id == person).values(password=hashed))
+            if two:
+                held = (grants.c.holder == person) & grants.c.role.in_([role.value for role in TWO_PEOPLE])
+                anew = {
+                    "waits": True,
+                    "confirmed": None,
+                    "confirmed_by": None,
+                    "granted_by": by,
+                    "granted_by_id": by_id,
+                }
+                connection.execute(sa.update(grants).where(held).values(anew))
             connection.execute(sa.update(sessions).where(sessions.c.person == person).values(ended=True))
 
     def set_disabled(self, which: str, disabled: bool) -> None:
@@ -179,12 +202,41 @@ class PeopleStore:
 
     # --- grants
 
-    def grant(self, which: str, grant: Role | Grant, by: str) -> Account:
+    def grant(self, which: str, grant: Role | Grant, by: str, by_id: str = "", *, two: bool = False) -> Account:
         """Raises KeyError."""
         with self._engine.begin() as connection:
             person = self._find(connection, which).id
-            _give(connection, person, [grant], by)
+            _give(connection, person, [grant], by, by_id, two)
         return self.account(person)
+
+    def confirm(self, which: str, grant: str, by: str, by_id: str = "") -> Account:
+        """Let a grant that waits count. Raises KeyError for one that is not there or waits not, PeopleError for who
+        gave it or would hold it."""
+        with self._engine.begin() as connection:
+            person = self._find(connection, which).id
+            waiting = (grants.c.id == grant) & (grants.c.holder == person) & grants.c.waits
+            row = connection.execute(sa.select(grants).where(waiting)).one_or_none()
+            if row is None:
+                raise KeyError(grant)
+            if by_id == person or (by_id, by if not by_id else "") == (
+                row.granted_by_id,
+                row.granted_by if not row.granted_by_id else "",
+            ):
+                raise PeopleError("who gave a grant, or would hold it, does not confirm it; ask another admin")
+            seen = waiting & (grants.c.granted_by_id == row.granted_by_id) & (grants.c.granted_by == row.granted_by)
+            now = {"waits": False, "confirmed": datetime.now(UTC), "confirmed_by": by}
+            if connection.execute(sa.update(grants).where(seen).values(now)).rowcount == 0:
+                raise PeopleError("it was given anew at this moment; look again")
+        return self.account(person)
+
+    def has_admin(self, but: str | None = None) -> bool:
+        """Whether a person who may sign in, other than `but` (an id or a name), is an admin of everything now."""
+        return any(
+            given.grant.role is Role.ADMIN and given.grant.scope.everywhere and not given.waits
+            for account in self.accounts()
+            if not account.disabled and but not in (account.id, account.name)
+            for given in account.grants
+        )
 
     def revoke(self, which: str, grant: str) -> Account:
         """Take a grant away, by its id. Raises KeyError for a person or a grant that is not there."""
@@ -301,7 +353,14 @@ def aware(at: datetime) -> datetime:
     return at.replace(tzinfo=at.tzinfo or UTC)
 
 
-def _give(connection: Connection, holder: str, given: Iterable[Role | Grant], by: str) -> None:
+def _give(
+    connection: Connection,
+    holder: str,
+    given: Iterable[Role | Grant],
+    by: str,
+    by_id: str = "",
+    two: bool = False,
+) -> None:
     now = datetime.now(UTC)
     for item in given:
         grant = item if isinstance(item, Grant) else Grant(item)
@@ -316,6 +375,8 @@ def _give(connection: Connection, holder: str, given: Iterable[Role | Grant], by
             "hours": [hours.model_dump(mode="json", by_alias=True) for hours in scope.hours] or None,
             "granted": now,
             "granted_by": by,
+            "granted_by_id": by_id,
+            "waits": two and grant.role in TWO_PEOPLE,
         }
         connection.execute(sa.insert(grants).values(row))
 
@@ -336,13 +397,16 @@ def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
             ),
             row.granted_by,
             aware(row.granted),
+            row.waits,
+            row.confirmed_by,
+            aware(row.confirmed) if row.confirmed else None,
         )
         for row in connection.execute(query)
     )
 
 
 def _held(connection: Connection, holder: str) -> tuple[Grant, ...]:
-    return tuple(given.grant for given in _given(connection, holder))
+    return tuple(given.grant for given in _given(connection, holder) if not given.waits)
 
 
 def _account(row: Row[Any], given: tuple[GivenGrant, ...]) -> Account:

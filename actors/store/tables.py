@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -98,6 +99,10 @@ grants = Table(
     Column("hours", JSON(none_as_null=True)),
     Column("granted", DateTime(timezone=True), nullable=False),
     Column("granted_by", String(128), nullable=False),
+    Column("granted_by_id", String(64), nullable=False, server_default=""),
+    Column("waits", Boolean, nullable=False, server_default=false()),  # for a second admin; it gives nothing yet
+    Column("confirmed", DateTime(timezone=True)),
+    Column("confirmed_by", String(128)),
     Index("grants_holder", "holder"),
 )
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import session, states
 from dashboards.client import Camera
+from dashboards.safe import plain
 from dashboards.wall import wall
 from dashboards.words import number, seconds, t, term
 
@@ -78,10 +79,10 @@ def detail(camera: Camera, districts: Mapping[str, str]) -> None:
         if wall([states.tile(camera, addresses.get(camera["id"]))], key="one"):
             session.forget_tickets()
     with right:
-        st.subheader(camera["name"], anchor=False)
+        st.subheader(plain(camera["name"]), anchor=False)
         st.html(f'<b class="hb-{how.state}">{how.sign} {escape(how.said)}</b>')
         if how.note:
-            st.warning(escape(how.note), icon=":material/build:")
+            st.warning(plain(how.note), icon=":material/build:")
         st.html(facts(camera, districts))
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboards import session
 from dashboards.client import ApiClient, ApiError
+from dashboards.safe import plain
 from dashboards.words import t, term
 
 MOST_MIB = 8
@@ -103,7 +104,7 @@ def refused(error: ApiError) -> None:
     elif error.status == 429:
         st.warning(t("Too many at once from your connection. Try again later."), icon=":material/timer:")
     elif error.status in (413, 422):
-        st.warning(f"{t('This cannot be taken as it is.')} {error}", icon=":material/edit:")
+        st.warning(f"{t('This cannot be taken as it is.')} {plain(error)}", icon=":material/edit:")
     else:
         st.error(t("This does not work at the moment. Try again later, or telephone."), icon=":material/cloud_off:")
 

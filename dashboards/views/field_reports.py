@@ -8,6 +8,7 @@ import streamlit as st
 from dashboards import cases, feed, session
 from dashboards.case_calls import Report, ReportDetail
 from dashboards.client import ApiError
+from dashboards.safe import plain
 from dashboards.words import t, term
 
 OPEN = ["received", "checked", "in_progress"]
@@ -119,7 +120,7 @@ def contact(seen: ReportDetail) -> None:
                 told = api.report_contact(seen["number"], reason.strip())
                 st.text(" · ".join(str(value) for value in told.values() if value))  # a citizen's words are no Markdown
             except ApiError as refused:
-                st.error(str(refused), icon=":material/lock:")
+                st.error(plain(refused), icon=":material/lock:")
 
 
 def cameras_near(seen: ReportDetail) -> None:

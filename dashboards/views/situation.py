@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboards import feed, session, states
 from dashboards.client import Camera, Count, Fleet, StoredEvent
+from dashboards.safe import plain
 from dashboards.wall import wall
 from dashboards.words import number, t, term
 
@@ -65,7 +66,7 @@ def top() -> None:
     session.trouble(error)
     fleet = session.fleet(api)
     if fleet["errors"]:
-        listed = "\n".join(f"- `{line}`" for line in fleet["errors"])
+        listed = "\n".join(f"- {plain(line)}" for line in fleet["errors"])
         st.warning(f"**{t('The edited fleet file was refused; the last good one runs.')}**\n\n{listed}", icon="📄")
     st.html(strip(cameras, fleet))
     if error is None:

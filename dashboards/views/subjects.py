@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import session
 from dashboards.client import ApiError
+from dashboards.safe import plain
 from dashboards.words import t, term
 
 
@@ -35,7 +36,7 @@ def form() -> None:
         st.session_state["subject_found"] = api.search_subject(wanted)
     except ApiError as error:
         st.session_state.pop("subject_found", None)
-        st.error(str(error))
+        st.error(plain(error))
     st.session_state.pop("subject_erased", None)
 
 
@@ -88,7 +89,7 @@ def erase(reference: str, basis: str, ticked: dict[str, list[str]]) -> None:
         done = api.erase_subject(reference, basis, ticked.get("evidence", []), ticked.get("events", []))
         record = api.erasure_record(done["erasure"]) if done["erasure"] else None
     except ApiError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.session_state["subject_erased"] = done, record
     st.session_state.pop("subject_found", None)
@@ -100,7 +101,7 @@ def told(done: dict[str, Any], record: bytes | None) -> None:
     if done["erased"]:
         st.success(t("{n} erased. The signed record says what and why.", n=len(done["erased"])))
     for id, why in done["refused"].items():
-        st.warning(f"`{id}`: {why}")
+        st.warning(f"{plain(id)}: {plain(why)}")
     if record is not None:
         st.download_button(t("Record of the erasure"), record, f"erasure-{done['erasure']}.zip", "application/zip")
 

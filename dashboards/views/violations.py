@@ -8,6 +8,7 @@ import streamlit as st
 from dashboards import session
 from dashboards.client import ApiError
 from dashboards.evidence_calls import EvidenceCase, EvidenceDetail
+from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 STATES = ("open", "confirmed", "rejected", "damaged", "erased")
@@ -80,19 +81,19 @@ def evidence(case: EvidenceDetail) -> None:
             if (still := shown.get(f"{name}.jpg")) is not None:
                 st.image(still, caption=f"{term(name)}, {moment(case, name)}", width="stretch")
             elif why := case["missing"].get(f"{name}.jpg"):
-                st.warning(f"{term(name)}: {why}")
+                st.warning(f"{plain(term(name))}: {plain(why)}")
     left, right = st.columns([3, 2])
     with left:
         if "clip.mp4" in shown:
             st.video(shown["clip.mp4"])
         elif why := case["missing"].get("clip.mp4"):
-            st.warning(f"{t('Clip')}: {why}")
+            st.warning(f"{t('Clip')}: {plain(why)}")
     with right:
         if "plate.jpg" in shown:
             st.image(shown["plate.jpg"], caption=case["plate"] or t("not read"))
         st.html(facts(case))
         for doubt in case["doubts"]:
-            st.warning(escape(doubt), icon=":material/help:")
+            st.warning(plain(doubt), icon=":material/help:")
         if case["state"] not in ("damaged", "erased"):
             decision(case)
         if case["state"] == "confirmed":
@@ -154,7 +155,7 @@ def decide(case: EvidenceDetail, verdict: str, reason: str, note: str) -> None:
     try:
         api.decide(case["id"], verdict, reason, note, case["version"])
     except ApiError as error:
-        st.error(str(error), icon=":material/gavel:")
+        st.error(plain(error), icon=":material/gavel:")
         if error.status != 409:
             return
         st.session_state["evidence_late"] = t("Another officer decided this case meanwhile: look at it again.")
@@ -173,7 +174,7 @@ def export(case: EvidenceDetail) -> None:
             try:
                 st.session_state["evidence_export"] = case["id"], api.export(case["id"], reason)
             except ApiError as error:
-                st.error(str(error))
+                st.error(plain(error))
         id, data = st.session_state.get("evidence_export", (None, b""))
         if id == case["id"]:
             st.download_button(t("Download"), data, f"{id}.zip", "application/zip")

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboards import cases, session
 from dashboards.case_calls import WorkOrder, WorkOrderDetail
+from dashboards.safe import plain
 from dashboards.words import seconds, t, term
 
 OPEN = ["open", "in_progress", "to_check"]
@@ -57,7 +58,7 @@ def detail(number: int) -> None:
         cases.missing(error)
         return
     camera = names().get(seen["camera"], seen["camera"])
-    st.subheader(f"#{number} {camera}: {term(seen['fault'])}", anchor=False)
+    st.subheader(f"#{number} {plain(camera)}: {term(seen['fault'])}", anchor=False)
     if seen["overdue"]:
         st.error(t("It should have been repaired by now."), icon=":material/alarm:")
     if seen["state"] == "to_check":

@@ -2,11 +2,12 @@
 
 from hoaban.access.decide import Decision, Place, covers, decide, reaches
 from hoaban.access.person import Grant, Person, Scope
-from hoaban.access.roles import GRANTS, PROVINCE_WIDE, Permission, Role
+from hoaban.access.roles import GRANTS, PROVINCE_WIDE, TWO_PEOPLE, Permission, Role
 
 __all__ = [
     "GRANTS",
     "PROVINCE_WIDE",
+    "TWO_PEOPLE",
     "Decision",
     "Grant",
     "Permission",

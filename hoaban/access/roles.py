@@ -111,6 +111,10 @@ GRANTS: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     }
 )
 
+TWO_PEOPLE = frozenset({Role.OFFICER, Role.WATCHLIST_APPROVER, Role.AUDITOR, Role.ADMIN})
+"""roles that one admin proposes and another confirms: by these alone an admin could make puppets who see, decide,
+approve and audit for them"""
+
 PROVINCE_WIDE = frozenset(
     {
         P.WATCHLIST_SEE,

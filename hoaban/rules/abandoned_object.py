@@ -95,10 +95,10 @@ class AbandonedObject(ZoneRule):
         self._number = 0
 
     def update(self, scene: Scene) -> list[Finding]:
-        now_s = scene.now_s
-        if not self._looks.due(now_s):
+        now_s = scene.watched_s
+        if not self._looks.due(scene.now_s):
             return []
-        self._people.update(scene.tracks, now_s)
+        self._people.update(scene)
         for sight in self._bags(scene):
             self._take(sight, now_s)
         for change in self._changes.update(scene) if self._changes else ():
@@ -114,7 +114,7 @@ class AbandonedObject(ZoneRule):
         for row in self.rows(tracks).tolist():
             score = float(tracks.scores[row])
             track = int(tracks.ids[row])
-            yield _Sight(box_of(tracks, row), scene.now_s, "detector", tracks.label(row), track, score)
+            yield _Sight(box_of(tracks, row), scene.watched_s, "detector", tracks.label(row), track, score)
 
     def _take(self, sight: _Sight, now_s: float) -> None:
         item = self._known(sight)

@@ -83,7 +83,7 @@ class CameraHealth:
         whole, sharper = scene.views.get(WHOLE), scene.views.get(SHARPER)
         if not due or whole is None or sharper is None:
             return found
-        self._looked_s = now_s
+        self._looked_s, now_s = now_s, scene.watched_s
         still_s = self._frozen.update((whole, sharper), now_s)
         found += self._turn("frozen", still_s > 0, now_s, f"not one grey level has changed for {still_s:.0f} s")
         if not self._latches["frozen"].on:

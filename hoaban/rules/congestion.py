@@ -102,11 +102,11 @@ class Congestion(ZoneRule):
         return {"zone": self.zone, "level": LEVELS[self._level], **self._figures()}
 
     def update(self, scene: Scene) -> list[Finding]:
-        tracks, now_s = scene.tracks, scene.now_s
-        if not self._looks.due(now_s):
+        tracks, now_s = scene.tracks, scene.watched_s
+        if not self._looks.due(scene.now_s):
             return []
         rows = self.rows(tracks)
-        self._flow = self._smoothed(self._look(tracks, rows, now_s), now_s)
+        self._flow = self._smoothed(self._look(tracks, rows, scene.now_s), now_s)
         self._now_s = now_s
         holds, easing = self._holds(self._flow, 1.0), self._holds(self._flow, EASE)
         self._reached_s = np.where(holds, np.fmin(self._reached_s, now_s), np.nan)

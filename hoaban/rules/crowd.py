@@ -71,7 +71,7 @@ class Crowd(ZoneRule):
         return {"zone": self.zone, "phase": phase, "count": self._count, **self._density(self._count)}
 
     def update(self, scene: Scene) -> list[Finding]:
-        now_s = scene.now_s
+        now_s = scene.watched_s
         self._count = count = self._smooth(len(self.rows(scene.tracks)), now_s)
         if self._at_least is None:
             return []

@@ -67,6 +67,7 @@ class IllegalParking(EnforcementRule):
         self._spots: list[_Spot] = []
         self._red_s = float("-inf")
         self._last_s: float | None = None
+        self._watched_s = 0.0
 
     def pins(self) -> set[int]:
         moments = [moment for spot in self._spots if not spot.told for moment in (spot.first, spot.half)]
@@ -77,9 +78,9 @@ class IllegalParking(EnforcementRule):
         tracks, now_s = scene.tracks, scene.now_s
         if self._last_s is not None and now_s - self._last_s < EVERY_S:
             return []
-        elapsed_s = 0.0 if self._last_s is None else now_s - self._last_s
-        self._last_s = now_s
-        if elapsed_s > self._gap_s:  # nobody saw who stood there meanwhile
+        elapsed_s = 0.0 if self._last_s is None else scene.watched_s - self._watched_s
+        self._last_s, self._watched_s = now_s, scene.watched_s
+        if scene.gap_s > self._gap_s:  # nobody saw who stood there meanwhile
             self._spots.clear()
         queueing = self._queueing(scene)
         stands_s = self._standing.update(scene)

@@ -49,7 +49,7 @@ class Intrusion(ZoneRule):
         if self._min_height:
             rows = rows[tracks.boxes[rows, 3] - tracks.boxes[rows, 1] >= self._min_height]
         places = self._lineage.rows.of(tracks.ids, now_s)[rows]
-        due = self._stays.update(places, now_s) >= self._after_s - 1e-6
+        due = self._stays.update(places, scene) >= self._after_s - 1e-6
         due &= ~self._stays.told(places)
         if not due.any():
             return []

@@ -72,16 +72,16 @@ class LineSides:
         distances = seen.distances_of([places.line_rows[line] for line in self._lines]).T
         margins = np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
         sure = seen.of(self._classes)[:, None] & (np.abs(distances) > margins[:, None])
-        here, was = np.where(distances > 0, 1.0, -1.0), side[rows]
         points = seen.points
-        for row, column in np.argwhere(sure & (here == -was)).tolist():
+        which, columns = sure.nonzero()
+        known = rows[which], columns
+        here = np.sign(distances[which, columns])
+        for index in (here == -side[known]).nonzero()[0].tolist():
+            row, column = int(which[index]), int(columns[index])
             line, place = self._lines[column], rows[row]
             before = xs[place, column], ys[place, column]
             where = meeting_point(before, points[row], *places.ends[places.line_rows[line]])
             if where is not None:
-                crossing = Crossing(row, int(tracks.ids[row]), bool(here[row, column] > 0), where)
-                found[line].append(crossing)
-        side[rows] = np.where(sure, here, was)
-        for axis, kept in enumerate((xs, ys)):
-            kept[rows] = np.where(sure, points[:, axis, None], kept[rows])
+                found[line].append(Crossing(row, int(tracks.ids[row]), bool(here[index] > 0), where))
+        side[known], xs[known], ys[known] = here, points[which, 0], points[which, 1]
         return found

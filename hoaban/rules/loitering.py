@@ -48,7 +48,7 @@ class Loitering(ZoneRule):
         tracks = self._lineage.update(scene.tracks, scene.now_s)
         rows = self.rows(tracks)
         places = self._lineage.rows.of(tracks.ids, scene.now_s)[rows]
-        stay_s = self._stays.update(places, scene.now_s)
+        stay_s = self._stays.update(places, scene)
         due = (stay_s >= self._after_s - 1e-6) & ~self._stays.told(places)
         findings = []
         for index in np.flatnonzero(due):

@@ -68,10 +68,10 @@ class RemovedObject:
         self._number = 0
 
     def update(self, scene: Scene) -> list[Finding]:
-        now_s = scene.now_s
-        if not self._looks.due(now_s):
+        now_s = scene.watched_s
+        if not self._looks.due(scene.now_s):
             return []
-        self._people.update(scene.tracks, now_s)
+        self._people.update(scene)
         findings = []
         for change in self._changes.update(scene):
             gap = self._gap(change, now_s)

@@ -37,6 +37,11 @@ class Places:
         """(lines, 2) the way along each line."""
         return self.ends[:, 1] - self.ends[:, 0]
 
+    @cached_property
+    def lengths(self) -> F64:
+        """(lines,) pixels."""
+        return np.asarray(np.hypot(self.along[:, 0], self.along[:, 1]))
+
 
 class Seen:
     """The tracks of one frame. All arrays have one row a track, in the order of the tracks."""
@@ -75,7 +80,7 @@ class Seen:
         places = self._places
         across, down = (self.points[:, axis] - places.ends[:, 0, axis, None] for axis in (0, 1))
         cross = places.along[:, 0, None] * down - places.along[:, 1, None] * across
-        return np.asarray(cross / np.hypot(places.along[:, 0], places.along[:, 1])[:, None])
+        return np.asarray(cross / places.lengths[:, None])
 
     def distances(self, line: str) -> F64:
         """(n,) pixels from the endless line, above 0 on its right."""

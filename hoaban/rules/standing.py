@@ -23,7 +23,7 @@ class Standing:
         self._table = TrackTable(site.shared.rows, forget_s, place=nowhere, rest=nowhere, since_s=np.nan)
 
     def update(self, scene: Scene) -> F64:
-        """(n,) seconds each track of this frame has stood; 0 for one that moves."""
+        """(n,) watched seconds each track of this frame has stood; 0 for one that moves."""
         tracks, now_s = scene.tracks, scene.now_s
         if not len(tracks):
             return np.zeros(0)
@@ -37,5 +37,5 @@ class Standing:
         stays = near & (((points - rest[rows]) ** 2).sum(axis=1) <= (CREEP * reach) ** 2)
         moved = rows[~stays]
         place[rows] = np.where(stays[:, None], 0.9 * was + 0.1 * points, points)
-        rest[moved], since_s[moved] = points[~stays], now_s
-        return np.asarray(now_s - since_s[rows])
+        rest[moved], since_s[moved] = points[~stays], scene.watched_s
+        return np.asarray(scene.watched_s - since_s[rows])

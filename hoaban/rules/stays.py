@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hoaban.scene import Scene
 from hoaban.track_table import F64, Rows, TrackRows, TrackTable
 
 
@@ -11,12 +12,12 @@ class Stays:
     def __init__(self, rows: TrackRows, gap_s: float) -> None:
         self._table = TrackTable(rows, gap_s, began_s=np.nan, told=0.0)
 
-    def update(self, rows: Rows, now_s: float) -> F64:
-        """(n,) seconds that each of these, which are there now, has stayed."""
-        come = self._table.touch(rows, now_s)
+    def update(self, rows: Rows, scene: Scene) -> F64:
+        """(n,) watched seconds that each of these, which are there now, has stayed."""
+        come = self._table.touch(rows, scene.now_s)
         began_s = self._table["began_s"]
-        began_s[come] = now_s
-        return np.asarray(now_s - began_s[rows])
+        began_s[come] = scene.watched_s
+        return np.asarray(scene.watched_s - began_s[rows])
 
     def told(self, rows: Rows) -> np.ndarray:
         """(n,) whose stay `tell` was called for. They must be among those of the last `update`."""

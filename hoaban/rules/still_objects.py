@@ -43,7 +43,7 @@ class PictureRuleConfig(RuleConfig):
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """The people of one frame, or of several: numbers, foot points and heights in pixels, when each was seen."""
+    """The people of one frame, or of several: numbers, foot points and heights in pixels, when (of watched time)."""
 
     ids: NDArray[np.int64]
     feet: Floats
@@ -61,9 +61,10 @@ class Bystanders:
         self._past: deque[tuple[float, _Moment]] = deque()
         self._all: _Moment | None = None
 
-    def update(self, tracks: Tracks, now_s: float) -> None:
+    def update(self, scene: Scene) -> None:
+        tracks, now_s = scene.tracks, scene.watched_s
         people = of_classes(tracks, ("person",))
-        ids, boxes = self._lineage.update(tracks, now_s).ids[people], tracks.boxes[people]
+        ids, boxes = self._lineage.update(tracks, scene.now_s).ids[people], tracks.boxes[people]
         now = _Moment(ids, tracks.ground_points()[people], boxes[:, 3] - boxes[:, 1], np.full(len(ids), now_s))
         self._past.append((now_s, now))
         self._all = None
@@ -141,7 +142,7 @@ class ZoneChanges:
         sides = covered[:, 2:] - covered[:, :2]
         # A box follows its object late and loosely: a tenth more on each side.
         grown = np.concatenate([covered[:, :2] - sides / 10, covered[:, 2:] + sides / 10], axis=1)
-        regions = self._model.update(luma, (grown - self._origin) * self._to_view, scene.now_s)
+        regions = self._model.update(luma, (grown - self._origin) * self._to_view, scene.watched_s)
         changes = []
         for region in regions:
             box = np.array(region.box) / self._to_view + self._origin

@@ -109,8 +109,11 @@ def test_grants_passwords_and_disabling_count_at_once(api: Api, admin: str) -> N
     token = sign_in(api, account.name).json()["access_token"]
     path = f"/people/{account.id}"
     given = api.ask("POST", f"{path}/grants", admin, json={"role": "auditor"}).json()
-    assert api.get("/audit", token).status_code == 200
     grant = next(item["id"] for item in given["grants"] if item["role"] == "auditor")
+    assert api.get("/audit", token).status_code == 403  # another admin has not confirmed it
+    second = api.people.create_token("second admin", Role.ADMIN)[1]
+    assert api.ask("POST", f"{path}/grants/{grant}/confirm", second).status_code == 200
+    assert api.get("/audit", token).status_code == 200
     assert api.ask("DELETE", f"{path}/grants/{grant}", admin).status_code == 200
     assert api.get("/audit", token).status_code == 403
     assert api.ask("DELETE", f"{path}/grants/{grant}", admin).status_code == 404

@@ -423,3 +423,39 @@ def test_changes_are_streamed_and_a_client_resumes_where_it_was(api: Api) -> Non
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+def test_what_is_done_to_a_case_is_in_the_audit_chain_without_the_words_said(api: Api) -> None:
+    token, before = api.token(OPERATOR), api.app.state.audit.head()[0]
+    number, words = incident(api, "gate"), "the caller's number is 0912345678"
+    post(api, f"/incidents/{number}/acknowledge", token, version=1, note=words)
+    post(api, f"/incidents/{number}/assign", token, version=2, assignee="Team 2")
+    post(api, f"/incidents/{number}/assign", token, version=2, assignee="Team 3")  # somebody was first
+    post(api, f"/incidents/{number}/comment", token, note=words)
+    post(api, f"/incidents/{number}/dismiss", token, version=4, reason="false_alarm", note=words)
+    report = api.ask("POST", "/reports", token, json={"text": words, "lat": 21.386, "lon": 103.017}).json()["number"]
+    post(api, f"/reports/{report}/check", token, version=1)
+    post(api, f"/reports/{report}/link", token, version=2, incident=number)
+    post(api, f"/reports/{report}/answer", token, version=3, answer=words)
+    given = post(api, "/handovers", token, to="Minh", note=words).json()["number"]
+    minh = api.people.create_token("Minh", OPERATOR)[1]
+    post(api, f"/handovers/{given}/accept", minh)
+    told = [one for one in api.app.state.audit.records(before) if one.outcome != "begun"]
+    case, filed_as = f"/incidents/{number}", f"/reports/{report}"
+    assert [(one.action, one.subject, one.outcome) for one in told] == [
+        ("incident.acknowledge", case, "done"),
+        ("incident.assign", case, "done"),
+        ("incident.assign", case, "failed"),
+        ("incident.comment", case, "done"),
+        ("incident.dismiss", case, "done"),
+        ("report.file", "officer", "done"),
+        ("report.check", filed_as, "done"),
+        ("report.link", filed_as, "done"),
+        ("report.answer", filed_as, "done"),
+        ("handover.sign", "Minh", "done"),
+        ("handover.accept", f"/handovers/{given}", "done"),
+    ]
+    assert {one.camera for one in told if not one.action.startswith("handover")} == {"gate"}
+    assert told[1].detail["assignee"] == "Team 2"
+    assert told[7].detail["incident"] == number
+    assert "0912345678" not in str(told)

@@ -218,25 +218,6 @@ def test_when_the_api_goes_away_the_page_says_so_and_keeps_what_it_knew(
     assert "The API does not answer" in said(opened())
 
 
-def test_without_a_token_the_page_asks_for_one_and_takes_no_wrong_one(
-    system: DashboardSystem, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HOABAN_API_TOKEN")
-    system.show_fleet()
-    system.report("gate")
-    app = opened()
-    assert app.text_input[0].proto.type == app.text_input[0].proto.PASSWORD
-    app.text_input[0].set_value("wrong")
-    sound(app.button[0].click().run())
-    assert "refused this token" in said(app)
-    app.text_input[0].set_value(system.token)
-    sound(app.button[0].click().run())
-    assert on_wall(app)["gate"]["state"] == "live"
-    sound(next(button for button in app.button if button.label == "Sign out").click().run())
-    assert app.text_input[0].label == "API token"
-    assert "token" not in app.session_state
-
-
 def test_the_language_can_be_changed(system: DashboardSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOABAN_LANG", "vi")
     system.show_fleet()

@@ -78,6 +78,7 @@ FOR = {
     "POST /people": "A",
     "POST /people/{person}/grants": "A",
     "DELETE /people/{person}/grants/{grant}": "A",
+    "POST /people/{person}/grants/{grant}/confirm": "A",
     "POST /people/{person}/disable": "A",
     "POST /people/{person}/enable": "A",
     "PUT /people/{person}/password": "A",

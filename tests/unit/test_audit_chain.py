@@ -1,7 +1,9 @@
 """The audit chain: any change of it is found, also of its end; writers take turns on SQLite and PostgreSQL."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from actors.audit_anchor import Anchor, AnchorError, advance
-from actors.store import AuditStore, EventStore
+from actors.audit_anchor import Anchor, AnchorError, advance, begin
+from actors.store import AuditStore, EventStore, PeopleStore
+from actors.store.incident_tables import incident_log, incidents
 from actors.store.tables import audit as table
 from cli.main import app
+from hoaban.access import Role
 from hoaban.audit import START, AuditRecord, broken
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -88,6 +92,18 @@ def test_a_chain_written_anew_from_some_record_on_is_found_by_the_anchor(
     assert broken(anew, (whole[-1].seq, whole[-1].digest))
 
 
+@contextmanager
+def forging(events: EventStore) -> Iterator[sa.Connection]:
+    """A transaction of one who owns the database: its triggers do not hold them up, and are put back."""
+    with events.engine.begin() as connection:
+        made = list(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+        for name, _ in made:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        yield connection
+        for _, sql in made:
+            connection.exec_driver_sql(sql)
+
+
 @pytest.fixture
 def url(store_url: str) -> str:
     return store_url.replace("postgresql://", "postgresql+psycopg://")
@@ -120,7 +136,7 @@ def test_the_command_finds_what_was_changed_in_the_database(tmp_path: Path, tamp
     for number in range(5):
         store.append("a", "An", "picture.look", f"/cameras/{number}")
     Anchor(tmp_path).write(*store.head())
-    with events.engine.begin() as connection:
+    with forging(events) as connection:
         if tamper == "edit":
             connection.execute(sa.update(table).where(table.c.seq == 2).values(who_name="Bình"))
         elif tamper == "delete":
@@ -139,13 +155,14 @@ def test_the_command_finds_what_was_changed_in_the_database(tmp_path: Path, tamp
 def test_the_anchor_moves_on_only_over_what_follows_from_it(tmp_path: Path) -> None:
     events = EventStore.open(f"sqlite:///{tmp_path / 'hoaban.db'}")
     store, anchor = AuditStore(events.engine), Anchor(tmp_path)
+    begin(store, anchor)
     for number in range(6):
         store.append("a", "An", "picture.look", str(number))
         if number == 3:
             advance(store, anchor)
     advance(store, anchor)
     assert anchor.read() == store.head()
-    with events.engine.begin() as connection:
+    with forging(events) as connection:
         connection.execute(sa.delete(table).where(table.c.seq >= 5))
     store.append("a", "An", "picture.look", "as if nothing had been")
     store.append("a", "An", "picture.look", "nor here")
@@ -157,20 +174,25 @@ def test_the_anchor_moves_on_only_over_what_follows_from_it(tmp_path: Path) -> N
     with pytest.raises(AnchorError):
         advance(store, anchor)  # an anchor that was taken away is not made again by itself
     assert CliRunner().invoke(app, verify).exit_code == 1
-    with events.engine.begin() as connection:
+    with forging(events) as connection:
         connection.execute(sa.delete(table))
-    assert CliRunner().invoke(app, verify).exit_code == 1  # all is gone: the key says that there was something
+    assert CliRunner().invoke(app, verify).exit_code == 1
+    (tmp_path / "audit.key").unlink()
+    assert CliRunner().invoke(app, verify).exit_code == 1  # all is gone, and what would say that it ever was
+    begin(store, anchor)
+    assert anchor.begun  # a database with nothing in it at all cannot be told from one that was just made
+    anchor.path.unlink()
     for number in range(6):
         store.append("a", "An", "picture.look", str(number))
     anew = ["audit", "anchor", "--data", str(tmp_path), "--reason", "case 9: a disk was restored"]
     assert CliRunner().invoke(app, anew).exit_code == 0
     assert CliRunner().invoke(app, verify).exit_code == 0
     assert store.record(store.head()[0]).reason == "case 9: a disk was restored"
-    with events.engine.begin() as connection:
+    with forging(events) as connection:
         connection.execute(sa.update(table).where(table.c.seq == 7).values(reason="another"))
     store.append("a", "An", "picture.look", "x")
     anchored = anchor.read()
-    with events.engine.begin() as connection:
+    with forging(events) as connection:
         connection.execute(sa.update(table).where(table.c.seq == 8).values(subject="y"))
     with pytest.raises(AnchorError, match="record 8 was changed"):
         advance(store, anchor)
@@ -191,3 +213,62 @@ def test_time_goes_only_forward_in_the_chain(tmp_path: Path) -> None:
     times = iter([2000.0, 1000.0, 3000.0])
     store = AuditStore(EventStore.open(f"sqlite:///{tmp_path / 'a.db'}").engine, lambda: next(times))
     assert [store.append("a", "An", "x", "y").at_s for _ in range(3)] == [2000.0, 2000.0, 3000.0]
+
+
+def refused(engine: sa.Engine, statement: str) -> bool:
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    except sa.exc.DBAPIError as error:
+        return "only ever added to" in str(error)
+    return False
+
+
+def test_no_statement_changes_or_takes_away_a_record(url: str) -> None:
+    store = AuditStore((events := EventStore.open(url)).engine)
+    store.append("a", "An", "picture.look", "/cameras/gate")
+    statements = ["UPDATE audit SET reason = 'another'", "DELETE FROM audit"]
+    if events.engine.dialect.name == "postgresql":
+        statements.append("TRUNCATE audit")
+    for statement in statements:
+        assert refused(events.engine, statement), statement
+    assert broken(list(store.records()), store.head()) == []
+    events.close()
+
+
+def test_a_log_goes_with_what_it_is_about_and_not_before(url: str) -> None:
+    engine = (events := EventStore.open(url)).engine
+    incident = {"kind": "k", "severity": "high", "state": "open", "version": 1, "camera": "gate", "simulated": False}
+    incident |= {"first_s": 1.0, "last_s": 1.0, "events": 1, "opened_s": 1.0, "waiting_since_s": 1.0}
+    line = {"at_s": 1.0, "who_id": "a", "who_name": "An", "action": "open", "state_to": "open", "detail": {}}
+    with engine.begin() as connection:
+        (number,) = connection.execute(sa.insert(incidents).values(incident)).inserted_primary_key
+        connection.execute(sa.insert(incident_log).values(line | {"about": number}))
+    assert refused(engine, "DELETE FROM incident_log")
+    with engine.begin() as connection:
+        connection.execute(sa.delete(incidents))
+        assert connection.execute(sa.select(sa.func.count()).select_from(incident_log)).scalar() == 0
+    events.close()
+
+
+def test_a_wiped_chain_is_not_sound_and_is_not_anchored_anew(tmp_path: Path) -> None:
+    """The records, the anchor and its key are gone; people and tokens are as they were."""
+    events = EventStore.open(f"sqlite:///{tmp_path / 'hoaban.db'}")
+    store, anchor = AuditStore(events.engine), Anchor(tmp_path)
+    verify = ["audit", "verify", "--data", str(tmp_path)]
+    assert CliRunner().invoke(app, verify).exit_code == 1  # nothing says where an empty chain should end
+    begin(store, anchor)
+    assert CliRunner().invoke(app, verify).exit_code == 0
+    PeopleStore(events.engine).create_token("kept", Role.VIEWER)
+    store.append("a", "An", "picture.look", "/cameras/gate")
+    advance(store, anchor)
+    with forging(events) as connection:
+        connection.execute(sa.delete(table))
+    for name in ("audit.key", "audit-anchor.json"):
+        (tmp_path / name).unlink()
+    begin(store, anchor)
+    with pytest.raises(AnchorError):
+        advance(store, anchor)
+    assert not anchor.begun
+    assert CliRunner().invoke(app, verify).exit_code == 1
+    events.close()

@@ -141,6 +141,7 @@ NEED_A_STORE = {
     ("people", "add"): ["x", "--no-password"],
     ("people", "list"): [],
     ("people", "grant"): ["x", "--role", "viewer"],
+    ("people", "confirm"): ["x", "y", "--reason", "z"],
     ("people", "revoke"): ["x", "y"],
     ("people", "disable"): ["x"],
     ("people", "password"): ["x"],

@@ -66,7 +66,7 @@ def test_a_person_is_added_granted_signs_in_and_is_shut_out(desk: Desk) -> None:
     desk.run("people", "password", "Lan", stdin="another four words\n")
     assert desk.people.check_password("Lan", "another four words") is not None
     expected_actions = ["add", "grant", "revoke", "disable", "enable", "password"]
-    assert desk.actions() == [(f"account.{name}", "done") for name in expected_actions]
+    assert desk.actions() == [(f"account.{name}", how) for name in expected_actions for how in ("begun", "done")]
 
 
 def test_a_refresh_token_works_once_and_a_second_time_ends_the_session(desk: Desk) -> None:
@@ -105,6 +105,7 @@ def test_a_tokens_secret_is_printed_once_and_nowhere_kept(desk: Desk) -> None:
         (["people", "revoke", "An", "nothing"], None, "no 'nothing'"),
         (["tokens", "revoke", "nothing"], None, "no 'nothing'"),
         (["people", "grant", "An", "--role", "emperor"], None, "emperor"),
+        (["people", "confirm", "An", "nothing", "--reason", "x"], None, "no 'nothing'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words_and_recorded(
@@ -113,7 +114,7 @@ def test_what_cannot_be_is_refused_in_words_and_recorded(
     desk.people.add("An", by="test")
     assert told in desk.run(*arguments, stdin=stdin, code=2).output
     if "emperor" not in arguments:
-        assert [outcome for _, outcome in desk.actions()] == ["done", "failed"]
+        assert [outcome for _, outcome in desk.actions()] == ["begun", "failed"]
 
 
 def test_without_a_store_the_command_says_so(tmp_path: Path) -> None:
@@ -121,3 +122,38 @@ def test_without_a_store_the_command_says_so(tmp_path: Path) -> None:
     assert (done.exit_code, "no store is in it" in done.output) == (2, True)
     assert stat.S_ISDIR(tmp_path.stat().st_mode)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_is_no_officer_and_no_admin_of_everything(desk: Desk) -> None:
+    for role in ("officer", "watchlist_approver", "auditor", "admin"):
+        assert "a machine cannot be" in desk.run("tokens", "add", "x", "--role", role, code=2).output
+    assert desk.people.tokens() == []
+
+
+def test_the_first_admin_counts_at_once_and_whoever_comes_after_waits_for_them(desk: Desk) -> None:
+    def add(name: str, role: str) -> str:
+        desk.run("people", "add", name, "--role", role, stdin=f"{PASSWORD}\n")
+        return desk.people.account(name).grants[0].id
+
+    def waits(name: str) -> bool:
+        return desk.people.account(name).grants[0].waits
+
+    officer, first = add("Officer", "officer"), add("First", "admin")
+    assert (waits("Officer"), waits("First")) == (True, False)
+    add("Second", "admin")
+    assert waits("Second")
+    said = desk.run("people", "confirm", "Officer", officer, "--reason", "nobody else is here", code=2).output
+    assert "ask another admin" in said  # given at this keyboard, so not confirmed at it
+    admin = desk.people.account("First")
+    desk.people.confirm("Officer", officer, admin.name, admin.id)
+    assert not waits("Officer")
+    third = desk.people.grant("Second", Role.AUDITOR, admin.name, admin.id, two=True).grants[-1].id
+    desk.run("people", "confirm", "Second", third, "--reason", "there is one admin yet")
+    assert not desk.people.account("Second").grants[-1].waits
+    desk.run("people", "password", "First", stdin="another four words\n")
+    assert not waits("First")  # nobody could confirm it
+    assert first != officer
+    desk.run("people", "password", "Officer", stdin="another four words\n")
+    assert waits("Officer")
+    desk.run("people", "disable", "First")
+    assert not desk.people.has_admin()

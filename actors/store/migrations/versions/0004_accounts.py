@@ -8,6 +8,7 @@ from alembic import op
 revision = "0004_accounts"
 down_revision = "0003_counting"
 
+LIMITS = ("districts", "agencies", "cameras", "hours")
 TIME = sa.DateTime(timezone=True)
 
 
@@ -84,5 +85,23 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("api_tokens", "created_by")
     op.add_column("api_tokens", sa.Column("role", sa.String(32), nullable=False, server_default="viewer"))
+    _one_role_a_token()
     for table in ("audit", "sessions", "grants", "people"):
         op.drop_table(table)
+
+
+def _one_role_a_token() -> None:
+    """A token with one grant, for everywhere and always, keeps its role; of any other nothing so narrow can be said
+    in a role alone: it is revoked."""
+    grants = sa.table("grants", *map(sa.column, ("holder", "role", *LIMITS)))
+    tokens = sa.table("api_tokens", *map(sa.column, ("id", "role", "revoked")))
+    connection = op.get_bind()
+    held: dict[str, list[tuple[str, bool]]] = {}
+    for row in connection.execute(sa.select(grants)):
+        limited = any(getattr(row, name) not in (None, "null") for name in LIMITS)
+        held.setdefault(row.holder, []).append((row.role, limited))
+    for token in connection.execute(sa.select(tokens.c.id)).scalars().all():
+        given = held.get(token, [])
+        whole = len(given) == 1 and not given[0][1]
+        values = {"role": given[0][0]} if whole else {"revoked": True}
+        connection.execute(sa.update(tokens).where(tokens.c.id == token).values(values))

@@ -1,0 +1,13 @@
+"""Whose evidence is: kept in its row, for the camera may leave the fleet and its owner's terms hold on."""
+
+from actors.board import Board
+from actors.store import EvidenceRecords
+
+
+def keep_owners(board: Board, records: EvidenceRecords) -> None:
+    """Write owner and viewers into what was sealed since the last call. Raises RedisError, SQLAlchemyError."""
+    if not (cameras := records.without_owner()):
+        return
+    for camera in (board.get_json("fleet") or {}).get("cameras", []):
+        if camera["id"] in cameras:
+            records.keep_owner(camera["id"], camera["owner"], (camera.get("terms") or {}).get("viewers"))

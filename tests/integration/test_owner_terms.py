@@ -1,0 +1,83 @@
+"""What an owner allows holds for as long as pictures are kept, also when the camera has left the fleet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.proof.owners import keep_owners
+from hoaban.access import Grant, Role, Scope
+from tests.api_system import Api, running_api
+from tests.integration.test_evidence_api import REASON, Office
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running_api(tmp_path, data_dir=str(tmp_path)) as running:
+        yield running
+
+
+def edit(api: Api, change: Any) -> None:
+    fleet = api.board.get_json("fleet")
+    change(fleet)
+    api.board.put_json("fleet", fleet)
+    api.app.state.places._read_s = float("-inf")
+
+
+def leaves(fleet: dict[str, Any]) -> None:
+    fleet["cameras"] = [camera for camera in fleet["cameras"] if camera["id"] != "gate"]
+
+
+def share(fleet: dict[str, Any], **terms: Any) -> None:
+    next(camera for camera in fleet["cameras"] if camera["id"] == "gate")["terms"] = terms
+
+
+def test_without_a_fleet_nobody_sees_a_picture(api: Api) -> None:
+    officer = api.token(Role.OFFICER)
+    assert api.get("/cameras/gate/snapshot.jpg", officer).status_code == 200
+    permit = api.ask("POST", "/cameras/gate/unmask", officer, json={"reason": REASON}).json()["permit"]
+    edit(api, leaves)
+    assert api.get("/cameras/gate/snapshot.jpg", officer).status_code == 403
+    shown = api.ask("GET", "/cameras/gate/unmasked.jpg", officer, headers={"X-Hoaban-Permit": permit})
+    assert shown.status_code == 403
+    assert api.ask("POST", "/tickets", officer, json={"cameras": ["gate"]}).json() == {}
+    edit(api, lambda fleet: fleet.clear())
+    for camera in ("gate", "shop"):
+        assert api.get(f"/cameras/{camera}/snapshot.jpg", officer).status_code == 403
+
+
+def test_evidence_of_a_camera_that_left_stays_on_its_owners_terms(api: Api, tmp_path: Path) -> None:
+    office = Office(api, tmp_path)
+    edit(api, lambda fleet: share(fleet, viewers=["health"]))
+    case = office.case()
+    picture = f"/evidence/{case}/files/at.jpg"
+    keep_owners(api.board, office.records)
+    edit(api, leaves)
+    assert office.get(picture).status_code == 403
+    assert office.post(f"/evidence/{case}/export", reason=REASON).status_code == 403
+    everywhere = Grant(Role.OFFICER, Scope())
+    for agency, status in (("police", 403), ("health", 200), ("ward", 200)):  # ward owns it
+        _, secret = api.people.create_token(agency, everywhere, agency=agency)
+        assert office.get(picture, secret).status_code == status, agency
+
+
+def test_evidence_whose_owner_was_never_known_is_shown_to_nobody(api: Api, tmp_path: Path) -> None:
+    office = Office(api, tmp_path)
+    case = office.case()
+    assert office.get(f"/evidence/{case}/files/at.jpg").status_code == 200
+    edit(api, leaves)
+    assert office.get(f"/evidence/{case}/files/at.jpg").status_code == 403
+    keep_owners(api.board, office.records)
+    assert office.records.get(case).owner is None
+
+
+def test_terms_of_a_camera_in_the_fleet_are_those_of_now(api: Api, tmp_path: Path) -> None:
+    office = Office(api, tmp_path)
+    case = office.case()
+    keep_owners(api.board, office.records)
+    assert (office.records.get(case).owner, office.records.get(case).viewers) == ("ward", None)
+    edit(api, lambda fleet: share(fleet, viewers=["health"]))
+    assert office.get(f"/evidence/{case}/files/at.jpg").status_code == 403
