@@ -377,9 +377,11 @@ def test_no_command_is_left_out_of_these_tables() -> None:
 
     def names(group: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
         if isinstance(group, click.Group):
-            return [found for name, command in group.commands.items() for found in names(command, (*path, name))]
+            commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+            return [found for name, command in commands.items() if command for found in names(command, (*path, name))]
         return [path]
 
+    context = click.Context(typer.main.get_command(app))
     tried = [arguments for arguments, _ in BAD_ARGUMENTS.values()] + list(FLEET_COMMANDS.values())
     takes_nothing = {("schema",), ("models", "list")}
     for command in set(names(typer.main.get_command(app))) - takes_nothing:
