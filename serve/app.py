@@ -27,6 +27,7 @@ from serve import (
     audit,
     casework,
     evidence,
+    evidence_labels,
     metrics,
     pictures,
     plate_watchlist,
@@ -119,6 +120,7 @@ def build_app(
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
     shadow.install(app, PREFIX, settings)
+    app.include_router(evidence_labels.router, prefix=PREFIX)
     casework.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))
