@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 AUDIT := .venv-audit
 
-.PHONY: demo test unit lint bench sbom audit clean
+.PHONY: demo test unit faults lint bench sbom audit clean
 .DEFAULT_GOAL := test
 
 $(STAMP): pyproject.toml constraints.txt no-deps.txt
@@ -24,6 +24,10 @@ test: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
+
+# Seeded faults, many runs; `make test` has a few. HOABAN_FAULT_SEED=N begins at another seed.
+faults: $(STAMP)
+	HOABAN_FAULT_RUNS=200 $(BIN)/python -m pytest -m faults
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -104,11 +104,15 @@ def keep_anchored(store: AuditStore, anchor: Anchor) -> threading.Thread:
     """Move the anchor on as the chain grows, from a thread of its own."""
 
     def keep() -> None:
+        told = ""
         while True:
             try:
                 advance(store, anchor)
+                told = ""
             except AnchorError as error:
-                log.error("the audit chain is not what was anchored", reason=str(error))
+                if str(error) != told:
+                    log.error("the audit chain is not what was anchored", reason=str(error))
+                told = str(error)
             except Exception as error:  # a store or a disk that is away: looked at again
                 log.warning("audit chain not anchored", reason=str(error).splitlines()[0])
             time.sleep(EVERY_S)

@@ -4,10 +4,12 @@ import json
 import time
 from typing import Any
 
-from actors.bus import connect
+from actors.bus import DEAD_LETTERS, OPEN, STREAM, connect
+from hoaban.events import Event
 from hoaban.signals import Reading, SignalState
 
 STATUS, CHECKPOINTS, SIGNALS = "hoaban:status", "hoaban:checkpoints", "hoaban:signals"
+WATCHED = "hoaban:watched"
 MOST_READINGS = 1000
 FIRST_READINGS = 50
 """how many of the newest readings a camera that starts looks back at"""
@@ -22,7 +24,11 @@ class Board:
     def put_status(self, camera: str, status: dict[str, Any], lives_s: float) -> None:
         """A camera's status; one that is not renewed within lives_s is shown no more."""
         record = {"until": time.time() + lives_s, "status": status}
-        self._redis.hset(STATUS, camera, json.dumps(record, ensure_ascii=False))
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hset(STATUS, camera, json.dumps(record, ensure_ascii=False))
+        if (watched_s := status.get("last_analysed_s")) is not None:
+            pipeline.hset(WATCHED, camera, repr(watched_s))
+        pipeline.execute()
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """camera id -> its newest status, those that ran out left out."""
@@ -45,6 +51,12 @@ class Board:
         text = self._redis.hget(CHECKPOINTS, camera)
         return None if text is None else json.loads(text)
 
+    def open_happenings(self, camera: str) -> tuple[list[Event], float]:
+        """What a camera told the beginning of and not the end, and the capture time of the last frame it analysed."""
+        bodies = self._redis.hvals(f"{OPEN}:{camera}")
+        watched_s = self._redis.hget(WATCHED, camera)
+        return [Event.from_json(body) for body in bodies], float(watched_s or 0.0)
+
     def put_reading(self, camera: str, reading: Reading) -> None:
         """What the controller of a camera's signal says; the newest MOST_READINGS of a camera are kept."""
         fields = {"signal": reading.signal, "state": reading.state.value, "at_s": repr(reading.at_s)}
@@ -66,6 +78,10 @@ class Board:
     def get_json(self, key: str) -> dict[str, Any] | None:
         text = self._redis.get(f"hoaban:{key}")
         return None if text is None else json.loads(text)
+
+    def backlog(self) -> tuple[int, int]:
+        """Events that no writer has stored yet, and events that none could store."""
+        return int(self._redis.xlen(STREAM)), int(self._redis.xlen(DEAD_LETTERS))
 
     def ping(self) -> bool:
         return bool(self._redis.ping())

@@ -17,12 +17,17 @@ from tenacity.nap import sleep_using_event
 
 from actors.journal import Journal, Position, abandoned
 from hoaban.events import Event
+from hoaban.lasting import KINDS, change
 
 log = structlog.get_logger(__name__)
 
 STREAM = "hoaban:events"
 DEAD_LETTERS = "hoaban:events:dead"
 GROUP = "store"
+NEVER_WRITTEN = "hoaban:events:run"
+OPEN = "hoaban:open"
+"""with a camera's id: the newest event of each happening there that is not over"""
+_LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS)
 CHUNK, CHUNK_BYTES = 500, 2**20
 """how much is sent at once"""
 KEEP_S = 5.0
@@ -54,6 +59,19 @@ class Delivery:
     body: str
 
 
+class AnotherRunError(redis.RedisError):
+    """The server is not the one that took what came before: it may have forgotten the last of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be stored, and why. entry: its name among those put aside."""
+
+    entry: str
+    body: str
+    why: str
+
+
 class EventBus:
     """The event stream and its consumer group. Raises redis.RedisError when the server is away."""
 
@@ -63,19 +81,33 @@ class EventBus:
     def publish(self, events: Sequence[Event]) -> None:
         self.send([event.to_json().encode("utf-8", "replace") for event in events])
 
-    def send(self, bodies: Sequence[bytes]) -> None:
-        """Add events' texts to the stream, in order. Some may have been taken when it raises."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for body in bodies:
-            pipeline.xadd(STREAM, {"body": body})
-        pipeline.execute()
+    def send(self, bodies: Sequence[bytes], run: str | None = None) -> None:
+        """Add events' texts to the stream, in order: all of them or none, if the server tells which.
+
+        run: to this run of the server (`run_id`) alone; None: to any. Raises AnotherRunError.
+        """
+        open_ = [_happening(body) for body in bodies]
+        with self._redis.pipeline() as pipeline:
+            # Watching binds what follows to one connection: with a server that restarts after it was asked who it is,
+            # the connection breaks, and nothing is sent over a new one before the events that the restart cost.
+            pipeline.watch(NEVER_WRITTEN)
+            if run is not None and _run_id(pipeline) != run:
+                raise AnotherRunError("the server was restarted")
+            pipeline.multi()
+            # What is open (hoaban/lasting.py) is noted in one step with the event that says so.
+            for body, happening in zip(bodies, open_, strict=True):
+                pipeline.xadd(STREAM, {"body": body})
+                if happening is not None:
+                    camera, key, is_open = happening
+                    if is_open:
+                        pipeline.hset(f"{OPEN}:{camera}", key, body)
+                    else:
+                        pipeline.hdel(f"{OPEN}:{camera}", key)
+            pipeline.execute()
 
     def run_id(self) -> str:
         """Names the server's process: another one may have forgotten the last seconds. "" where it does not tell."""
-        try:
-            return str(self._redis.info("server").get("run_id", ""))
-        except redis.exceptions.NoPermissionError:
-            return ""
+        return _run_id(self._redis)
 
     def join(self) -> None:
         """Make the consumer group; one that is there stays as it is."""
@@ -107,12 +139,47 @@ class EventBus:
             pipeline.execute()
 
     def bury(self, delivery: Delivery, why: str) -> None:
-        """Put what can never be stored aside, with the reason, for a person to look at."""
-        self._redis.xadd(DEAD_LETTERS, {"body": delivery.body, "why": why}, maxlen=10_000, approximate=True)
+        """Put what cannot be stored aside, with the reason, until a person says what becomes of it."""
+        self._redis.xadd(DEAD_LETTERS, {"body": delivery.body, "why": why})
+
+    def dead(self) -> list[DeadLetter]:
+        """What was put aside, the oldest first."""
+        entries = self._redis.xrange(DEAD_LETTERS)
+        return [DeadLetter(str(entry), fields.get("body", ""), fields.get("why", "")) for entry, fields in entries]
+
+    def revive(self, letter: DeadLetter) -> None:
+        """Hand what was put aside to the store again, in one step: it is in one place or the other."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.xadd(STREAM, {"body": letter.body})
+        pipeline.xdel(DEAD_LETTERS, letter.entry)
+        pipeline.execute()
+
+    def drop(self, letter: DeadLetter) -> None:
+        """Lose it for good."""
+        self._redis.xdel(DEAD_LETTERS, letter.entry)
 
     def waiting(self) -> int:
         """Entries not stored yet."""
         return int(self._redis.xlen(STREAM))
+
+
+def _run_id(client: redis.Redis) -> str:
+    try:
+        return str(client.info("server").get("run_id", ""))
+    except redis.exceptions.NoPermissionError:
+        return ""
+
+
+def _happening(body: bytes) -> tuple[str, str, bool] | None:
+    """Camera, key and whether it is open now, where an event tells of something that lasts."""
+    if not any(kind in body for kind in _LASTING):
+        return None
+    try:
+        event = Event.from_json(body.decode())
+    except ValueError:  # what the journal holds of a torn line is the store's to judge
+        return None
+    changed = change(event)
+    return None if changed is None else (event.camera, *changed)
 
 
 def _deliveries(answer: object) -> list[Delivery]:
@@ -295,14 +362,14 @@ class SpoolingPublisher:
         for journal in list(self._journals):
             if (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
                 if self._same_run():
-                    self._bus.send(batch.lines)
+                    self._bus.send(batch.lines, self._run)
                     journal.sent(batch)
                     self._took()
                 return True
         with self._lock:
             lines = list(itertools.islice(self._memory, CHUNK))
-        if lines:
-            self._bus.send(lines)
+        if lines and self._same_run():
+            self._bus.send(lines, self._run)
             with self._lock:
                 for line in lines:
                     self._memory.popleft()
@@ -366,7 +433,7 @@ def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
         run = bus.run_id() if found else ""
         for journal in found:
             while (batch := journal.read(CHUNK, CHUNK_BYTES)).segment is not None:
-                bus.send(batch.lines)
+                bus.send(batch.lines, run)
                 journal.sent(batch)
         if found:
             time.sleep(KEEP_S)

@@ -7,6 +7,8 @@ else with it.
 """
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
 from actors.privacy import PrivacyMask
+from actors.recorder import LATE_S, LONGEST_CLIP_S
 from actors.reporter import Publisher, Reporter
 from actors.scene_watch import SceneWatcher
 from actors.shadow_watch import ShadowWatcher
@@ -31,12 +34,15 @@ from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban.events import Event
 from hoaban.fleet import Camera
+from hoaban.reconcile import END_LIMIT_S
 from hoaban.shadow import ShadowOrder
 from hoaban.status import CameraStatus
 
 log = structlog.get_logger(__name__)
 
 PRE_ROLL_BYTES = 32 * 2**20
+STOP_S = END_LIMIT_S - 0.5
+"""the supervisor ends who takes longer than END_LIMIT_S"""
 STREAM_STAYS = {
     "zones",
     "lines",
@@ -49,11 +55,19 @@ STREAM_STAYS = {
     "begin_score",
     "tile_width",
     "heat_map",
+    "latency_budget_s",
     "district",
     "owner",
     "face_model",
+    "pre_roll_s",
+    "post_roll_s",
+    "resume_s",
 }
 """fields of a camera that can change while its stream and its model link go on"""
+LINK_RESTS_ON = {"model", "analysis_fps", "guaranteed_fps", "motion_gate", "tiles"}
+"""fields that begin the model link anew and leave the stream, and what is kept of it for evidence, as they are"""
+OLD_STREAM_S = LONGEST_CLIP_S + LATE_S
+"""how long what is kept of a stream that was left is there yet: evidence may be in its post-roll"""
 
 
 class CameraRuntime:
@@ -98,6 +112,8 @@ class CameraRuntime:
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
         )
         self._tiles = TileMaker()
+        self._old_ring: PacketRing | None = None
+        self._old_until_s = 0.0
         self._open(first_seq=0)
         self._reporter = Reporter(
             camera,
@@ -109,6 +125,7 @@ class CameraRuntime:
             publisher=publisher,
             board=board,
             node=node,
+            degrade=pacing == "live",
         )
 
     def _open(self, first_seq: int) -> None:
@@ -134,15 +151,14 @@ class CameraRuntime:
                 self._stop()
 
     def _stop(self) -> None:
+        """All within STOP_S: whoever waits ends the process soon after. What is not done then, the next start does."""
         self._reporter.save_if_possible()
-        self._shadow.stop()
-        self._scene.stop()  # before the source, whose thread may wait for an answer
-        self._faces.stop()
-        self._plates.stop()
-        self._source.stop()
+        # None waits for another: the source's thread may wait for an answer that the scene's end gives it.
+        watchers = (self._shadow, self._scene, self._faces, self._plates, self._source)
+        _at_once([part.stop for part in watchers], STOP_S / 3)
         if self._evidence is not None:
-            self._evidence.stop()
-        self._reporter.stop()
+            _at_once([self._evidence.stop], STOP_S / 3)
+        _at_once([self._reporter.stop], STOP_S / 3)
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
@@ -158,14 +174,24 @@ class CameraRuntime:
         self._faces.configure(camera)
         self._plates.configure(camera)
         self._shadow.configure(camera)
-        stays = camera.model_dump(exclude=STREAM_STAYS) == old.model_dump(exclude=STREAM_STAYS)
-        if not stays or ring_seconds(camera) != ring_seconds(old) or bool(camera.signals) != bool(old.signals):
+        stays = STREAM_STAYS | LINK_RESTS_ON
+        other_stream = camera.model_dump(exclude=stays) != old.model_dump(exclude=stays)
+        if other_stream or (ring_seconds(camera) > 0) != (self._ring is not None):
             self._scene.stop()
             self._source.stop()
+            self._old_ring, self._old_until_s = self._ring, time.monotonic() + OLD_STREAM_S
             self._scene.begin_anew()
             self._open(first_seq=self._source.next_seq)
             self._scene.start()
             self._source.start()
+        else:
+            if self._ring is not None:
+                self._ring.resize(ring_seconds(camera))
+            same_link = camera.model_dump(include=LINK_RESTS_ON) == old.model_dump(include=LINK_RESTS_ON)
+            if not same_link or bool(camera.signals) != bool(old.signals):  # signals: see Admission.of_scene
+                self._scene.stop()
+                self._scene.begin_anew()
+                self._scene.start()
         log.info("camera configured", camera=camera.id, digest=camera.digest()[:12])
 
     def set_peers(self, peers: list[Peer]) -> None:
@@ -180,6 +206,8 @@ class CameraRuntime:
     def _on_picture(self, picture: Picture) -> None:
         """On the decode thread. In demand pacing both watchers return when they are done with the picture."""
         self._latest = picture
+        if self._old_ring is not None and time.monotonic() > self._old_until_s:
+            self._old_ring = None
         try:
             self._faces.offer(picture)
             self._scene.analyser.offer(picture)
@@ -215,25 +243,32 @@ class CameraRuntime:
         tile, seconds = self.tile(max_width), self._scene.heat_seconds()
         return None if tile is None or seconds is None else with_heat(tile, seconds)
 
-    def clip(self, from_s: float, to_s: float) -> bytes:
-        """The encoded stream between two capture times as MP4, as far as the pre-roll ring reaches back.
-
-        Unblurred: for evidence, never for a route that does not audit.
-        """
-        return self._cut(from_s, to_s).data
-
     def _cut(self, from_s: float, to_s: float) -> Clip:
-        if self._ring is None:
-            return Clip(b"")
-        return PrivacyMask(self.camera.privacy_zones).clip(self._ring.cut(from_s, to_s))
+        """The encoded stream between two capture times, as far as it is kept. Unblurred: for evidence alone."""
+        rings = [ring for ring in (self._old_ring, self._ring) if ring is not None]
+        clips = [ring.cut(from_s, to_s) for ring in rings]
+        longest = max(clips, key=lambda clip: clip.to_s - clip.from_s, default=Clip(b""))
+        return PrivacyMask(self.camera.privacy_zones).clip(longest)
 
     def latencies(self) -> list[tuple[float, ...]]:
-        """Seconds that the last analysed frames spent in each of STAGES (actors/scene_watch.py)."""
+        """Seconds that the last analysed frames spent in each of hoaban.latency.STAGES."""
         return self._scene.stages()
 
     def status(self) -> CameraStatus:
         """The camera's state now."""
         return self._reporter.status()
+
+
+def _at_once(stops: list[Callable[[], None]], limit_s: float) -> None:
+    """Call all of them side by side, and wait for them for limit_s in all."""
+    threads = [threading.Thread(target=stop, name="stop", daemon=True) for stop in stops]
+    for thread in threads:
+        thread.start()
+    ends_s = time.monotonic() + limit_s
+    for thread, stop in zip(threads, stops, strict=True):
+        thread.join(max(0.0, ends_s - time.monotonic()))
+        if thread.is_alive():
+            log.warning("a part of the camera does not stop", part=stop.__qualname__)
 
 
 @ray.remote
@@ -300,9 +335,6 @@ class CameraActor:
         """The newest picture under its heat map, as `tile` gives one."""
         tile = self._runtime.heat_tile(max_width)
         return None if tile is None else tile.as_dict()
-
-    def clip(self, from_s: float, to_s: float) -> bytes:
-        return self._runtime.clip(from_s, to_s)
 
     def stop(self) -> None:
         self._runtime.stop()

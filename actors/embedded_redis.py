@@ -1,5 +1,6 @@
 """A Redis-protocol server of our own for one machine: Valkey as a package ships it."""
 
+import os
 import secrets
 import subprocess
 import time
@@ -91,3 +92,18 @@ class EmbeddedRedis:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+def running_url(folder: Path) -> str | None:
+    """The live store that others may turn to: HOABAN_REDIS_URL, else the one that was started in a folder.
+
+    None where no configuration of one is there, or this user may not read it.
+    """
+    if url := os.environ.get("HOABAN_REDIS_URL"):
+        return url
+    try:
+        lines = (folder / "valkey.conf").read_text().splitlines()
+    except OSError:
+        return None
+    settings = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"

@@ -56,8 +56,9 @@ class EvidenceKeeper:
             self.recorder.finish()
 
     def configure(self, camera: Camera) -> None:
-        """Whether the camera still has rules that need evidence."""
+        """Whether the camera still has rules that need evidence, and how much before and after."""
         self._needed = makes_evidence(camera.rules)
+        self.recorder.configure(camera.pre_roll_s, camera.post_roll_s)
 
     def take(self, picture: Picture, events: Iterable[Event], pins: set[int]) -> list[Event]:
         """An analysed picture, what was found in it, and the frames that may yet be needed; the events as published."""

@@ -7,6 +7,7 @@ what one does.
 
 import threading
 import time
+from collections.abc import Iterable
 
 import ray
 import redis
@@ -16,13 +17,11 @@ import structlog
 from actors.board import Board
 from actors.store import EventStore
 from actors.store.incident_keeping import Ground, follow, keep_time
-from actors.store.reports import erase_over
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
 TIMES_EVERY_S = 5.0
-ERASE_EVERY_S = 3600.0
 
 
 class Keeper:
@@ -30,7 +29,9 @@ class Keeper:
 
     def __init__(self, board: Board, store: EventStore) -> None:
         self._board, self._store = board, store
-        self._timed_s = self._erased_s = float("-inf")
+        self._timed_s = float("-inf")
+        self._heard: dict[str, tuple[float | None, float]] = {}
+        """camera -> its newest report, and when it came (monotonic)"""
 
     def tick(self, now_s: float) -> int:
         """Take what is stored, and do what is due (seconds since 1970); how far the cursor went.
@@ -45,13 +46,20 @@ class Keeper:
         while step := follow(self._store.engine, ground, now_s):
             far += step
         if time.monotonic() - self._timed_s >= TIMES_EVERY_S:
-            keep_time(self._store.engine, ground, now_s)
+            silent = self._silent(ground.districts, ground.settings.silent_min * 60)
+            keep_time(self._store.engine, ground, now_s, silent)
             self._timed_s = time.monotonic()
-        if time.monotonic() - self._erased_s >= ERASE_EVERY_S:
-            if gone := erase_over(self._store.engine, ground.settings.reports.keep_days, now_s):
-                log.info("closed reports erased: their time is over", count=gone)
-            self._erased_s = time.monotonic()
         return far
+
+    def _silent(self, cameras: Iterable[str], limit_s: float) -> set[str]:
+        """Cameras without a new report for so long as this keeper has watched: a board that lost its memory, or a
+        clock that was set, silences none at once."""
+        reported, now_s = self._board.reported(), time.monotonic()
+        for camera in cameras:
+            told, _ = self._heard.get(camera, (None, now_s))
+            if camera not in self._heard or reported.get(camera) not in (None, told):
+                self._heard[camera] = (reported.get(camera), now_s)
+        return {camera for camera, (_, heard_s) in self._heard.items() if now_s - heard_s >= limit_s}
 
 
 @ray.remote

@@ -68,10 +68,10 @@ def take_in(folder: Path, suite: Path, name: str) -> PictureSuite:
 
     Raises FleetErrors: all that is wrong with them; OSError; FileExistsError where one of that name is there.
     """
-    found = read_labels(folder)
     place = suite / name
     if place.exists():
         raise FileExistsError(17, "is there already; give it another name with --name", str(place))
+    found = read_labels(folder)
     suite.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".labels-", dir=suite) as scratch:
         copy = Path(scratch) / name

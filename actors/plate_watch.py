@@ -91,7 +91,8 @@ class PlateWatcher:
                 with self._lock:
                     self._waiting.append((look, crop))
                     if len(self._waiting) > MOST_WAITING:
-                        self._waiting.popleft()
+                        unread, _ = self._waiting.popleft()
+                        self._watch.give_back(unread)
                         self._dropped += 1
                 self._wake.set()
             else:

@@ -76,6 +76,11 @@ class PacketRing:
         self._parameter_sets = b""
         self._last_dts: int | None = None
 
+    def resize(self, seconds: float) -> None:
+        """Keep so many seconds from now on; what is there stays as far as they reach."""
+        with self._lock:
+            self._seconds = seconds
+
     def open(self, stream: VideoStream) -> None:
         """A new stream. A codec that MP4 cannot hold is not kept, and that is logged."""
         with self._lock:

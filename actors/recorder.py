@@ -49,6 +49,8 @@ class _Job:
     stills: dict[str, bytes]
     from_s: float
     to_s: float
+    pre_s: float = 0.0
+    """of the pre-roll as it was set when the job began"""
     began: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -141,6 +143,10 @@ class Recorder:
         self._jobs: deque[_Job] = deque()
         self.written = self.refused = 0
 
+    def configure(self, pre_roll_s: float, post_roll_s: float) -> None:
+        """For what is claimed from now on."""
+        self._pre_s, self._post_s = pre_roll_s, post_roll_s
+
     @property
     def waiting(self) -> int:
         """Candidates that wait for their post-roll or for storage."""
@@ -161,7 +167,7 @@ class Recorder:
             first_s = at_s if past_s - at_s <= LONGEST_CLIP_S - self._pre_s - self._post_s else past_s
             named = replace(event, data={**event.data, "evidence": event.id})
             pictures = {name: data for name, data in found.items() if data is not None}
-            job = _Job(named, pictures, first_s - self._pre_s, past_s + self._post_s)
+            job = _Job(named, pictures, first_s - self._pre_s, past_s + self._post_s, self._pre_s)
             job.missing = {f"{n}.jpg": "the picture was gone" for n, data in found.items() if data is None}
             self._jobs.append(job)
         return named
@@ -246,8 +252,8 @@ class Recorder:
                 "to_s": clip.to_s,
                 "wanted_from_s": job.from_s,
                 "wanted_to_s": job.to_s,
-                "before_s": round(max(0.0, job.from_s + self._pre_s - clip.from_s), 3),
-                "wanted_before_s": self._pre_s,
+                "before_s": round(max(0.0, job.from_s + job.pre_s - clip.from_s), 3),
+                "wanted_before_s": job.pre_s,
             },
             "plate": plate,
             "clock": None if self._clock is None else self._clock(),

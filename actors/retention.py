@@ -1,12 +1,15 @@
 """Erasing what is over: a bounded piece of work at a time, each with a signed record of what went."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from actors.board import Board
 from actors.disagreements import Disagreements, Kept, folder_beside
@@ -14,11 +17,12 @@ from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
-from actors.store.retention import Erasure, Group
+from actors.store.retention import LEASE_S, Begun, Erasure, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
-from hoaban.evidence.retention import DAY_S, Hold, Item, Retention, Term, sort_out
+from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
 from hoaban.evidence.signing import Signer
+from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
 
 log = structlog.get_logger(__name__)
@@ -38,43 +42,71 @@ class Eraser:
         self, store: RetentionStore, records: EvidenceRecords, files: PackageFiles, signer: Callable[[], Signer]
     ) -> None:
         self.store, self.records, self.files, self._signer = store, records, files, signer
+        self._worker = secrets.token_hex(8)
 
-    def erase(self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str) -> Erasure:
-        """Erase cases with their files, and events by their ids; the finished erasure.
+    def erase(
+        self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str, now_s: float
+    ) -> Begun:
+        """Erase cases with their files, and events by their ids; the finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
-        plan: list[dict[str, Any]] = [
-            {"what": "evidence", "id": case.id, "manifest_sha256": case.manifest_sha256, "files": case.files}
-            for case in cases
-        ]
-        plan += [
-            {"what": "event", "id": id, "sha256": sha256}
-            for id, sha256 in self.store.event_digests(list(events)).items()
-        ]
-        return self._finish(self.store.begin_erasure(rule, basis, by, plan))
+        begun = self.store.begin_erasure(list(cases), list(events), rule, basis, by, self._worker, now_s)
+        return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
-    def erase_events(self, group: Group, before_s: float, holds: Iterable[Hold], rule: str, basis: str) -> int:
+    def erase_events(self, group: Group, before_s: float, rule: str, basis: str, now_s: float) -> int:
         """Erase a batch of a group's events; how many."""
-        begun = self.store.take_events(group, before_s, holds, BATCH, rule, basis, SYSTEM)
+        begun = self.store.take_events(group, before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        if begun is None:
+            return 0
+        self._finish(begun)
+        return int(begun.plan[0]["count"])
+
+    def erase_reports(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
+        """Erase a batch of citizens' reports closed before a time; how many."""
+        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        if begun is None:
+            return 0
+        self._finish(begun)
+        return len(begun.plan)
+
+    def erase_audit(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
+        """Prune a batch of the audit chain; how many records."""
+        begun = self.store.take_audit(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
         if begun is None:
             return 0
         self._finish(begun)
         return int(begun.plan[0]["count"])
 
     def finish(self) -> int:
-        """Take up what an earlier process began; how many erasures."""
-        begun = self.store.unfinished()
-        for erasure in begun:
+        """Take up what an earlier process began and nobody else is finishing; how many erasures."""
+        found = 0
+        while (erasure := self.store.lease(self._worker, time.time())) is not None:
             self._finish(erasure)
-        return len(begun)
+            found += 1
+        return found
 
-    def erase_clip(self, case: CaseRow, rule: str, basis: str) -> Erasure:
+    def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
-        gone = {"what": "file", "id": case.id, "name": m.CLIP, "sha256": case.files[m.CLIP]["sha256"]}
-        return self._finish(self.store.begin_erasure(rule, basis, SYSTEM, [gone]))
+        begun = self.store.begin_clip(case, m.CLIP, rule, basis, SYSTEM, self._worker, now_s)
+        if begun is not None:
+            self._finish(begun)
+        return begun is not None
 
     def _finish(self, erasure: Erasure) -> Erasure:
+        """Do what was begun. The record is signed first and kept: whoever does it again does the very same."""
+        try:
+            erasure = self.store.sign(erasure.id, lambda previous: self._record(erasure, previous))
+            self._remove_files(erasure)
+            self.store.finish_erasure(erasure, time.time())
+        except BaseException:
+            with suppress(SQLAlchemyError):
+                self.store.release(erasure.id, self._worker)
+            raise
+        log.info("erased", erasure=erasure.id, rule=erasure.rule, things=len(erasure.plan))
+        return self.store.erasure(erasure.id)
+
+    def _record(self, erasure: Erasure, previous: str | None) -> tuple[bytes, bytes]:
         signer = self._signer()
         body = m.of_erasure(
             erasure.id,
@@ -83,24 +115,27 @@ class Eraser:
             rule=erasure.rule,
             by=erasure.by_name,
             basis=erasure.basis,
-            previous=self.store.last_record(),
+            previous=previous,
             erased=erasure.plan,
         )
         record = m.canonical(body)
-        signature = signer.sign(record)
+        return record, signer.sign(record)
+
+    def _remove_files(self, erasure: Erasure) -> None:
+        leased_s = time.monotonic()
         for one in erasure.plan:
+            if time.monotonic() - leased_s > LEASE_S / 5:
+                self.store.lease(self._worker, time.time(), erasure.id)
+                leased_s = time.monotonic()
             if one["what"] == "evidence":
                 self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
                 self.files.remove(one["id"])
-            elif one["what"] == "file":
+            elif one["what"] == "file" and self.files.names(one["id"]):  # the case may have gone since
+                record = {m.ERASED_SIGNATURE: erasure.signature or b"", m.ERASED: erasure.manifest or b""}
                 # The record first: there is no moment at which the package has a hole that nobody vouches for.
-                self.files.write(one["id"], {m.ERASED_SIGNATURE: signature, m.ERASED: record}, last=m.ERASED)
+                self.files.write(one["id"], record, last=m.ERASED)
                 self.files.remove_file(one["id"], one["name"])
                 self._unlist(f"{REDACTED}/{one['id']}", one["name"])
-        self.store.forget(erasure.plan)
-        self.store.end_erasure(erasure.id, record, signature)
-        log.info("erased", erasure=erasure.id, rule=erasure.rule, things=len(erasure.plan))
-        return self.store.erasure(erasure.id)
 
     def _unlist(self, redacted: str, name: str) -> None:
         """Take a file out of the redacted pictures and out of what lists them."""
@@ -129,19 +164,28 @@ class Purger:
             return finished
         retention = Retention.model_validate(fleet["retention"])
         owners = owners_days(fleet)
-        holds = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
         if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
+            return gone
+        keep_days = IncidentSettings.model_validate(fleet.get("incidents") or {}).reports.keep_days
+        term, said = retention.reports(keep_days), "closed for {} days"
+        if gone := self._eraser.erase_reports(
+            now_s - (term.days or 0) * DAY_S, term.rule, said.format(term.days), now_s
+        ):
+            return gone
+        days = retention.audit_days
+        if gone := self._eraser.erase_audit(now_s - days * DAY_S, "audit_days", f"kept for {days} days", now_s):
             return gone
         for group, term in self._over(retention, owners, now_s):
             before_s = now_s - (term.days or 0) * DAY_S
-            if gone := self._eraser.erase_events(group, before_s, holds, term.rule, f"kept for {term.days} days"):
+            if gone := self._eraser.erase_events(group, before_s, term.rule, f"kept for {term.days} days", now_s):
                 return gone
-        return self._sweep(retention, owners, holds, now_s)
+        return self._sweep(retention, owners, now_s)
 
-    def _sweep(self, retention: Retention, owners: Mapping[str, int], holds: list[Hold], now_s: float) -> int:
+    def _sweep(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
         """Erase pictures on which two models differ. They are no evidence: no signed record is made of it."""
         if self._disagreements is None:
             return 0
+        holds = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
 
         def over(one: Kept) -> bool:
             return retention.disagreement(owners.get(one.camera)).is_over(one.captured_s, now_s)
@@ -158,18 +202,21 @@ class Purger:
         rules: dict[str, list[CaseRow]] = {}
         for id, rule in list(found.over.items())[:BATCH]:
             rules.setdefault(rule, []).append(cases[id])
-        for rule, gone in rules.items():
-            self._eraser.erase(gone, [], rule, "its term is over", SYSTEM)
-        return sum(len(gone) for gone in rules.values())
+        gone = 0
+        for rule, going in rules.items():
+            erased = self._eraser.erase(going, [], rule, "its term is over", SYSTEM, now_s).erasure
+            gone += 0 if erased is None else len(erased.plan)
+        return gone
 
     def _clips(self, retention: Retention, now_s: float) -> int:
         term = retention.clip()
         cases = {case.id: case for case in self._eraser.records.kept() if m.CLIP in case.files}
         items = (Item(case.id, case.camera, case.captured_s, term) for case in cases.values())
         found = sort_out(items, (hold for hold, _ in self._eraser.store.holds()), now_s)
-        for id, rule in found.over.items():
-            self._eraser.erase_clip(cases[id], rule, f"kept for {term.days} days")
-        return len(found.over)
+        return sum(
+            self._eraser.erase_clip(cases[id], rule, f"kept for {term.days} days", now_s)
+            for id, rule in found.over.items()
+        )
 
     def _over(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> Iterator[tuple[Group, Term]]:
         for group in self._eraser.store.groups():

@@ -34,7 +34,7 @@ from hoaban.fleet import Camera, Fleet
 from hoaban.fleet_text import FleetErrors
 from hoaban.frames import FrameMeta
 from hoaban.placement import SITE, Node, inference_places, without_a_place
-from hoaban.reconcile import Step
+from hoaban.reconcile import END_LIMIT_S, Step
 from hoaban.stream_health import Change, SilenceWatch
 
 log = structlog.get_logger(__name__)
@@ -191,7 +191,7 @@ class Supervisor:
 
     def shutdown(self) -> None:
         """End every camera and inference actor, the counters saved."""
-        self._cameras.end_all(8)
+        self._cameras.end_all(END_LIMIT_S)
         self._pool.end_all(0)
         self._publisher.close()
 
@@ -231,5 +231,5 @@ class SupervisorActor:
 
     def shutdown(self) -> None:
         self._stopping.set()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=5)
         self._supervisor.shutdown()

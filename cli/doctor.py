@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import psutil
+import redis
 import sqlalchemy as sa
 import typer
 from alembic.config import Config
@@ -20,7 +21,9 @@ from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
 
 import actors.store
+from actors.bus import EventBus
 from actors.cluster import ClusterAwayError, reach
+from actors.embedded_redis import running_url
 from actors.fleet_file import load_fleet
 from actors.models import ModelError, find_model
 from actors.processes import port_taken
@@ -184,6 +187,24 @@ def _redis(patient: Patient) -> Found:
     yield OK, "live store: answers"
 
 
+def _events(patient: Patient) -> Found:
+    """What could not be stored and waits for a person."""
+    url = running_url(patient.data / "valkey")
+    if url is None or (not patient.running and "HOABAN_REDIS_URL" not in os.environ):
+        yield SKIPPED, "events: no live store runs"
+        return
+    try:
+        check_redis(url).close()
+        letters = len(EventBus(url).dead())
+    except (TroubleError, redis.RedisError):
+        yield SKIPPED, "events: the live store does not answer"
+        return
+    if letters:
+        yield FAULT, f"events: {letters} could not be stored and were put aside; see `hoaban events dead list`"
+    else:
+        yield OK, "events: none was put aside"
+
+
 def _clocks(patient: Patient) -> Found:
     """Every node's clock against that of the live store's machine, from what its cameras reported just now."""
     from actors.board import Board
@@ -293,5 +314,5 @@ def _memory(patient: Patient) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _fleet, _disk, _store, _redis, _clocks, _ray, _models, _gpu, _ports, _codecs, _memory,
+    _fleet, _disk, _store, _redis, _events, _clocks, _ray, _models, _gpu, _ports, _codecs, _memory,
 )  # fmt: skip

@@ -23,6 +23,7 @@ from actors.proof.files import PackageFiles
 from actors.reader import open_frames
 from actors.source import SourceError
 from actors.store import AuditStore, EventStore
+from cli import dead_letters
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.replay import run
 from cli.replay_plates import plate_watcher
@@ -35,6 +36,7 @@ from hoaban.fleet_text import redact
 from hoaban.source_address import SourceAddress
 
 app = typer.Typer(no_args_is_help=True, help="Events: what one rests on, and the same one again from its recording.")
+app.add_typer(dead_letters.app, name="dead")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="the event's id")]
 Data = Annotated[Path | None, typer.Option(help="folder of `hoaban up`; HOABAN_STORE_URL names another store")]

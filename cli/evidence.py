@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 from platformdirs import user_data_path
+from sqlalchemy.exc import SQLAlchemyError
 
 from actors.proof.archive import Files, NotAPackageError, open_package
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
-from cli.common import print_json, refuse
+from actors.store import EvidenceRecords, RetentionStore
+from cli.common import data_folder, print_json, refuse, store_or_refuse
 from hoaban.evidence import manifest as m
+from hoaban.evidence.erasures import Record, broken
 from hoaban.evidence.signing import SigningKeyError, Trusted
 from hoaban.evidence.verify import Problem, Verification
 from hoaban.evidence.verify import verify as look
@@ -56,6 +59,43 @@ def verify(
     else:
         _say(package, found)
     raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command("verify-erasures")
+def verify_erasures(
+    data: DataDir = None,
+    keys: Annotated[Path | None, typer.Option(help="public key(s), a PEM file or a folder; default: --data's")] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="SHA256", help="of a record that was once the newest, noted elsewhere")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
+) -> None:
+    """Whether no record of an erasure was changed, taken out or put in, and what they name is gone.
+
+    Exit 0: so; 1: not.
+    """
+    trusted = _trusted(keys, data)
+    events = store_or_refuse(data_folder(data))
+    try:
+        kept = RetentionStore(events.engine).records()
+        cases = EvidenceRecords(events.engine)
+        records = [Record(one.number or 0, one.id, one.manifest or b"", one.signature or b"") for one in kept]
+        wrong = broken(records, trusted, head)
+        named = {one["id"]: row for row in kept for one in row.plan if one["what"] == "evidence"}
+        erased = {case.id for case in cases.erased()}
+        wrong += [f"case {id} is erased, and no record says so" for id in sorted(erased - named.keys())]
+        done = {id for id, row in named.items() if row.done_s is not None}
+        wrong += [f"case {id} is not erased, and a record says it is" for id in sorted(done - erased)]
+    except SQLAlchemyError as error:
+        refuse(f"the store cannot be read: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    newest = m.digest(records[-1].manifest) if records else None
+    if json:
+        print_json({"sound": not wrong, "records": len(records), "head": newest, "wrong": wrong})
+    else:
+        print("\n".join(wrong) or f"sound: {len(records)} records; the newest is {newest or 'none'}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @app.command("keys")

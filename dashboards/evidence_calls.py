@@ -64,9 +64,11 @@ class EvidenceCalls:
         body = {"verdict": verdict, "reason": reason, "note": note, "version": version}
         return cast(EvidenceDetail, self._call("POST", f"/evidence/{id}/decision", json=body))
 
-    def export(self, id: str, reason: str) -> bytes:
+    def export(self, id: str, reason: str, version: int) -> bytes:
         """A signed zip."""
-        return self._content("POST", f"/evidence/{id}/export", json={"reason": reason}, timeout=SLOW_S)
+        return self._content(
+            "POST", f"/evidence/{id}/export", json={"reason": reason, "version": version}, timeout=SLOW_S
+        )
 
     def search_subject(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """What is held about a person."""

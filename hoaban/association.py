@@ -4,6 +4,7 @@ Boxes here are (n, 4) centre x, centre y, width, height, in pixels of the source
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ SAME_OBJECT = 0.7
 """overlap from which two boxes of one kind are one object"""
 
 
+@lru_cache(maxsize=64)
 def kinds_of(labels: tuple[str, ...]) -> Rows:
     """(classes,) a number per class, the same for those of one kind."""
     names = [KINDS.get(label, label) for label in labels]

@@ -9,6 +9,8 @@ import rfc8785
 
 START = "0" * 64
 """the digest before the first record"""
+PRUNED = "audit.prune"
+"""of the record that the oldest were taken out, their term being over: `through` and `digest` of the last of them"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,18 @@ def broken(
     """All that is wrong with a whole chain, or with what follows the record `after`; in order, empty when it is sound.
 
     head: (seq, digest) of a record that was once the newest and is kept elsewhere. Without one, records missing at the
-    end, and a chain that was written anew from some record on, cannot be told.
+    end, and a chain that was written anew from some record on, cannot be told. A whole chain may begin behind a cut:
+    then one of its records tells of just that cut.
     """
     found: list[str] = []
     (seq, previous), at_head = after, None
+    cut: tuple[object, object] | None = None
+    told: set[tuple[object, object]] = set()
     for record in records:
+        if (seq, previous) == (0, START) and record.seq > 1:
+            cut = seq, previous = record.seq - 1, record.previous
+        if record.action == PRUNED and record.outcome == "done":
+            told.add((record.detail.get("through"), record.detail.get("digest")))
         if record.seq != seq + 1:
             found.append(f"record {record.seq} follows {seq}: records are missing, or out of order")
         if record.previous != previous:
@@ -67,9 +76,11 @@ def broken(
         seq, previous = record.seq, record.digest
         if head is not None and record.seq == head[0]:
             at_head = record.digest
+    if cut is not None and cut not in told:
+        found.insert(0, f"records up to {cut[0]} are missing, and no record says that their term was over")
     if head is not None and head[0] > 0 and at_head != head[1]:
-        told = f"the chain ends at record {seq}" if at_head is None else "that record is another now"
-        found.append(f"record {head[0]} was once the newest, by the anchor; {told}")
+        words = f"the chain ends at record {seq}" if at_head is None else "that record is another now"
+        found.append(f"record {head[0]} was once the newest, by the anchor; {words}")
     return found
 
 

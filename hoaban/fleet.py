@@ -108,6 +108,12 @@ class Camera(Strict):
     stall_s: float = Field(5.0, gt=0, description="no frame for so long: stalled")
     pre_roll_s: float = Field(6.0, ge=0, le=60, description="encoded stream kept for evidence")
     post_roll_s: float = Field(6.0, ge=0, le=60, description="how long an evidence clip goes on after its event")
+    resume_s: float = Field(
+        120.0, ge=0, description="away for longer: a crowd or jam that was open then is ended, reason unknown"
+    )
+    latency_budget_s: float | None = Field(
+        None, gt=0, le=60, description="capture to events told; a camera over it gives things up until it keeps it"
+    )
     tile_width: int = Field(640, ge=64, le=1920)
     site: SiteName | None = Field(None, description="run only on nodes with the Ray resource site_SITE")
     tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")

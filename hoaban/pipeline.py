@@ -15,6 +15,7 @@ from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import Points, inside, to_pixels
 from hoaban.heatmap import HeatMap
 from hoaban.lamps import LampWatch
+from hoaban.lasting import Lasting, OpenHappenings, ended_unseen
 from hoaban.rules import Measuring, Rule, build_rules
 from hoaban.rules.camera_health import CameraHealth
 from hoaban.rules.enforcement import EnforcementRule
@@ -55,6 +56,8 @@ class CameraPipeline:
         self.zones: dict[str, dict[str, int]] = {}
         self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         self._tracker = Tracker(begin=camera.begin_score, rate=camera.sweeps_per_s)
+        self._open = OpenHappenings()
+        self._unfollowed: list[tuple[Event, float]] = []
         self._watched = WatchedTime(camera.sweeps_per_s)
         self._rules: list[Rule] = []
         self._health: CameraHealth | None = None
@@ -118,12 +121,16 @@ class CameraPipeline:
         findings = [] if self._health is None else self._health.update(scene)
         if findings:
             scene = replace(scene, faults=self.faults)
+        findings += self._follow(scene)
         findings += [finding for rule in self._rules for finding in rule.update(scene)]
         for finding in findings:
             self._count(finding)
         self.zones = self._occupancy(tracks)
         self._warm(tracks, frame)
-        return Step(detections, tracks, [bind(finding, frame, self.camera.role, provenance) for finding in findings])
+        events = [bind(finding, frame, self.camera.role, provenance) for finding in findings]
+        for event in events:
+            self._open.take(event)
+        return Step(detections, tracks, events)
 
     def take_reading(self, reading: Reading) -> None:
         """What a signal's feed says, for the next frame. Of more than MOST_READINGS the oldest are forgotten."""
@@ -143,6 +150,7 @@ class CameraPipeline:
             self.heat_map = HeatMap(camera.heat_map) if camera.heat_map else None
         before, self.camera, self._digest = self.camera, camera, camera.digest()
         self._tracker.begin = camera.begin_score
+        self._watched.expect(camera.sweeps_per_s)
         if self._size is not None and camera.rules_rest_on != before.rules_rest_on:
             self._build(*self._size)
 
@@ -166,6 +174,29 @@ class CameraPipeline:
     def remember_health(self, saved: Mapping[str, Any]) -> None:
         """Go on from such a memory, with the first frame."""
         self._health_before = dict(saved)
+
+    def resume(self, happenings: Sequence[Event], watched_s: float) -> None:
+        """Go on with what an earlier process told the beginning of. watched_s: capture time of what it saw last.
+
+        The rules take it over with the next frame; what they cannot take over, or what was left alone for longer than
+        the camera's resume_s, ends there for an unknown reason.
+        """
+        self._unfollowed += [(event, watched_s) for event in happenings]
+
+    def _follow(self, scene: Scene) -> list[Finding]:
+        if not self._unfollowed:
+            return []
+        waiting, self._unfollowed = self._unfollowed, []
+        rules: dict[str, object] = {rule.name: rule for rule in self._rules}
+        ended = []
+        for event, watched_s in waiting:
+            rule = rules.get(event.data["rule"])
+            lately = scene.now_s - watched_s <= self.camera.resume_s
+            if lately and isinstance(rule, Lasting) and rule.resume(event.data, scene):
+                self._open.take(event)
+            else:
+                ended.append(ended_unseen(event))
+        return ended
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: what it counted is added to what was counted since the start."""
@@ -194,6 +225,7 @@ class CameraPipeline:
         camera = self.camera
         self._polygons = {zone.id: to_pixels(zone.polygon, width, height) for zone in camera.zones}
         before = self._health
+        self._unfollowed += [(event, self._captured_s or 0.0) for event in self._open.drain()]
         built = build_rules(camera.rules, camera.site_for(width, height))
         self._health = next((rule for rule in built if isinstance(rule, CameraHealth)), None)
         if self._health is not None and before is not None:

@@ -122,6 +122,12 @@ class PlateWatch:
                 due.append((passage.looks, -float(heights[row]), row))
         return [self._look(frame, tracks, row, found[row], model) for _, _, row in sorted(due)[:MOST_LOOKS]]
 
+    def give_back(self, look: Look) -> None:
+        """A crop that `choose` named was not read: it does not count among the looks at its vehicle."""
+        self._looks -= 1
+        if (passage := self._passages.get(look.track)) is not None:
+            passage.looks -= 1
+
     def take(self, look: Look, plate: Plate | None) -> list[Event]:
         """What was read on a crop that `choose` named; None: no plate."""
         passage = self._passages.get(look.track)

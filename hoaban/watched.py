@@ -15,9 +15,13 @@ class WatchedTime:
     """
 
     def __init__(self, rate: float) -> None:
-        self._period_s, self._longest_s = 1 / rate, max(LONGEST_S, 3 / rate)
+        self.expect(rate)
         self._captured_s: float | None = None
         self.gap_s = self.lost_s = 0.0
+
+    def expect(self, rate: float) -> None:
+        """Another rate from now on."""
+        self._period_s, self._longest_s = 1 / rate, max(LONGEST_S, 3 / rate)
 
     def see(self, captured_s: float) -> None:
         """An analysed frame. A clock that was set ahead is an outage; one that went back is none."""

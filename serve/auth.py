@@ -19,6 +19,7 @@ from actors.store.people import Account, PeopleError, digest_of
 from hoaban.access import Permission, Person, Place, decide, reaches
 from hoaban.access.misuse import LOOK
 from hoaban.access.settings import AccessSettings, OidcSettings
+from hoaban.terms import Terms
 from serve.auditing import NOBODY, Looks, Refusals
 from serve.limits import Limiter
 from serve.oidc import Provider
@@ -183,9 +184,7 @@ class _MayLook(Needs):
 
     def __call__(self, request: Request, camera: str, holder: Annotated[Holder, Depends(holder_or_ticket)]) -> Holder:
         check_at(request, holder.person, self.permission, camera)
-        if not _places(request).shows_to(camera, holder.person):
-            why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
-            raise refused(request, holder.person, self.permission, why, camera)
+        check_shown(request, holder.person, self.permission, camera)
         looks: Looks = request.app.state.looks
         looks.record(request, holder.person, LOOK, f"/cameras/{camera}", camera)
         return holder
@@ -264,6 +263,15 @@ def check_at(request: Request, person: Person, permission: Permission, camera: s
         _refusals(request).record(request, person, permission, known, "outside of what they are granted")
         raise HTTPException(404, f"there is no camera {camera!r}")
     check(request, person, permission, place)
+
+
+def check_shown(
+    request: Request, person: Person, permission: Permission, camera: str, kept: tuple[Terms, str] | None = None
+) -> None:
+    """The gate of all pixels: 403, audited, where the owner of a camera shows them to others. kept: see Places."""
+    if not _places(request).shows_to(camera, person, kept):
+        why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
+        raise refused(request, person, permission, why, camera)
 
 
 def visible(

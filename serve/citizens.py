@@ -1,10 +1,12 @@
 """The citizens' own way in: by a machine's token of the role `intake`, which may file reports and nothing else.
 
-The machine is the dashboard's page for citizens, a province's own application, or a switchboard. It says in
-X-Forwarded-For which address it speaks for: of each no more than so many reports an hour are taken.
+The machine is the dashboard's page for citizens, a province's own application, or a switchboard. Of each citizen's
+address no more than so many reports an hour are taken; `citizen_proxies` says how much of X-Forwarded-For is to be
+believed, for what a citizen's own browser wrote into it is not.
 """
 
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Header, HTTPException, Request
@@ -26,7 +28,6 @@ router = APIRouter(
     responses={401: {"model": Problem, "description": "No valid token"}, 429: {"model": Problem}},
 )
 Machine = Annotated[Person, may(Permission.REPORT_FILE)]
-ForwardedFor = Annotated[str | None, Header(description="address of the citizen, as the machine sees it")]
 TRIES_PER_HOUR = 60
 
 
@@ -47,10 +48,10 @@ class CitizenView(BaseModel):
         "requestBody": {"required": True, "content": {"application/json": {"schema": Filing.model_json_schema()}}}
     },
 )
-async def file_report(request: Request, machine: Machine, x_forwarded_for: ForwardedFor = None) -> Filed:
+async def file_report(request: Request, machine: Machine) -> Filed:
     """File a report. The answer holds the tracking number and the access code, which is shown this once."""
     settings = (await run_in_threadpool(cases.ground, request)).settings.reports
-    _take("filed", settings.per_hour, _address(request, x_forwarded_for))
+    _take("filed", settings.per_hour, _address(request))
     _take("filed by all", settings.most_per_hour, "all")
     report, code = await run_in_threadpool(file, request, await filing(request), machine, "public")
     return filed(report, code)
@@ -62,10 +63,9 @@ def status(
     tracking: str,
     _: Machine,
     x_access_code: Annotated[str, Header(description="the code that was shown when the report was filed")],
-    x_forwarded_for: ForwardedFor = None,
 ) -> CitizenView:
     """What has become of a report. The same answer for a wrong number and a wrong code."""
-    _take("asked", TRIES_PER_HOUR, _address(request, x_forwarded_for))
+    _take("asked", TRIES_PER_HOUR, _address(request))
     _take("asked for one", TRIES_PER_HOUR, bare(tracking[:64]))
     intake: Intake = request.app.state.intake
     found = intake.store.of_citizen(tracking[:64], x_access_code[:64])
@@ -92,6 +92,14 @@ def _limiter(what: str, per_hour: int) -> Limiter:
     return Limiter(f"{per_hour}/hour")
 
 
-def _address(request: Request, forwarded: str | None) -> str:
+def _address(request: Request) -> str:
+    """The citizen's address: of X-Forwarded-For what the outermost machine that is trusted wrote; else who asks."""
     client = request.client.host if request.client else ""
-    return (forwarded or client).split(",")[0].strip()[:64] or client
+    proxies: int = request.app.state.citizen_proxies
+    written = [part.strip() for line in request.headers.getlist("X-Forwarded-For") for part in line.split(",")]
+    if not 0 < proxies <= len(written):
+        return client
+    try:
+        return str(ip_address(written[-proxies]))
+    except ValueError:
+        return client

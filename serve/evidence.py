@@ -21,15 +21,17 @@ from actors.proof.keys import Keys
 from actors.retention import case_term, owners_days
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
+from actors.watchlist.key import KeyMissingError, WatchlistKey
 from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import Retention
-from hoaban.evidence.review import REASONS, RefusedError, State, Verdict
+from hoaban.evidence.review import REASONS, RefusedError, State, Verdict, check_export
 from hoaban.evidence.signing import SigningKeyError
+from hoaban.plates import normalise
 from serve import holds, subjects
 from serve.auditing import record, recorded
-from serve.auth import cameras_for, check_at, may, refused, signed_in
+from serve.auth import cameras_for, check_at, check_shown, may, signed_in
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 from serve.times import Instant
@@ -58,6 +60,7 @@ class Decide(Strict):
 class Export(Strict):
     reason: Words = Field(description="why it leaves, and to whom")
     format: Literal["zip", "tar"] = "zip"
+    version: int = Field(ge=0, le=2**31, description="of the case as it was seen: 409 when it was decided since")
 
 
 class CaseView(BaseModel):
@@ -121,6 +124,16 @@ class Evidence:
             self._desk = Desk(PackageFiles(url), Keys(data_dir))
         return self._desk
 
+    def plate_told(self, plate: str) -> str:
+        """A plate as the audit chain tells it: under a key, for the chain is kept for years and nothing in it can be
+        erased. One plate always gives the same, however it was written."""
+        data_dir = self._settings.data_dir
+        try:
+            key = WatchlistKey.load_or_make(Path(data_dir) if data_dir else None)
+        except KeyMissingError:
+            return "plate"
+        return f"plate {key.digest(normalise(plate), 'audit')}"
+
     def views(self, cases: Iterable[CaseRow]) -> list[dict[str, Any]]:
         """Cases as they are shown."""
         fleet = self._board.get_json("fleet") or {}
@@ -128,7 +141,7 @@ class Evidence:
         found = []
         for case in cases:
             over_s = case_term(case, retention, owners).over_at(case.captured_s)
-            until = None if over_s is None or case.state is State.ERASED else utc(over_s)
+            until = None if over_s is None else utc(over_s)
             times = {"captured": utc(case.captured_s), "timestamp": case.stamped, "kept_until": until}
             found.append(asdict(case) | times)
         return found
@@ -178,7 +191,7 @@ def queue(
 ) -> CasePage:
     """Cases, the newest first. since and until: capture time."""
     if plate is not None:
-        record(request, person, "evidence.search", plate)
+        record(request, person, "evidence.search", _shared(request).plate_told(plate))
     allowed = cameras_for(request, person, Permission.EVIDENCE_SEE)
     if camera is not None:
         allowed = frozenset({camera}) if allowed is None else allowed & {camera}
@@ -282,9 +295,12 @@ def export_original(
 def _export(request: Request, found: CaseRow, wanted: Export, person: Person, *, unblurred: bool) -> Response:
     shared = _shared(request)
     try:
+        decided = shared.records.decisions(found.id)
         files = shared.desk.export(
-            found, shared.records.decisions(found.id), person, wanted.reason, unblurred=unblurred
+            found, decided, person, wanted.reason, seen_version=wanted.version, unblurred=unblurred
         )
+        now = shared.records.get(found.id)  # packing takes seconds: who decided meanwhile is not passed over
+        check_export(now.state, now.version, wanted.version)
     except (RefusedError, NotReadyError) as error:
         why = str(error) or "its pictures are not made presentable yet; try again"
         record(request, person, "evidence.export", found.id, camera=found.camera, reason=why, outcome="refused")
@@ -298,7 +314,7 @@ def _export(request: Request, found: CaseRow, wanted: Export, person: Person, *,
 
 
 def _detail(shared: Evidence, found: CaseRow) -> CaseDetail:
-    whole = found.manifest_sha256 is not None and found.state is not State.ERASED
+    whole = found.manifest_sha256 is not None and found.state not in (State.ERASING, State.ERASED)
     try:
         pictures = shared.desk.shown(found) if whole else []
     except NotReadyError:
@@ -333,9 +349,7 @@ def _case(request: Request, person: Person, id: str, permission: Permission) -> 
 
 def _check_owner(request: Request, person: Person, found: CaseRow) -> None:
     """403 where the owner of a shared camera shows its pictures to others only."""
-    if not request.app.state.places.shows_to(found.camera, person, found.terms):
-        why = f"the owner of camera {found.camera!r} shares its pictures with others only (terms.viewers)"
-        raise refused(request, person, Permission.EVIDENCE_SEE, why, found.camera)
+    check_shown(request, person, Permission.EVIDENCE_SEE, found.camera, found.terms)
 
 
 def _picture(data: bytes, name: str, blur: str) -> Response:

@@ -12,6 +12,7 @@ from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import Hold
+from hoaban.evidence.review import RefusedError
 from serve.auditing import recorded
 from serve.auth import may
 from serve.problems import Problem
@@ -22,10 +23,11 @@ Holder = Annotated[Person, may(Permission.HOLD_CHANGE)]
 
 
 class NewHold(BaseModel):
-    """kind evidence: subject is a case's id. kind camera: all that the camera saw in [from, until)."""
+    """kind evidence: subject is a case's id. kind report: a citizen's report's number. kind camera: all that the camera
+    saw, and was reported near it, in [since, until)."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, populate_by_name=True)
-    kind: Literal["evidence", "camera"]
+    kind: Literal["evidence", "camera", "report"]
     subject: str = Field(min_length=1, max_length=64)
     reason: str = Field(min_length=10, max_length=2000)
     since: Instant | None = None
@@ -34,7 +36,7 @@ class NewHold(BaseModel):
 
     @model_validator(mode="after")
     def _times_fit(self) -> "NewHold":
-        if self.kind == "evidence" and (self.since or self.until):
+        if self.kind != "camera" and (self.since or self.until):
             raise ValueError("since and until are for holds on a camera")
         if self.since and self.until and self.since >= self.until:
             raise ValueError("since must lie before until")
@@ -62,6 +64,7 @@ class HoldView(BaseModel):
     lifted: datetime | None
     lifted_by: str | None
     lifted_reason: str | None
+    too_late: list[str] = Field([], description="cases that it covers and whose erasure had begun before it")
 
 
 class ErasureView(BaseModel):
@@ -82,23 +85,31 @@ def holds(request: Request, _: Holder) -> list[HoldView]:
     return [_view(hold, about) for hold, about in request.app.state.evidence.retention.holds()]
 
 
-@router.post("/holds", status_code=201, responses={422: {"model": Problem}})
+@router.post(
+    "/holds", status_code=201, responses={404: {"model": Problem}, 409: {"model": Problem}, 422: {"model": Problem}}
+)
 def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
-    """Keep a case, or all that a camera saw in a time, whatever its term."""
+    """Keep a case, or all that a camera saw in a time, whatever its term. 409 for what is erased, or being erased."""
     store = request.app.state.evidence.retention
     camera = wanted.subject if wanted.kind == "camera" else None
     told = {"camera": camera, "reason": wanted.reason, "kind": wanted.kind}
-    with recorded(request, person, "hold.begin", wanted.subject, **told):
-        hold = store.hold(
-            wanted.kind,
-            wanted.subject,
-            wanted.reason,
-            person,
-            from_s=wanted.since.timestamp() if wanted.since else None,
-            until_s=wanted.until.timestamp() if wanted.until else None,
-            ends_s=wanted.ends.timestamp() if wanted.ends else None,
-        )
-    return next(_view(one, about) for one, about in store.holds() if one.id == hold.id)
+    try:
+        with recorded(request, person, "hold.begin", wanted.subject, **told):
+            hold = store.hold(
+                wanted.kind,
+                wanted.subject,
+                wanted.reason,
+                person,
+                from_s=wanted.since.timestamp() if wanted.since else None,
+                until_s=wanted.until.timestamp() if wanted.until else None,
+                ends_s=wanted.ends.timestamp() if wanted.ends else None,
+            )
+    except KeyError:
+        raise HTTPException(404, f"there is no {wanted.kind} {wanted.subject!r} here: nothing to keep") from None
+    except RefusedError as error:
+        raise HTTPException(409, str(error)) from None
+    made = next(_view(one, about) for one, about in store.holds() if one.id == hold.id)
+    return made.model_copy(update={"too_late": store.too_late(hold)})
 
 
 @router.post("/holds/{id}/lift", responses={404: {"model": Problem}})
@@ -122,7 +133,7 @@ def erasures(request: Request, _: Annotated[Person, may(Permission.AUDIT_READ)])
             by=one.by_name,
             begun=utc(one.begun_s),
             things=len(one.plan),
-            done=one.signature is not None,
+            done=one.done_s is not None,
         )
         for one in request.app.state.evidence.retention.erasures()
     ]
@@ -135,7 +146,7 @@ def erasure(request: Request, id: str, _: Annotated[Person, may(Permission.SUBJE
         found = request.app.state.evidence.retention.erasure(id)
     except KeyError:
         found = None
-    if found is None or found.signature is None or found.manifest is None:
+    if found is None or found.done_s is None or found.signature is None or found.manifest is None:
         raise HTTPException(404, f"there is no finished erasure {id!r}")
     data = to_zip(f"erasure-{id}", {m.MANIFEST: found.manifest, m.SIGNATURE: found.signature})
     headers = {"Content-Disposition": f'attachment; filename="erasure-{id}.zip"'}

@@ -97,6 +97,13 @@ class Dismissing(Change):
     note: Note
 
 
+class Grading(Change):
+    """note: why."""
+
+    severity: Severity
+    note: Note
+
+
 class Comment(Change):
     note: Note
 
@@ -270,6 +277,12 @@ def comment(
     return _act(request, person, number, Action.COMMENT, change, if_match)
 
 
+@router.post("/incidents/{number}/grade", responses=REFUSALS)
+def grade(request: Request, number: Number, change: Grading, person: Handler, if_match: IfMatch = None) -> IncidentView:
+    """Give it another severity, for a reason. It escalates by the new one from now on."""
+    return _act(request, person, number, Action.GRADE, change, if_match, severity=change.severity)
+
+
 @router.post("/handovers", status_code=201)
 def hand_over(request: Request, wanted: NewHandover, person: Handler) -> HandoverView:
     """Sign the shift off: a note with all incidents that are open where you handle them."""
@@ -319,20 +332,20 @@ def _act(
     if_match: str | None,
     assignee: str | None = None,
     dismissal: Dismissal | None = None,
+    severity: Severity | None = None,
 ) -> IncidentView:
     found = _reached(request, person, Permission.INCIDENT_HANDLE, number)
     store, seen = _store(request), cameras_for(request, person, Permission.INCIDENT_SEE)
     free = action is Action.COMMENT and change.version is None and if_match is None
     version = None if free else cases.seen_version(change, if_match)
     # Words stay in the incident's log, which goes with it; the audit chain is kept for ever.
-    about = {"version": version, "assignee": assignee, "dismissal": dismissal}
+    how: dict[str, Any] = {"assignee": assignee, "dismissal": dismissal, "severity": severity}
+    about = {"version": version} | how
     with (
         told("incident", number, lambda: _view(store.get(number), seen)),
         recorded(request, person, f"incident.{action}", f"/incidents/{number}", camera=found.camera, **given(about)),
     ):
-        changed = store.act(
-            number, action, version, person, now_s(), note=change.note, assignee=assignee, dismissal=dismissal
-        )
+        changed = store.act(number, action, version, person, now_s(), note=change.note, **how)
     return _view(changed, seen)
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from actors.store import TooManyRowsError
+from actors.store.columns import UnfitTextError
 from actors.store.people import PeopleError
 from serve.oidc import ProviderAwayError
 
@@ -65,6 +66,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(sqlalchemy.exc.DataError)
     async def _unfit(_: Request, error: sqlalchemy.exc.DataError) -> JSONResponse:
         return problem(422, "a value has characters or a size that the database does not take")
+
+    @app.exception_handler(sqlalchemy.exc.StatementError)
+    async def _unfit_text(request: Request, error: sqlalchemy.exc.StatementError) -> JSONResponse:
+        if isinstance(error.orig, UnfitTextError):
+            return problem(422, str(error.orig))
+        return await _unexpected(request, error)
 
     @app.exception_handler(redis.RedisError)
     @app.exception_handler(sqlalchemy.exc.OperationalError)

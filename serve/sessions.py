@@ -56,24 +56,32 @@ class Me(BaseModel):
 
 @router.post("", status_code=201, dependencies=[anyone()])
 def sign_in(request: Request, wanted: SignIn) -> SessionView:
-    """Begin a session. Too many wrong passwords for a name, or from an address, and no more are tried for a while."""
-    address = request.client.host if request.client else ""
+    """Begin a session. Too many wrong passwords for a name from an address, or from it for any names, and no more are
+    tried from there for a while.
+
+    Who guesses from many addresses shuts a person out nowhere that they have signed in from lately.
+    """
+    address = _address(request)
+    by_source: Limiter = request.app.state.wrong_by_source
     by_name: Limiter = request.app.state.wrong_by_name
     by_address: Limiter = request.app.state.wrong_by_address
     name = wanted.name.strip()
     if by_address.spent(address):
         raise _wait(by_address, address)
-    if not by_name.take(name):  # counted before the password is looked at: a thousand tries at once are not let by
+    source = f"{name}@{address}"
+    if not by_source.take(source):  # counted before the password is looked at: a thousand tries at once are not let by
+        raise _wait(by_source, source)
+    if not _sessions(request).known_at(name, address) and not by_name.take(name):
         raise _wait(by_name, name)
     account = _people(request).check_password(name, wanted.password)
     if account is None:
         by_address.take(address)
         record(request, NOBODY, "session.begin", name, outcome="refused", reason="wrong name or password")
         raise HTTPException(401, "the name or the password is wrong")
-    by_name.forget(name)
+    by_source.forget(source)
     person = Person(account.id, account.name)
     with recorded(request, person, "session.begin", account.name):
-        return _view(_sessions(request).begin(account.id))
+        return _view(_sessions(request).begin(account.id, address))
 
 
 @router.post("/renew", dependencies=[anyone()])
@@ -119,14 +127,15 @@ def change_password(request: Request, wanted: NewPassword, holder: Annotated[Hol
     """Change one's own password; all one's sessions end."""
     if not holder.credential.startswith("session:"):
         raise HTTPException(409, "only who signed in with a password has one to change")
-    by_name: Limiter = request.app.state.wrong_by_name
-    if not by_name.take(holder.person.name):
-        raise _wait(by_name, holder.person.name)
+    by_source: Limiter = request.app.state.wrong_by_source
+    source = f"{holder.person.name}@{_address(request)}"
+    if not by_source.take(source):
+        raise _wait(by_source, source)
     people = _people(request)
     if people.check_password(holder.person.name, wanted.old) is None:
         record(request, holder.person, "account.password", holder.person.id, outcome="refused", reason="wrong password")
         raise HTTPException(422, "the old password is wrong")
-    by_name.forget(holder.person.name)
+    by_source.forget(source)
     with recorded(request, holder.person, "account.password", holder.person.id):
         people.set_password(holder.person.id, wanted.new)
 
@@ -134,6 +143,10 @@ def change_password(request: Request, wanted: NewPassword, holder: Annotated[Hol
 def _wait(limiter: Limiter, who: str) -> HTTPException:
     wait = {"Retry-After": str(limiter.wait_s(who))}
     return HTTPException(429, "too many wrong passwords; wait, then try again", wait)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _view(session: Session) -> SessionView:

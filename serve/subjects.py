@@ -105,9 +105,11 @@ def also_held(app: Any, kind: str, find: Finder) -> None:
 @router.post("/search", responses={422: {"model": Problem}})
 def search(request: Request, wanted: Search, person: Answerer) -> Held:
     """What is held about a person. POST, so that a plate stands in no address and no log of addresses."""
-    told = wanted.model_dump(mode="json", exclude={"reference"}, exclude_none=True)
-    record(request, person, "subject.search", wanted.reference, **told)
     shared = request.app.state.evidence
+    told = wanted.model_dump(mode="json", exclude={"reference"}, exclude_none=True)
+    if wanted.plate is not None:
+        told["plate"] = shared.plate_told(wanted.plate)
+    record(request, person, "subject.search", wanted.reference, **told)
     since_s = wanted.since.timestamp() if wanted.since else None
     until_s = wanted.until.timestamp() if wanted.until else None
     if wanted.plate is not None:
@@ -118,7 +120,9 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
             and (since_s is None or case.captured_s >= since_s)
             and (until_s is None or case.captured_s < until_s)
         ]
-        events = list(shared.retention.events_by_id([case.id for case in cases[:MOST]]).values())
+        found = shared.retention.events_by_id([case.id for case in cases[:MOST]])
+        named = shared.retention.events_by_plate(wanted.plate, wanted.cameras, since_s, until_s, MOST + 1)
+        events = list((found | {event["id"]: event for event in named}).values())
     else:
         cases, _ = shared.records.page(cameras=wanted.cameras, since_s=since_s, until_s=until_s, limit=MOST + 1)
         events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
@@ -178,8 +182,11 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
     gone = [case.id for case in cases] + going
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, erased=gone):
-        done = eraser.erase(cases, going, "request", f"{wanted.reference}: {wanted.basis}", person.name)
-    return Erased(erasure=done.id, erased=gone, refused=refused)
+        basis = f"{wanted.reference}: {wanted.basis}"
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time())
+    refused |= done.kept
+    left = [id for id in gone if id not in done.kept]
+    return Erased(erasure=None if done.erasure is None else done.erasure.id, erased=left, refused=refused)
 
 
 class _Refusals:

@@ -12,8 +12,7 @@ from actors.store import Holder
 from hoaban.access import Permission, Person
 from hoaban.terms import Terms
 from serve.auditing import record
-from serve.auth import Needs, check, check_at, holder_of, may_at, refused
-from serve.places import Places
+from serve.auth import Needs, check, check_at, check_shown, holder_of, may_at
 from serve.problems import Problem
 from serve.tiles import Picture, ask_camera, jpeg_answer
 
@@ -69,10 +68,7 @@ class Unmasking:
         it from a thread.
         """
         check_at(self._request, self.person, Permission.PICTURE_UNMASK, camera)
-        places: Places = self._request.app.state.places
-        if not places.shows_to(camera, self.person, kept):
-            why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
-            raise refused(self._request, self.person, Permission.PICTURE_UNMASK, why, camera)
+        check_shown(self._request, self.person, Permission.PICTURE_UNMASK, camera, kept)
         try:
             permit_id, person, about, reason = self._permits().read(self._permit)
             if person != self.person.id or about != camera:

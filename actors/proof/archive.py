@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -97,22 +98,75 @@ def zipped(source: Path | io.BytesIO) -> Files:
         raise NotAPackageError(f"no readable zip: {error}") from None
     files = Files()
     members = []
+    _look_between(source, archive, files)
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind == stat.S_IFLNK:
             files.odd("link", info.filename, "it is a symbolic link")
         elif info.is_dir():
-            continue
+            if info.file_size or info.compress_size or ".." in info.filename or info.filename.startswith("/"):
+                files.odd("path", info.filename, "a folder that holds bytes, or leads elsewhere than into the package")
         elif kind not in (0, stat.S_IFREG):
             files.odd("added", info.filename, "it is no file")
         elif info.flag_bits & 0x1:
             files.odd("unreadable", info.filename, "it is encrypted")
-        elif info.orig_filename != info.filename:
+        elif info.orig_filename != info.filename or UNICODE_NAME in _extras(info.extra):
             files.odd("path", info.filename, "its name has bytes that readers take differently")
         else:
             members.append((info.filename, partial(_read_zipped, archive, info)))
     files.add_members(members)
     return files
+
+
+END = struct.Struct("<4s4H2LH")
+LOCAL = struct.Struct("<4s5H3L2H")
+UNICODE_NAME = 0x7075
+"""of an extra field that gives a member another name, to readers that look"""
+
+
+def _look_between(source: Path | io.BytesIO, archive: zipfile.ZipFile, files: Files) -> None:
+    """Every byte belongs to a member or to the list of members: what a reader of this kind passes over, another may
+    take for the package. Members are told alike in both places where a zip tells of them."""
+    data = source.getvalue() if isinstance(source, io.BytesIO) else None
+    with io.BytesIO(data) if data is not None else open(source, "rb") as file:  # type: ignore[arg-type]
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - END.size))
+        tail = file.read(END.size)
+        sign, *_, listed, begins, comment = END.unpack(tail) if len(tail) == END.size else (b"", 0, 0, 0)
+        if archive.comment or comment or any(info.comment for info in archive.infolist()):
+            files.odd("comment", "", "the zip has comments; no package has")
+        if sign != b"PK\5\6" or begins + listed + END.size != size:
+            files.odd("trailing", "", "the zip has bytes behind its end, or before its list of members")
+            return
+        at = 0
+        for info in sorted(archive.infolist(), key=lambda one: one.header_offset):
+            file.seek(info.header_offset)
+            header = file.read(LOCAL.size)
+            if info.header_offset != at or len(header) != LOCAL.size:
+                files.odd("trailing", info.filename, "there are bytes between the members, or two share some")
+                return
+            _, _, flags, method, _, _, crc, packed, whole, name, extra = LOCAL.unpack(header)
+            later = bool(flags & 0x8)  # sizes come behind the bytes
+            told, known = (crc, packed, whole), (info.CRC, info.compress_size, info.file_size)
+            same = told == known or (later and told == (0, 0, 0))
+            if not same or flags != info.flag_bits or method != info.compress_type:
+                files.odd("header", info.filename, "it is told in two ways")
+            at += LOCAL.size + name + extra + info.compress_size
+            if later:
+                file.seek(at)
+                at += 16 if file.read(4) == b"PK\7\x08" else 12
+        if at != begins:
+            files.odd("trailing", "", "there are bytes between the members and the list of them")
+
+
+def _extras(data: bytes) -> set[int]:
+    """The kinds of extra fields of a member."""
+    found = set()
+    while len(data) >= 4:
+        kind, length = struct.unpack_from("<HH", data)
+        found.add(kind)
+        data = data[4 + length :]
+    return found
 
 
 def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

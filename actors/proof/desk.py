@@ -52,10 +52,16 @@ class Desk:
         return self.files.read(case.id, name)
 
     def export(
-        self, case: CaseRow, decisions: list[Decision], by: Who, reason: str, *, unblurred: bool
+        self, case: CaseRow, decisions: list[Decision], by: Who, reason: str, *, seen_version: int, unblurred: bool
     ) -> dict[str, bytes]:
-        """The files of an export. Raises RefusedError unless it is confirmed and its package is what was signed."""
-        check_export(case.state, case.version)
+        """The files of an export. seen_version: of the case, as who asks saw it.
+
+        Raises RefusedError unless that is confirmed and its package is what was signed.
+        """
+        check_export(case.state, case.version, seen_version)
+        told_by = next((one for one in decisions if one.version == seen_version), None)
+        if told_by is None:
+            raise RefusedError("the decision that it rests on is not on record")
         kept = self.files.read_all(case.id)
         found = verify(_Held(kept), self.keys.trusted())
         if not found.ok or found.manifest is None or m.digest(kept[m.MANIFEST]) != case.manifest_sha256:
@@ -71,7 +77,7 @@ class Desk:
             files, how = {name: self.redacted(case, name) for name in told["files"]}, str(told["how"])
         files |= {there: kept[name] for name, there in m.ORIGINAL.items() if name in kept}
         signer = self.keys.signer()
-        decision = asdict(decisions[-1])
+        decision = asdict(told_by)
         told_of = {"verdict": decision["verdict"], "reason": decision["reason"], "by": decision["by_name"]}
         manifest = m.canonical(
             m.of_export(

@@ -32,6 +32,10 @@ class PackageFiles:
         """Names of all folders that are, or may become, packages."""
         return self._folders("")
 
+    def redacted(self) -> list[str]:
+        """Names of all packages that have a folder of redacted pictures."""
+        return self._folders(REDACTED)
+
     def has(self, package: str, name: str) -> bool:
         return bool(self._fs.exists(self._path(package, name)))
 
@@ -74,8 +78,11 @@ class PackageFiles:
         """Erase a package. What makes it whole goes first: half of it never passes for all of it."""
         for name in (last, CANDIDATE):
             self.remove_file(package, name)
-        if self._fs.exists(folder := self._path(package)):
-            self._fs.rm(folder, recursive=True)
+        folder = self._path(package)
+        while self._fs.exists(folder):
+            with suppress(FileNotFoundError):  # somebody else is removing it too
+                self._fs.rm(folder, recursive=True)
+            self._fs.invalidate_cache(folder)
 
     def remove_file(self, package: str, name: str) -> None:
         """Erase one file of a package; nothing where there is none."""

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import ray
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 EVERY_S = 2.0
 STAMP_AGAIN_S = 60.0
 """an authority that is away is asked again after so long"""
+SWEEP_EVERY_S = 600.0
+"""how often what is erased is looked for among the files: a recorder may write late"""
 
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
@@ -48,7 +51,7 @@ class Sealer:
         self._authority, self._redactor = authority, redactor
         self._known = records.known()
         self._cleaned = self.behind = False
-        self._ask_s = float("-inf")
+        self._ask_s = self._swept_s = float("-inf")
 
     def step(self) -> int:
         """Seal, stamp and redact what waits; how many packages were sealed.
@@ -59,7 +62,11 @@ class Sealer:
             if left := self._files.clean():
                 log.info("half written files of an earlier process removed", count=left)
             self._cleaned = True
-        fresh = [package for package in self._files.packages() if package not in self._known]
+        packages = self._files.packages()
+        if time.monotonic() - self._swept_s >= SWEEP_EVERY_S:
+            self._remove(self._records.gone([*packages, *self._files.redacted()]))
+            self._swept_s = time.monotonic()
+        fresh = [package for package in packages if package not in self._known]
         sealed = sum(self._seal_or_tell(package) for package in fresh)
         if self._authority is not None and time.monotonic() - self._ask_s >= STAMP_AGAIN_S:
             self._stamp_all(self._authority)
@@ -86,6 +93,9 @@ class Sealer:
 
     def seal(self, package: str) -> bool:
         """Seal one candidate; False for what is none (yet), or is not what was recorded: then the case says so."""
+        if self._records.gone([package]):
+            self._remove([package])
+            return False
         files = self._files.read_all(package)
         if m.CANDIDATE not in files:
             return False
@@ -101,10 +111,19 @@ class Sealer:
             signature = self._signer.sign(manifest)
             self._files.write(package, {m.SIGNATURE: signature, m.MANIFEST: manifest}, last=m.MANIFEST)
         body = dict(m.parse(manifest).body)
-        self._records.add(body, m.digest(manifest))
+        if not self._records.add(body, m.digest(manifest)):  # erased while it was sealed
+            self._remove([package])
+            return False
         self._known.add(package)
         log.info("evidence sealed", package=package, key=body["key"])
         return True
+
+    def _remove(self, packages: Iterable[str]) -> None:
+        """What a recorder wrote late of what is erased: it does not come back."""
+        for package in packages:
+            self._files.remove(f"{REDACTED}/{package}", last=REDACTION)
+            self._files.remove(package)
+            log.info("evidence that is erased is not sealed", package=package)
 
     def _body(self, files: dict[str, bytes]) -> dict[str, Any]:
         try:
@@ -143,7 +162,7 @@ class Sealer:
             signed = self._signer.sign(stamp)
             self._files.write(package, {m.STAMP: stamp, m.STAMP_SIGNATURE: signed}, last=m.STAMP)
             if not self._records.mark(package, stamped=said.time.isoformat()):
-                self._files.remove(package)
+                self._remove([package])
 
     def _redact(self, package: str, redactor: Redactor) -> None:
         files = self._files.read_all(package)
@@ -156,7 +175,7 @@ class Sealer:
         target = f"{REDACTED}/{package}"
         self._files.write(target, {**shown, REDACTION: json.dumps(told).encode()}, last=REDACTION)
         if not self._records.mark(package, redacted=how):  # erased meanwhile
-            self._files.remove(target, last=REDACTION)
+            self._remove([package])
 
 
 @ray.remote

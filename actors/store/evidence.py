@@ -9,20 +9,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
+from actors.store.columns import String
 from actors.store.tables import Sequence64, metadata
+from actors.store.turns import turn
 from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
+from hoaban.plates import normalise
 from hoaban.terms import Terms
 
 evidence = sa.Table(
     "evidence",
     metadata,
     sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(64), nullable=False, unique=True),
-    sa.Column("type", sa.String(64), nullable=False),
-    sa.Column("camera", sa.String(64), nullable=False),
-    sa.Column("role", sa.String(32)),
+    sa.Column("id", String(64), nullable=False, unique=True),
+    sa.Column("type", String(64), nullable=False),
+    sa.Column("camera", String(64), nullable=False),
+    sa.Column("role", String(32)),
     sa.Column("captured_s", sa.Float(53), nullable=False),
-    sa.Column("plate", sa.String(32)),
+    sa.Column("plate", String(32)),
     sa.Column("evidential", sa.Boolean, nullable=False),
     sa.Column("doubts", sa.JSON, nullable=False),
     sa.Column("missing", sa.JSON, nullable=False),
@@ -30,15 +33,15 @@ evidence = sa.Table(
     sa.Column("seconds_into_red", sa.Float),
     sa.Column("simulated", sa.Boolean, nullable=False),
     sa.Column("owner_days", sa.Integer),
-    sa.Column("manifest_sha256", sa.String(64)),
-    sa.Column("key", sa.String(32)),
+    sa.Column("manifest_sha256", String(64)),
+    sa.Column("key", String(32)),
     sa.Column("sealed_s", sa.Float(53), nullable=False),
-    sa.Column("stamped", sa.String(40)),
-    sa.Column("redacted", sa.String(64)),
-    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("stamped", String(40)),
+    sa.Column("redacted", String(64)),
+    sa.Column("state", String(16), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("erased_s", sa.Float(53)),
-    sa.Column("owner", sa.String(64)),
+    sa.Column("owner", String(64)),
     sa.Column("viewers", sa.JSON(none_as_null=True)),
     sa.Index("evidence_state", "state", "captured_s"),
     sa.Index("evidence_camera", "camera", "captured_s"),
@@ -50,19 +53,32 @@ decisions = sa.Table(
     "decisions",
     metadata,
     sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
-    sa.Column("evidence", sa.String(64), nullable=False),
+    sa.Column("evidence", String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("verdict", sa.String(16), nullable=False),
-    sa.Column("reason", sa.String(32), nullable=False),
-    sa.Column("note", sa.String(2000), nullable=False),
-    sa.Column("by_id", sa.String(64), nullable=False),
-    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("verdict", String(16), nullable=False),
+    sa.Column("reason", String(32), nullable=False),
+    sa.Column("note", String(2000), nullable=False),
+    sa.Column("by_id", String(64), nullable=False),
+    sa.Column("by_name", String(128), nullable=False),
     sa.Column("at_s", sa.Float(53), nullable=False),
     sa.UniqueConstraint("evidence", "version", name="decisions_one_a_version"),
     sqlite_autoincrement=True,
 )
 
 
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    sa.Column("id", String(64), primary_key=True),
+    sa.Column("at_s", sa.Float(53), nullable=False),
+)
+"""events that were erased before their evidence was sealed: it is not sealed any more"""
+
+TURN = "evidence"
+"""what is sealed, held and erased takes turns (actors/store/turns.py)"""
+MOST_NAMES = 500
+"""in one statement"""
+DECIDABLE = (State.OPEN, State.CONFIRMED, State.REJECTED)
 LAST_S = 7_258_118_400.0  # 2200
 
 
@@ -137,11 +153,11 @@ class EvidenceRecords:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, manifest: Mapping[str, Any], digest: str) -> None:
-        """A package was sealed with this manifest. One that is known already stays as it is."""
+    def add(self, manifest: Mapping[str, Any], digest: str) -> bool:
+        """A package was sealed with this manifest. One that is known already stays as it is. False: it was erased."""
         event = manifest["event"]
         data = event["data"]
-        self._insert(
+        return self._insert(
             {
                 "id": event["id"],
                 "type": event["type"],
@@ -162,12 +178,15 @@ class EvidenceRecords:
             }
         )
 
-    def add_damaged(self, id: str, candidate: Mapping[str, Any], why: str) -> None:
-        """A candidate was refused: it is not what was recorded. candidate: what can still be read of it."""
+    def add_damaged(self, id: str, candidate: Mapping[str, Any], why: str) -> bool:
+        """A candidate was refused: it is not what was recorded. candidate: what can still be read of it.
+
+        False: it was erased.
+        """
         event = candidate.get("event") or {}
         data = event.get("data") or {}
         frames = candidate.get("frames") or {}
-        self._insert(
+        return self._insert(
             {
                 "id": id,
                 "type": str(event.get("type") or "unknown")[:64],
@@ -185,11 +204,23 @@ class EvidenceRecords:
             }
         )
 
-    def _insert(self, row: dict[str, Any]) -> None:
+    def _insert(self, row: dict[str, Any]) -> bool:
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        with self._engine.begin() as connection:
+        with turn(self._engine, TURN) as connection:
+            if connection.execute(_gone([row["id"]])).first() is not None:
+                return False
             statement = dialect.insert(evidence).on_conflict_do_nothing(index_elements=["id"])
             connection.execute(statement, row | {"version": 0, "sealed_s": time.time()})
+        return True
+
+    def gone(self, ids: Sequence[str]) -> set[str]:
+        """Those of these packages that were erased, before they were sealed or after."""
+        with self._engine.connect() as connection:
+            return {
+                id
+                for at in range(0, len(ids), MOST_NAMES)
+                for id in connection.execute(_gone(ids[at : at + MOST_NAMES])).scalars()
+            }
 
     def without_owner(self) -> set[str]:
         """Cameras that have cases whose owner is not kept yet."""
@@ -261,24 +292,21 @@ class EvidenceRecords:
 
     def by_plate(self, plate: str) -> list[CaseRow]:
         """Cases that may be of a plate, newest first: characters that were not read (?) fit any."""
-        wanted = plain_plate(plate) or ""
-        may_be = (evidence.c.plate == wanted) | evidence.c.plate.contains("?", autoescape=True)
-        query = sa.select(evidence).where(may_be).order_by(evidence.c.seq.desc())
+        query = sa.select(evidence).where(may_be(evidence.c.plate, plain_plate(plate) or ""))
         with self._engine.connect() as connection:
-            found = [_case(row) for row in connection.execute(query)]
-        return [case for case in found if fits(case.plate or "", wanted)]
+            return [_case(row) for row in connection.execute(query.order_by(evidence.c.seq.desc()))]
 
     def waiting(self, what: str) -> list[str]:
         """Sealed packages that have no stamp ("stamped") or no redacted pictures ("redacted") yet, oldest first."""
-        missing = evidence.c[what].is_(None) & evidence.c.manifest_sha256.is_not(None) & evidence.c.erased_s.is_(None)
+        missing = evidence.c[what].is_(None) & evidence.c.manifest_sha256.is_not(None) & _stays()
         with self._engine.connect() as connection:
             return list(connection.execute(sa.select(evidence.c.id).where(missing).order_by(evidence.c.seq)).scalars())
 
     def mark(self, id: str, *, stamped: str | None = None, redacted: str | None = None) -> bool:
-        """Note what was added to a package; False when it was erased meanwhile."""
+        """Note what was added to a package; False when its erasure began meanwhile."""
         values = {name: v for name, v in (("stamped", stamped), ("redacted", redacted)) if v is not None}
         with self._engine.begin() as connection:
-            there = (evidence.c.id == id) & evidence.c.erased_s.is_(None)
+            there = (evidence.c.id == id) & _stays()
             return connection.execute(sa.update(evidence).where(there).values(values)).rowcount > 0
 
     def decide(self, id: str, verdict: Verdict, reason: str, note: str, seen_version: int, by: Who) -> CaseRow:
@@ -288,10 +316,10 @@ class EvidenceRecords:
         row |= {"by_id": by.id, "by_name": by.name, "at_s": time.time()}
         with self._engine.begin() as connection:
             # Compared and set in one statement: it decides which of two officers was first.
-            there = (evidence.c.id == id) & (evidence.c.version == seen_version) & evidence.c.erased_s.is_(None)
+            there = (evidence.c.id == id) & (evidence.c.version == seen_version) & evidence.c.state.in_(DECIDABLE)
             change = sa.update(evidence).where(there).values(state=State(verdict), version=seen_version + 1)
             if connection.execute(change).rowcount == 0:
-                raise RefusedError("another decision came at the same moment; look again", conflict=True)
+                raise RefusedError("another decision or its erasure came at the same moment; look again", conflict=True)
             connection.execute(sa.insert(decisions).values(row))
         return self.get(id)
 
@@ -304,20 +332,35 @@ class EvidenceRecords:
                 for r in connection.execute(query)
             ]
 
-    def kept(self) -> Sequence[CaseRow]:
-        """All cases that are not erased."""
+    def erased(self) -> list[CaseRow]:
         with self._engine.connect() as connection:
-            return [_case(row) for row in connection.execute(sa.select(evidence).where(evidence.c.erased_s.is_(None)))]
+            query = sa.select(evidence).where(evidence.c.state == State.ERASED)
+            return [_case(row) for row in connection.execute(query)]
+
+    def kept(self) -> Sequence[CaseRow]:
+        """All cases that are not erased, nor being erased."""
+        with self._engine.connect() as connection:
+            return [_case(row) for row in connection.execute(sa.select(evidence).where(_stays()))]
+
+
+def _stays() -> sa.ColumnElement[bool]:
+    return evidence.c.state.not_in([State.ERASING, State.ERASED])
+
+
+def _gone(ids: Sequence[str]) -> sa.CompoundSelect[str]:
+    erased = sa.select(evidence.c.id).where(evidence.c.id.in_(list(ids)), evidence.c.state == State.ERASED)
+    return erased.union(sa.select(tombstones.c.id).where(tombstones.c.id.in_(list(ids))))
 
 
 def plain_plate(text: str | None) -> str | None:
     """A plate as it is searched: letters and digits alone. Unknown characters stay as ?."""
-    return None if text is None else "".join(c for c in text.upper() if c.isalnum() or c == "?")[:32]
+    return None if text is None else normalise(text)[:32]
 
 
-def fits(read: str, plate: str) -> bool:
-    """Whether what was read, with ? for what was not, can be this plate."""
-    return len(read) == len(plate) and all(a in (b, "?") for a, b in zip(read, plate, strict=True))
+def may_be(column: sa.ColumnElement[Any], wanted: str) -> sa.ColumnElement[bool]:
+    """Rows whose plate is this one, or may be: what was not read (?) fits any character."""
+    unread = column.contains("?", autoescape=True) & sa.literal(wanted).like(sa.func.replace(column, "?", "_"))
+    return column.is_not(None) & ((column == wanted) | unread)
 
 
 def _case(row: sa.Row[Any]) -> CaseRow:

@@ -5,7 +5,7 @@ The cursor over the events lies beside what is made of them and moves in the sam
 none is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -210,11 +210,30 @@ def _open_incidents(connection: Connection, ground: Ground) -> dict[int, OpenInc
     return found
 
 
-def keep_time(engine: Engine, ground: Ground, now_s: float) -> None:
-    """Do what is due by now: escalate, propose to resolve, open work orders and move them on."""
+def keep_time(engine: Engine, ground: Ground, now_s: float, silent: Collection[str] = ()) -> None:
+    """Do what is due by now: escalate, propose to resolve, open work orders and move them on.
+
+    silent: cameras that have reported nothing for long. What lasts there ends, and the log says that nobody saw when.
+    """
     with turn(engine, TURN) as connection:
+        _end_unseen(connection, ground.settings, silent, now_s)
         _remind(connection, ground.settings, now_s)
         _keep_orders(connection, ground, now_s)
+
+
+def _end_unseen(connection: Connection, settings: IncidentSettings, silent: Collection[str], now_s: float) -> None:
+    lost = incident_places.c.camera.in_(list(silent))
+    lost |= incident_places.c.last_s < now_s - settings.lasting_most_min * 60
+    query = sa.select(incident_places, incidents.c.state).join(
+        incidents, incidents.c.number == incident_places.c.incident
+    )
+    query = query.where(incident_places.c.lasting > 0, incidents.c.state.in_(STILL_OPEN), lost)
+    for row in connection.execute(query).all():
+        key = {"incident": row.incident, "camera": row.camera, "spot": row.spot}
+        same = [incident_places.c[name] == value for name, value in key.items()]
+        connection.execute(sa.update(incident_places).where(*same).values(lasting=0))
+        detail = {"camera": row.camera, "spot": row.spot, "last_s": row.last_s, "ended": "time unknown"}
+        CASES.tell(connection, row.incident, SYSTEM, now_s, "ended_unseen", row.state, row.state, detail=detail)
 
 
 def _remind(connection: Connection, settings: IncidentSettings, now_s: float) -> None:

@@ -10,12 +10,11 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    String,
     Table,
-    Text,
     text,
 )
 
+from actors.store.columns import String, Text
 from actors.store.tables import Sequence64, metadata
 from hoaban.incidents.states import ORDER_OPEN
 

@@ -14,6 +14,7 @@ from actors.store.tables import events
 from actors.store.turns import turn
 from hoaban.access import Person
 from hoaban.events import Event
+from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import INCIDENT, OPEN, Action, Dismissal, State
 
 CASES = Cases(incidents, incident_log)
@@ -162,6 +163,7 @@ class IncidentStore:
         note: str | None = None,
         assignee: str | None = None,
         dismissal: Dismissal | None = None,
+        severity: Severity | None = None,
     ) -> Incident:
         """Do what a person does. Raises KeyError, StaleError, NotAllowedError."""
         changed: dict[str, Any] = {}
@@ -171,7 +173,9 @@ class IncidentStore:
             changed["dismissal"] = None if dismissal is None else dismissal.value
         if action is Action.REOPEN:
             changed |= {"waiting_since_s": now_s, "escalated_s": None, "proposed_s": None, "dismissal": None}
-        detail = {key: changed[key] for key in ("assignee", "dismissal") if changed.get(key) is not None}
+        if action is Action.GRADE and severity is not None:
+            changed["severity"] = severity.value
+        detail = {key: changed[key] for key in ("assignee", "dismissal", "severity") if changed.get(key) is not None}
         with turn(self._engine, TURN) as connection:
             CASES.edit(
                 connection, number, INCIDENT, action, by, now_s, version=version, note=note, detail=detail, **changed

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from actors.store.cases import SYSTEM, Cases, LogLine
 from actors.store.incident_tables import incidents, report_log, reports
@@ -213,18 +213,34 @@ class ReportStore:
         return found[0], found[1]
 
 
-def erase_over(engine: Engine, keep_days: int, now_s: float) -> int:
-    """Erase the reports that were closed so long ago: what they were for is done. How many."""
-    with turn(engine, TURN) as connection:
-        over = reports.c.closed_s < now_s - keep_days * 86_400.0
-        numbers = [row.number for row in connection.execute(sa.select(reports.c.number).where(over))]
-        linked = sa.select(incidents.c.number, incidents.c.state).join(
-            reports, reports.c.incident == incidents.c.number
-        )
-        for row in connection.execute(linked.where(reports.c.number.in_(numbers))).all() if numbers else ():
-            INCIDENTS.tell(connection, row.number, SYSTEM, now_s, "report_erased", row.state, row.state)
-        connection.execute(sa.delete(reports).where(reports.c.number.in_(numbers)))
-    return len(numbers)
+def take_over(
+    connection: Connection, before_s: float, free: sa.ColumnElement[bool], most: int, now_s: float
+) -> list[dict[str, Any]]:
+    """Delete reports that were closed before a time: what they were for is done. What a record of it tells of each.
+
+    free: which may go. To be called in the turn of incidents (TURN): the logs of their incidents say so.
+    """
+    over = (reports.c.closed_s < before_s) & free
+    rows = connection.execute(sa.select(reports).where(over).order_by(reports.c.number).limit(most)).mappings().all()
+    if not rows:
+        return []
+    numbers = [row["number"] for row in rows]
+    linked = sa.select(incidents.c.number, incidents.c.state).join(reports, reports.c.incident == incidents.c.number)
+    for row in connection.execute(linked.where(reports.c.number.in_(numbers))).all():
+        INCIDENTS.tell(connection, row.number, SYSTEM, now_s, "report_erased", row.state, row.state)
+    connection.execute(sa.delete(reports).where(reports.c.number.in_(numbers)))
+    # Its tracking word is the citizen's: who has it can show that the report was erased, and nobody else whose it was.
+    return [
+        {
+            "what": "report",
+            "number": row["number"],
+            "tracking_sha256": hashlib.sha256(row["tracking"].encode()).hexdigest(),
+            "received_s": row["received_s"],
+            "closed_s": row["closed_s"],
+            "photo": row["photo"] is not None,
+        }
+        for row in rows
+    ]
 
 
 _PLAIN = [column for column in reports.c if column.name not in ("code", "contact", "photo", "photo_clear")]

@@ -4,51 +4,64 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from actors.store.evidence import Who, evidence
+from actors.store.audit_pruning import prune
+from actors.store.columns import String
+from actors.store.evidence import TURN, CaseRow, Who, evidence, may_be, plain_plate, tombstones
+from actors.store.incident_tables import reports
+from actors.store.incidents import TURN as INCIDENTS_TURN
+from actors.store.reports import take_over
 from actors.store.tables import Sequence64, events, metadata
+from actors.store.turns import turn, wait_for
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.retention import Hold
-from hoaban.evidence.review import State
+from hoaban.evidence.review import RefusedError, State
 
 holds = sa.Table(
     "holds",
     metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("subject", sa.String(64), nullable=False),
-    sa.Column("reason", sa.String(2000), nullable=False),
+    sa.Column("id", String(32), primary_key=True),
+    sa.Column("kind", String(16), nullable=False),
+    sa.Column("subject", String(64), nullable=False),
+    sa.Column("reason", String(2000), nullable=False),
     sa.Column("from_s", sa.Float(53)),
     sa.Column("until_s", sa.Float(53)),
     sa.Column("ends_s", sa.Float(53)),
-    sa.Column("by_id", sa.String(64), nullable=False),
-    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("by_id", String(64), nullable=False),
+    sa.Column("by_name", String(128), nullable=False),
     sa.Column("at_s", sa.Float(53), nullable=False),
     sa.Column("lifted_s", sa.Float(53)),
-    sa.Column("lifted_by", sa.String(128)),
-    sa.Column("lifted_reason", sa.String(2000)),
+    sa.Column("lifted_by", String(128)),
+    sa.Column("lifted_reason", String(2000)),
 )
 
 erasures = sa.Table(
     "erasures",
     metadata,
     sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.String(32), nullable=False, unique=True),
-    sa.Column("rule", sa.String(128), nullable=False),
-    sa.Column("basis", sa.String(2000), nullable=False),
-    sa.Column("by_name", sa.String(128), nullable=False),
+    sa.Column("id", String(32), nullable=False, unique=True),
+    sa.Column("rule", String(128), nullable=False),
+    sa.Column("basis", String(2000), nullable=False),
+    sa.Column("by_name", String(128), nullable=False),
     sa.Column("begun_s", sa.Float(53), nullable=False),
     sa.Column("plan", sa.JSON, nullable=False),
     sa.Column("manifest", sa.LargeBinary),
     sa.Column("signature", sa.LargeBinary),
+    sa.Column("number", sa.Integer),  # of its record: 1, 2, 3, …; no two name the same one before them
+    sa.Column("done_s", sa.Float(53)),
+    sa.Column("worker", String(32)),  # who finishes it, and for how long nobody else does
+    sa.Column("leased_until_s", sa.Float(53)),
+    sa.Index("erasures_number", "number", unique=True),
     sqlite_autoincrement=True,
 )
+
+LEASE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An erasure. plan: what goes. manifest, signature: the record of it, None until it is done."""
+    """An erasure. plan: what goes. manifest, signature: the record of it, None until it is signed.
+
+    number: of the record. done_s: when all of it was gone, None until then.
+    """
 
     id: str
     rule: str
@@ -74,6 +90,16 @@ class Erasure:
     plan: list[dict[str, Any]]
     manifest: bytes | None
     signature: bytes | None
+    number: int | None
+    done_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """erasure: None when nothing could go. kept: id -> why it stays."""
+
+    erasure: Erasure | None
+    kept: Mapping[str, str]
 
 
 class RetentionStore:
@@ -95,10 +121,11 @@ class RetentionStore:
         until_s: float | None = None,
         ends_s: float | None = None,
     ) -> Hold:
-        """Begin a hold."""
+        """Begin a hold. Raises KeyError for a subject that is not stored, RefusedError for one that goes already."""
         row = {"id": secrets.token_hex(8), "kind": kind, "subject": subject, "reason": reason, "from_s": from_s}
         row |= {"until_s": until_s, "ends_s": ends_s, "by_id": by.id, "by_name": by.name, "at_s": time.time()}
-        with self._engine.begin() as connection:
+        with turn(self._engine, TURN) as connection:
+            _check_subject(connection, kind, subject)
             connection.execute(sa.insert(holds).values(row))
         return next(hold for hold, _ in self.holds() if hold.id == row["id"])
 
@@ -119,6 +146,13 @@ class RetentionStore:
             for row in rows
         ]
 
+    def too_late(self, hold: Hold) -> list[str]:
+        """Cases that a hold would keep and whose erasure had begun before it."""
+        query = sa.select(evidence.c.id, evidence.c.camera, evidence.c.captured_s)
+        with self._engine.connect() as connection:
+            going = connection.execute(query.where(evidence.c.state == State.ERASING)).all()
+        return [row.id for row in going if hold.covers(row.id, row.camera, row.captured_s)]
+
     # Events
 
     def groups(self) -> list[Group]:
@@ -129,7 +163,7 @@ class RetentionStore:
             return [Group(*row) for row in connection.execute(query)]
 
     def take_events(
-        self, group: Group, before_s: float, holds: Iterable[Hold], most: int, rule: str, basis: str, by_name: str
+        self, group: Group, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
     ) -> Erasure | None:
         """Delete at most `most` events of a group captured before a time, and begin the erasure that says so, in one.
 
@@ -137,15 +171,12 @@ class RetentionStore:
         """
         same = [events.c.type == group.type, events.c.camera == group.camera, events.c.time_s < before_s]
         same += [_equal(events.c.role, group.role), _equal(events.c.retention_days, group.days)]
-        cases = sa.select(evidence.c.id).where(evidence.c.erased_s.is_(None))
-        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, events.c.id.not_in(cases))
-        for hold in holds:
-            query = query.where(~_covered(hold))
-        with self._engine.begin() as connection:
+        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, _free(now_s))
+        with turn(self._engine, TURN) as connection:
             rows = connection.execute(query.order_by(events.c.time_s).limit(most)).all()
             if not rows:
                 return None
-            connection.execute(sa.delete(events).where(events.c.id.in_([row.id for row in rows])))
+            _delete_events(connection, rows, now_s)
             lines = sorted(f"{row.id} {_digest(row.body)}\n" for row in rows)
             gone = {
                 "what": "events",
@@ -156,8 +187,32 @@ class RetentionStore:
                 "last_s": rows[-1].time_s,
                 "ids_and_digests_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
             }
-            id = _begin(connection, rule, basis, by_name, [gone])
+            id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
+
+    def take_reports(
+        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+    ) -> Erasure | None:
+        """Delete citizens' reports closed before a time that no hold covers, and begin the erasure that says so."""
+        held = _lasts(now_s) & (
+            ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
+            | _of_camera(reports.c.camera, reports.c.happened_s)
+        )
+        with turn(self._engine, INCIDENTS_TURN) as connection:
+            wait_for(connection, TURN)
+            free = ~sa.select(holds.c.id).where(held).exists()
+            plan = take_over(connection, before_s, free, most, now_s)
+            id = _begin(connection, rule, basis, by_name, plan, worker) if plan else None
+        return self.erasure(id) if id else None
+
+    def take_audit(
+        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+    ) -> Erasure | None:
+        """Prune the audit chain of what was written before a time, and begin the erasure that says so."""
+        with turn(self._engine, TURN) as connection:
+            gone = prune(connection, before_s, most, now_s, by_name, basis)
+            id = _begin(connection, rule, basis, by_name, [gone], worker) if gone else None
+        return self.erasure(id) if id else None
 
     def find_events(
         self, cameras: Sequence[str] | None, since_s: float, until_s: float, most: int
@@ -169,52 +224,132 @@ class RetentionStore:
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(events.c.time_s).limit(most)).scalars())
 
+    def events_by_plate(
+        self, plate: str, cameras: Sequence[str], since_s: float | None, until_s: float | None, most: int
+    ) -> list[Mapping[str, Any]]:
+        """Events that name a plate, or may, as CloudEvents, oldest first. cameras: of these alone; none: of all."""
+        query = sa.select(events.c.body).where(may_be(events.c.plate, plain_plate(plate) or ""))
+        if cameras:
+            query = query.where(events.c.camera.in_(list(cameras)))
+        if since_s is not None:
+            query = query.where(events.c.time_s >= since_s)
+        if until_s is not None:
+            query = query.where(events.c.time_s < until_s)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(events.c.time_s).limit(most)).scalars())
+
     def events_by_id(self, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """id -> CloudEvent, of those that are there."""
         query = sa.select(events.c.id, events.c.body).where(events.c.id.in_(list(ids)))
         with self._engine.connect() as connection:
             return {row.id: row.body for row in connection.execute(query)}
 
-    def event_digests(self, ids: Sequence[str]) -> dict[str, str]:
-        """id -> sha256 of its stored JSON (keys sorted, no spaces), of those that are there."""
-        return {id: _digest(body) for id, body in self.events_by_id(ids).items()}
-
     # Erasures
 
-    def begin_erasure(self, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]]) -> Erasure:
-        """Write down what will go, before anything does: a killed process leaves what can be finished."""
-        with self._engine.begin() as connection:
-            id = _begin(connection, rule, basis, by_name, plan)
+    def begin_erasure(
+        self,
+        cases: Iterable[CaseRow],
+        ids: Sequence[str],
+        rule: str,
+        basis: str,
+        by_name: str,
+        worker: str,
+        now_s: float,
+    ) -> Begun:
+        """Take cases, as they were read, and events (ids), and write down what will go: a killed process leaves what
+        can be finished. From here on nothing brings them back; what a hold keeps, and a case that was decided since it
+        was read, are not taken.
+        """
+        plan: list[dict[str, Any]] = []
+        kept: dict[str, str] = {}
+        with turn(self._engine, TURN) as connection:
+            for case in cases:
+                as_read = (evidence.c.id == case.id) & (evidence.c.state == case.state)
+                as_read &= (evidence.c.version == case.version) & ~_held(evidence, evidence.c.captured_s, now_s)
+                # Compared and set in one statement: it decides whether the erasure or the decision was first.
+                if connection.execute(sa.update(evidence).where(as_read).values(state=State.ERASING)).rowcount == 0:
+                    kept[case.id] = "it was decided, held or erased meanwhile"
+                    continue
+                files = {"manifest_sha256": case.manifest_sha256, "files": case.files}
+                plan.append({"what": "evidence", "id": case.id, **files})
+            rows = connection.execute(
+                sa.select(events.c.id, events.c.body).where(events.c.id.in_(list(ids)), _free(now_s))
+            ).all()
+            _delete_events(connection, rows, now_s)
+            plan += [{"what": "event", "id": row.id, "sha256": _digest(row.body)} for row in rows]
+            kept |= dict.fromkeys(set(ids) - {row.id for row in rows}, "it is held, or was erased meanwhile")
+            id = _begin(connection, rule, basis, by_name, plan, worker) if plan else None
+        return Begun(self.erasure(id) if id else None, kept)
+
+    def begin_clip(
+        self, case: CaseRow, name: str, rule: str, basis: str, by_name: str, worker: str, now_s: float
+    ) -> Erasure | None:
+        """Take one file of a case; None where a hold keeps it, or the case goes as a whole."""
+        gone = {"what": "file", "id": case.id, "name": name, "sha256": case.files[name]["sha256"]}
+        with turn(self._engine, TURN) as connection:
+            there = (evidence.c.id == case.id) & ~_held(evidence, evidence.c.captured_s, now_s)
+            there &= evidence.c.state.not_in([State.ERASING, State.ERASED])
+            row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one_or_none()
+            if row is None or name not in row.files:
+                return None
+            files = {other: entry for other, entry in row.files.items() if other != name}
+            missing = row.missing | {name: "erased: its term is over"}
+            connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
+            id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
 
-    def forget(self, plan: list[dict[str, Any]]) -> None:
-        """Take a plan's cases, events and files out of the tables. Done again it does nothing more."""
-        cases = [one["id"] for one in plan if one["what"] == "evidence"]
-        gone = [one["id"] for one in plan if one["what"] in ("evidence", "event")]
-        values = {"state": State.ERASED, "erased_s": time.time(), "plate": None, "doubts": [], "missing": {}}
-        with self._engine.begin() as connection:
-            connection.execute(sa.update(evidence).where(evidence.c.id.in_(cases)).values(values | {"files": {}}))
-            connection.execute(sa.delete(events).where(events.c.id.in_(gone)))
-            for one in plan:
-                if one["what"] == "file":
-                    self._forget_file(connection, one["id"], one["name"])
+    def sign(self, id: str, make: Callable[[str | None], tuple[bytes, bytes]]) -> Erasure:
+        """Give an erasure its record, once, whoever asks: make(sha256 of the record before) -> record, signature."""
+        with turn(self._engine, "erasure records") as connection:
+            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
+            if row.signature is None:
+                newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
+                last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
+                manifest, signature = make(None if last is None else digest(last.manifest))
+                values = {
+                    "manifest": manifest,
+                    "signature": signature,
+                    "number": 1 if last is None else last.number + 1,
+                }
+                connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
+        return self.erasure(id)
 
-    def _forget_file(self, connection: Connection, case: str, name: str) -> None:
-        there = evidence.c.id == case
-        row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one()
-        files = {other: entry for other, entry in row.files.items() if other != name}
-        missing = row.missing | {name: "erased: its term is over"}
-        connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
-
-    def end_erasure(self, id: str, manifest: bytes, signature: bytes) -> None:
-        """It is done, and this is its record."""
+    def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
+        """All of it is gone: take its cases out of the tables. Done again it does nothing more."""
+        cases = [one["id"] for one in erasure.plan if one["what"] == "evidence"]
+        values = {"state": State.ERASED, "erased_s": now_s, "plate": None, "doubts": [], "missing": {}, "files": {}}
         with self._engine.begin() as connection:
-            there = (erasures.c.id == id) & erasures.c.signature.is_(None)
-            connection.execute(sa.update(erasures).where(there).values(manifest=manifest, signature=signature))
+            there = evidence.c.id.in_(cases) & (evidence.c.state == State.ERASING)
+            connection.execute(sa.update(evidence).where(there).values(values))
+            connection.execute(sa.delete(events).where(events.c.id.in_(cases)))
+            undone = (erasures.c.id == erasure.id) & erasures.c.done_s.is_(None)
+            connection.execute(sa.update(erasures).where(undone).values(done_s=now_s, leased_until_s=None))
+
+    def lease(self, worker: str, now_s: float, id: str | None = None) -> Erasure | None:
+        """An erasure that is not done, to be finished by this worker alone: the oldest that nobody else has, or the
+        one with this id, again. None where there is none."""
+        # A lease that ends far later than any can was made by a clock that has been set back since.
+        free = erasures.c.worker.is_(None) | erasures.c.leased_until_s.is_(None) | (erasures.c.worker == worker)
+        free |= ~erasures.c.leased_until_s.between(now_s, now_s + 2 * LEASE_S)
+        open_ = erasures.c.done_s.is_(None) & free
+        with turn(self._engine, TURN) as connection:
+            query = sa.select(erasures.c.id).where(open_).order_by(erasures.c.seq).limit(1)
+            found = connection.execute(query if id is None else query.where(erasures.c.id == id)).scalar()
+            if found is None:
+                return None
+            values = {"worker": worker, "leased_until_s": now_s + LEASE_S}
+            connection.execute(sa.update(erasures).where(erasures.c.id == found).values(values))
+        return self.erasure(found)
+
+    def release(self, id: str, worker: str) -> None:
+        """Leave an erasure that could not be finished now to whoever comes first."""
+        with self._engine.begin() as connection:
+            own = (erasures.c.id == id) & (erasures.c.worker == worker)
+            connection.execute(sa.update(erasures).where(own).values(worker=None, leased_until_s=None))
 
     def unfinished(self) -> list[Erasure]:
         with self._engine.connect() as connection:
-            query = sa.select(erasures).where(erasures.c.signature.is_(None)).order_by(erasures.c.seq)
+            query = sa.select(erasures).where(erasures.c.done_s.is_(None)).order_by(erasures.c.seq)
             return [_erasure(row) for row in connection.execute(query)]
 
     def erasure(self, id: str) -> Erasure:
@@ -231,31 +366,68 @@ class RetentionStore:
             query = sa.select(erasures).order_by(erasures.c.seq.desc()).limit(most)
             return [_erasure(row) for row in connection.execute(query)]
 
-    def last_record(self) -> str | None:
-        """The sha256 of the newest record, which the next one names: none can be taken out unseen."""
-        done = sa.select(erasures.c.manifest).where(erasures.c.manifest.is_not(None))
+    def records(self) -> list[Erasure]:
+        """All that have a record, in the order of the records."""
         with self._engine.connect() as connection:
-            data = connection.execute(done.order_by(erasures.c.seq.desc()).limit(1)).scalar()
-        return None if data is None else digest(data)
+            query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
+            return [_erasure(row) for row in connection.execute(query)]
 
 
-def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]]) -> str:
-    id = secrets.token_hex(8)
-    row = {"id": id, "rule": rule, "basis": basis, "by_name": by_name, "begun_s": time.time(), "plan": plan}
+def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]], worker: str) -> str:
+    id, now_s = secrets.token_hex(8), time.time()
+    row = {"id": id, "rule": rule, "basis": basis, "by_name": by_name, "begun_s": now_s, "plan": plan}
+    row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
     connection.execute(sa.insert(erasures).values(row))
     return id
 
 
-def _covered(hold: Hold) -> sa.ColumnElement[bool]:
-    """As Hold.covers, in SQL."""
-    if hold.kind == "evidence":
-        return events.c.id == hold.subject
-    covered: sa.ColumnElement[bool] = events.c.camera == hold.subject
-    if hold.from_s is not None:
-        covered &= events.c.time_s >= hold.from_s
-    if hold.until_s is not None:
-        covered &= events.c.time_s < hold.until_s
-    return covered
+def _check_subject(connection: Connection, kind: str, subject: str) -> None:
+    """Raises KeyError, RefusedError: a hold on what is not there would keep nothing, and look as if it did."""
+    if kind == "evidence":
+        state = connection.execute(sa.select(evidence.c.state).where(evidence.c.id == subject)).scalar()
+        if state in (State.ERASING, State.ERASED):
+            raise RefusedError(f"it is {state} already: nothing can keep it", conflict=True)
+        seen = state or connection.execute(sa.select(events.c.id).where(events.c.id == subject)).first()
+    elif kind == "report":
+        known = subject.isascii() and subject.isdecimal() and len(subject) < 16
+        seen = known and connection.execute(sa.select(reports.c.number).where(reports.c.number == int(subject))).first()
+    else:
+        seen = None
+        for table in (events, evidence):
+            seen = seen or connection.execute(sa.select(table.c.id).where(table.c.camera == subject).limit(1)).first()
+    if not seen:
+        raise KeyError(subject)
+
+
+def _delete_events(connection: Connection, rows: Sequence[sa.Row[Any]], now_s: float) -> None:
+    """rows: id, body. What a recorder has written of one, and nobody has sealed yet, is not sealed any more."""
+    connection.execute(sa.delete(events).where(events.c.id.in_([row.id for row in rows])))
+    if recorded := [row.id for row in rows if row.body["data"].get("evidence")]:
+        known = set(connection.execute(sa.select(tombstones.c.id).where(tombstones.c.id.in_(recorded))).scalars())
+        if fresh := [{"id": id, "at_s": now_s} for id in recorded if id not in known]:
+            connection.execute(sa.insert(tombstones), fresh)
+
+
+def _free(now_s: float) -> sa.ColumnElement[bool]:
+    """Events that no hold covers, and whose case is not kept: they go with it."""
+    cases = sa.select(evidence.c.id).where(evidence.c.id == events.c.id, evidence.c.state != State.ERASED)
+    return ~_held(events, events.c.time_s, now_s) & ~cases.exists()
+
+
+def _held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnElement[bool]:
+    """Whether a hold lasts that covers a row: as Hold.lasts and Hold.covers, in SQL."""
+    covers = ((holds.c.kind == "evidence") & (holds.c.subject == table.c.id)) | _of_camera(table.c.camera, time_s)
+    return sa.select(holds.c.id).where(_lasts(now_s), covers).exists()
+
+
+def _lasts(now_s: float) -> sa.ColumnElement[bool]:
+    return holds.c.lifted_s.is_(None) & (holds.c.ends_s.is_(None) | (holds.c.ends_s > now_s))
+
+
+def _of_camera(camera: sa.Column[str], time_s: sa.Column[float]) -> sa.ColumnElement[bool]:
+    after = holds.c.from_s.is_(None) | (time_s >= holds.c.from_s)
+    before = holds.c.until_s.is_(None) | (time_s < holds.c.until_s)
+    return (holds.c.kind == "camera") & (holds.c.subject == camera) & after & before
 
 
 def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
@@ -267,4 +439,5 @@ def _digest(body: Mapping[str, Any]) -> str:
 
 
 def _erasure(row: sa.Row[Any]) -> Erasure:
-    return Erasure(row.id, row.rule, row.basis, row.by_name, row.begun_s, row.plan, row.manifest, row.signature)
+    about = (row.id, row.rule, row.basis, row.by_name, row.begun_s, row.plan)
+    return Erasure(*about, row.manifest, row.signature, row.number, row.done_s)

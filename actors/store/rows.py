@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from actors.store.columns import String
 from actors.store.tables import events
 from hoaban.events import Event
+from hoaban.plates import normalise
 
 
 def event_row(event: Event) -> dict[str, Any]:
@@ -48,14 +50,22 @@ def event_row(event: Event) -> dict[str, Any]:
         "model_digest": model.get("digest"),
         "config": data.get("config"),
         "retention_days": data.get("retention_days"),
+        "plate": plate_of(data),
     }
     fitted = {name: value if value is None else _fit(name, value) for name, value in row.items()}
     return fitted | {"body": event.to_cloudevent()}
 
 
+def plate_of(data: Mapping[str, Any]) -> str | None:
+    """The plate that an event names, as it is searched."""
+    told = data.get("plate")
+    text = told.get("text") if isinstance(told, Mapping) else told
+    return normalise(text) or None if isinstance(text, str) else None
+
+
 def _fit(name: str, value: object) -> object:
     kind = events.c[name].type
-    if isinstance(kind, sa.String):
+    if isinstance(kind, String):
         return _text(name, value)
     if isinstance(kind, sa.Boolean):
         return value

@@ -36,19 +36,30 @@ class Session:
     refresh: str
 
 
+KNOWN_DAYS = 30
+"""from where a person signed in is known for so long"""
+
+
 class SessionStore:
     """Sessions. PeopleStore.verify knows who an access secret is."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def begin(self, person: str) -> Session:
-        """A new session of a person, by id; those of long ago are forgotten."""
+    def known_at(self, name: str, address: str) -> bool:
+        """Whether a person of this name has signed in from an address within KNOWN_DAYS."""
+        query = sa.select(table.c.id).join(people, people.c.id == table.c.person).limit(1)
+        with self._engine.connect() as connection:
+            found = connection.execute(query.where(people.c.name == name, table.c.address == address[:64]))
+            return found.first() is not None
+
+    def begin(self, person: str, address: str | None = None) -> Session:
+        """A new session of a person, by id, who asks from an address; those of long ago are forgotten."""
         now = datetime.now(UTC)
         session, row = _fresh(secrets.token_hex(8), person, now + timedelta(seconds=SESSION_LIVES_S))
-        row |= {"id": session.id, "person": person, "created": now, "ended": False}
+        row |= {"id": session.id, "person": person, "created": now, "ended": False, "address": address and address[:64]}
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.until < now - timedelta(days=1)))
+            connection.execute(sa.delete(table).where(table.c.until < now - timedelta(days=KNOWN_DAYS)))
             connection.execute(sa.insert(table).values(row))
         return session
 

@@ -14,12 +14,13 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     false,
+    text,
 )
+
+from actors.store.columns import String, Text
 
 metadata = MetaData()
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by themselves for INTEGER only
@@ -51,7 +52,9 @@ events = Table(
     Column("model_digest", String(64)),
     Column("config", String(64)),
     Column("retention_days", Integer),
+    Column("plate", String(32)),  # as it is searched: capitals and digits alone, ? for what was not read
     Column("body", JSON, nullable=False),
+    Index("events_plate", "plate", sqlite_where=text("plate IS NOT NULL"), postgresql_where=text("plate IS NOT NULL")),
     Index("events_time", "time_s"),
     Index("events_camera_time", "camera", "time_s"),
     Index("events_type_time", "type", "time_s"),
@@ -118,6 +121,7 @@ sessions = Table(
     Column("until", DateTime(timezone=True), nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     Column("ended", Boolean, nullable=False),
+    Column("address", String(64)),
     Index("sessions_person", "person"),
 )
 
@@ -174,3 +178,11 @@ watchlist_entries = _watchlist(
     Column("model_digest", String(64), nullable=False),
 )
 watchlist_plates = _watchlist("watchlist_plates", "watchlist_plates", Column("plate", LargeBinary, nullable=False))
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person", String(128), primary_key=True),
+    Column("chosen", JSON, nullable=False),
+)
+"""what a person, by their id, wants of the dashboard"""

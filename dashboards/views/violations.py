@@ -172,7 +172,7 @@ def export(case: EvidenceDetail) -> None:
         reason = st.text_input(t("To whom, and why"), key=f"export-{case['id']}")
         if st.button(t("Make the archive"), disabled=len(reason.strip()) < 10, key="do-export"):
             try:
-                st.session_state["evidence_export"] = case["id"], api.export(case["id"], reason)
+                st.session_state["evidence_export"] = case["id"], api.export(case["id"], reason, case["version"])
             except ApiError as error:
                 st.error(plain(error))
         id, data = st.session_state.get("evidence_export", (None, b""))

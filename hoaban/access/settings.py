@@ -76,7 +76,10 @@ class LimitSettings(Strict):
 
     per_address: Limit = "12000/minute"
     per_person: Limit = "9000/minute"
-    wrong_passwords_per_name: Limit = "10/15 minutes"
+    wrong_passwords_per_name: Limit = Field("10/15 minutes", description="from one address")
+    wrong_passwords_per_name_everywhere: Limit = Field(
+        "100/15 minutes", description="from all addresses from which this person has not signed in lately"
+    )
     wrong_passwords_per_address: Limit = "50/15 minutes"
 
 
@@ -86,4 +89,11 @@ class AccessSettings(Strict):
     misuse: MisuseSettings = MisuseSettings()
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses of front proxies whose X-Forwarded-For says who asks"
+    )
+    citizen_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="behind so many machines that each add to X-Forwarded-For are citizens, counted from the right of "
+        "it; 0: the address that asks is the citizen's, whatever the header says",
     )

@@ -10,6 +10,7 @@ from hoaban.evidence.review import State
 from hoaban.shapes import Strict
 
 DAY_S = 86400.0
+WATCHED = ("face_watchlist", "plate_watchlist")
 Days = Annotated[int, Field(ge=1, le=36500)]
 """no term is shorter than a day or longer than a hundred years"""
 
@@ -29,10 +30,13 @@ class Retention(Strict):
 
     events_days: Days | None = Field(None, description="events, and the counts made of them; none: no limit")
     events_by_type: Mapping[str, Days] = Field({}, description='by type: {"face_watchlist": 30}')
+    watchlist_days: Days = Field(90, description="events of faces and plates that were looked for, if not by type")
     events_by_role: Mapping[str, Days] = Field({}, description='by the camera\'s role: {"neighbourhood": 30}')
     evidence_days: EvidenceDays = EvidenceDays()
     clips_days: Days | None = Field(None, description="clips of evidence; none: as long as their package")
-    reports_days: Days | None = Field(None, description="citizens' reports")
+    reports_days: Days | None = Field(
+        None, description="citizens' reports, from their closing; none: incidents.reports.keep_days"
+    )
     disagreements_days: Days = Field(30, description="pictures on which a candidate model and the present one differ")
     disagreements_mib: int = Field(512, ge=1, description="of all these pictures together; the oldest go first")
     audit_days: Days = 3650
@@ -52,10 +56,13 @@ class Retention(Strict):
         A type's term is also that of its later parts: crowd's of crowd_grow and crowd_end.
         """
         kind = kind.removesuffix("_end").removesuffix("_grow")
+        by_type = self.events_by_type.get(kind)
+        watched = self.watchlist_days if kind in WATCHED and by_type is None else None
         return _shortest(
             {
+                "watchlist_days": watched,
                 "events_days": self.events_days,
-                f"events_by_type.{kind}": self.events_by_type.get(kind),
+                f"events_by_type.{kind}": by_type,
                 f"events_by_role.{role}": self.events_by_role.get(role or ""),
                 OWNER: owner_days,
             }
@@ -64,6 +71,8 @@ class Retention(Strict):
     def evidence(self, state: State, evidential: bool, owner_days: int | None) -> "Term":
         """For a case."""
         name = state.value
+        if state in (State.ERASING, State.ERASED):
+            return Term(None, "it goes already")
         if state is State.OPEN and not evidential:
             name = "not_evidential"
         return _shortest({f"evidence_days.{name}": getattr(self.evidence_days, name, None), OWNER: owner_days})
@@ -71,6 +80,10 @@ class Retention(Strict):
     def disagreement(self, owner_days: int | None) -> "Term":
         """For a picture on which two models differ."""
         return _shortest({"disagreements_days": self.disagreements_days, OWNER: owner_days})
+
+    def reports(self, keep_days: int) -> "Term":
+        """For citizens' reports. keep_days: what the settings of incidents say."""
+        return _shortest({"reports_days": self.reports_days, "incidents.reports.keep_days": keep_days})
 
     def clip(self) -> "Term":
         """For the clip of a case, whose stills may stay longer."""
@@ -99,12 +112,13 @@ class Term:
 class Hold:
     """A legal hold: nothing that it names is erased while it lasts.
 
-    kind "evidence": one case and its event, by its id. kind "camera": all that a camera saw in [from_s, until_s).
+    kind "evidence": one case and its event, by its id. kind "report": a citizen's report, by its number. kind "camera":
+    all that a camera saw, and was reported near it, in [from_s, until_s).
     ends_s: when the hold ends by itself, None: when somebody lifts it.
     """
 
     id: str
-    kind: Literal["evidence", "camera"]
+    kind: Literal["evidence", "camera", "report"]
     subject: str
     reason: str
     from_s: float | None = None
@@ -116,6 +130,9 @@ class Hold:
         return self.lifted_s is None and (self.ends_s is None or now_s < self.ends_s)
 
     def covers(self, id: str, camera: str, captured_s: float) -> bool:
+        """Whether it keeps a case or an event."""
+        if self.kind == "report":
+            return False
         if self.kind == "evidence":
             return self.subject == id
         after = self.from_s is None or captured_s >= self.from_s
@@ -167,8 +184,8 @@ def refusal(state: State, evidential: bool, held_by: str | None) -> str | None:
         return "an officer confirmed it: it is kept for its term as the ground of a decision"
     if state is State.OPEN and evidential:
         return "no officer has decided yet: decide first"
-    if state is State.ERASED:
-        return "it is erased already"
+    if state in (State.ERASING, State.ERASED):
+        return f"it is {state} already"
     return None
 
 

@@ -12,6 +12,8 @@ class State(StrEnum):
     REJECTED = "rejected"
     DAMAGED = "damaged"
     """its files are not what was recorded: it was never sealed, and nothing can be decided by it"""
+    ERASING = "erasing"
+    """its erasure has begun and will be finished: nothing can be decided, held or exported any more"""
     ERASED = "erased"
 
 
@@ -58,8 +60,9 @@ class Case:
 
 def check_decision(case: Case, verdict: Verdict, reason: str, note: str, seen_version: int) -> None:
     """Raises RefusedError unless this may be decided by somebody who looked at the case at seen_version."""
-    if case.state in (State.DAMAGED, State.ERASED):
-        raise RefusedError(f"the case is {case.state}: there is nothing to decide by")
+    if case.state in (State.DAMAGED, State.ERASING, State.ERASED):
+        gone = case.state is not State.DAMAGED
+        raise RefusedError(f"the case is {case.state}: there is nothing to decide by", conflict=gone)
     if seen_version != case.version:
         raise RefusedError(
             f"it was decided meanwhile (version {case.version}, you saw {seen_version}); look again", conflict=True
@@ -74,7 +77,11 @@ def check_decision(case: Case, verdict: Verdict, reason: str, note: str, seen_ve
         raise RefusedError(f"{what} needs a note of at least {LEAST_NOTE} letters")
 
 
-def check_export(state: State, version: int) -> None:
-    """Raises RefusedError unless the case may leave: an officer has confirmed it."""
+def check_export(state: State, version: int, seen_version: int) -> None:
+    """Raises RefusedError unless the case may leave: an officer has confirmed it, and who asks saw that decision."""
+    if seen_version != version:
+        raise RefusedError(
+            f"it was decided meanwhile (version {version}, you saw {seen_version}); look again", conflict=True
+        )
     if state is not State.CONFIRMED or version < 1:
         raise RefusedError(f"the case is {state}: nothing leaves that an officer has not confirmed")

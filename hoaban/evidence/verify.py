@@ -88,10 +88,14 @@ def verify(package: Package, trusted: Trusted, roots: Sequence[bytes] = ()) -> V
     if found.manifest is not None:
         erased = _erased(found.manifest, contents, trusted, found.problems)
         found.erased = sorted(erased.keys() - names)
+        for name in sorted(erased.keys() & names):
+            found.problems.append(Problem("erased", name, f"{m.ERASED} says that it is erased, and it is there"))
         _files(found.manifest, names, contents, erased, found.problems)
+        stamped, named = found.manifest, dict(zip(m.ORIGINAL, m.ORIGINAL, strict=True))
         if found.manifest.kind == m.EXPORT:
-            _original(found.manifest, contents, trusted, found.problems)
-        found.stamp = _stamp(found.manifest, contents, trusted, roots, found.problems)
+            original = _original(found.manifest, contents, trusted, found.problems)
+            stamped, named = original or stamped, m.ORIGINAL
+        found.stamp = _stamp(stamped, named, contents, trusted, roots, found.problems)
     return found
 
 
@@ -146,7 +150,10 @@ def _erased(manifest: Manifest, contents: _Contents, trusted: Trusted, problems:
             problems.append(Problem("manifest", m.ERASED, "it is no record of an erasure"))
         return {}
     things = [one for one in record.body.get("erased", []) if isinstance(one, dict) and one.get("what") == "file"]
-    return {str(one.get("name")): str(one.get("sha256")) for one in things if one.get("id") == manifest.id}
+    ours = {str(one.get("name")): str(one.get("sha256")) for one in things if one.get("id") == manifest.id}
+    if not ours:
+        problems.append(Problem("added", m.ERASED, "it is the record of another erasure: of no file of this package"))
+    return ours
 
 
 def _files(
@@ -167,34 +174,44 @@ def _files(
         problems.append(Problem("added", name, "the manifest does not list it"))
 
 
-def _original(manifest: Manifest, contents: _Contents, trusted: Trusted, problems: list[Problem]) -> None:
-    """An export carries the manifest of what it was made from, with its signature."""
+def _original(manifest: Manifest, contents: _Contents, trusted: Trusted, problems: list[Problem]) -> Manifest | None:
+    """An export carries the manifest of what it was made from, with its signature: that manifest."""
     name = m.ORIGINAL[m.MANIFEST]
     data = contents.get(name)
     if data is None:
         problems.append(Problem("missing", name, "an export carries the manifest that it was made from"))
-        return
+        return None
     told = manifest.body.get("original")
     if not isinstance(told, dict) or told.get("manifest_sha256") != m.digest(data):
         problems.append(Problem("changed", name, "it is not the manifest that the export was made from"))
     original = _signed(name, data, contents.get(m.ORIGINAL[m.SIGNATURE]), trusted, problems)
     if original is not None and original.id != manifest.id:
         problems.append(Problem("changed", name, f"it belongs to {original.id}"))
+    return original
 
 
 def _stamp(
-    manifest: Manifest, contents: _Contents, trusted: Trusted, roots: Sequence[bytes], problems: list[Problem]
+    manifest: Manifest,
+    named: Mapping[str, str],
+    contents: _Contents,
+    trusted: Trusted,
+    roots: Sequence[bytes],
+    problems: list[Problem],
 ) -> Stamp | None:
-    stamp, signature = contents.get(m.STAMP), contents.get(m.STAMP_SIGNATURE)
+    """named: under which names the files that speak of the stamped package lie here."""
+    stamp, signature = contents.get(named[m.STAMP]), contents.get(named[m.STAMP_SIGNATURE])
     if stamp is None:
         if signature is not None:
-            problems.append(Problem("missing", m.STAMP, f"{m.STAMP_SIGNATURE} is there without it"))
+            problems.append(Problem("missing", named[m.STAMP], f"{named[m.STAMP_SIGNATURE]} is there without it"))
+        elif manifest.body.get("timestamp") == "wanted":
+            why = "a timestamp was wanted and is not there: not had yet, or taken away"
+            problems.append(Problem("unstamped", named[m.STAMP], why))
         return None
     # Parts of an authority's answer are under no signature of its own; ours covers every byte.
     if signature is None or not trusted.signed(manifest.key, signature, stamp):
-        problems.append(Problem("signature", m.STAMP, "it was changed since it was taken in, or never was"))
+        problems.append(Problem("signature", named[m.STAMP], "it was changed since it was taken in, or never was"))
     try:
-        return read(stamp, contents.get(m.SIGNATURE) or b"", roots)
+        return read(stamp, contents.get(named[m.SIGNATURE]) or b"", roots)
     except StampError as error:
-        problems.append(Problem("timestamp", m.STAMP, f"the timestamp does not hold: {error}"))
+        problems.append(Problem("timestamp", named[m.STAMP], f"the timestamp does not hold: {error}"))
         return None

@@ -119,6 +119,13 @@ class IncidentSettings(Strict):
     neighbour_m: float = Field(150.0, ge=0, description="so do those of other cameras that stand no farther away")
     escalate_min: Escalation = Escalation()
     quiet_min: Minutes = Field(15.0, description="without a further event it is proposed to resolve the incident")
+    silent_min: Minutes = Field(
+        15.0,
+        description="what lasts at a camera that reports nothing for so long is taken to have ended, nobody saw when",
+    )
+    lasting_most_min: Minutes = Field(
+        1440.0, description="so is what lasts and was not seen for so long: a restart may have lost its end"
+    )
     work_orders: WorkOrderSettings = WorkOrderSettings()
     reports: ReportSettings = ReportSettings()
 

@@ -33,6 +33,8 @@ class Action(StrEnum):
     DISMISS = "dismiss"
     REOPEN = "reopen"
     COMMENT = "comment"
+    GRADE = "grade"
+    """give it another severity"""
 
 
 INCIDENT: Mapping[Action, Mapping[State, State]] = {
@@ -44,6 +46,7 @@ INCIDENT: Mapping[Action, Mapping[State, State]] = {
     # It waits for somebody again, and so does its escalation.
     Action.REOPEN: {State.RESOLVED: State.NEW, State.DISMISSED: State.NEW},
     Action.COMMENT: {state: state for state in State},
+    Action.GRADE: {state: state for state in OPEN},
 }
 
 

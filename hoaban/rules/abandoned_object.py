@@ -1,6 +1,6 @@
 """Abandoned object: something was put down, and whoever put it down went away."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,6 +93,21 @@ class AbandonedObject(ZoneRule):
         self.views: tuple[View, ...] = (self._changes.view,) if self._changes else ()
         self._items: list[_Item] = []
         self._number = 0
+
+    def resume(self, data: Mapping[str, Any], scene: Scene) -> bool:
+        """Go on with a bag that was told (hoaban/lasting.py). Its owners have other numbers now: it has none.
+
+        What was seen in the picture alone cannot be followed: it belongs to the ground that is learned anew.
+        """
+        self._number = max(self._number, number := int(data["object"]))
+        if data["seen_by"] != "detector" or data["bbox"] is None:
+            return False
+        x1, y1, x2, y2 = data["bbox"]
+        now_s = scene.watched_s
+        sight = _Sight((x1, y1, x2, y2), now_s, "detector", data["class"], score=data["score"])
+        began_s, alone_s = now_s - data["there_s"], now_s - data["alone_s"]
+        self._items.append(_Item(sight, number, began_s, now_s, alone_s, owners=set(), told_s=now_s))
+        return True
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.watched_s

@@ -1,5 +1,6 @@
 """Congestion: how well the traffic in a zone flows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,16 @@ class Congestion(ZoneRule):
     def measures(self) -> dict[str, Any]:
         """The level and what it rests on, for people who look at the camera."""
         return {"zone": self.zone, "level": LEVELS[self._level], **self._figures()}
+
+    def resume(self, data: Mapping[str, Any], scene: Scene) -> bool:
+        """Go on with a level that was told (hoaban/lasting.py)."""
+        if self._level:
+            return False
+        self._level = LEVELS.index(data["level"])
+        speed = np.nan if data["speed"] is None else data["speed"] / self._free_speed
+        # The first frames show no tracks yet: smoothing goes on from what was told, not from an empty road.
+        self._flow, self._now_s = _Flow(data["count"], data["cover"], speed), scene.watched_s
+        return True
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks, now_s = scene.tracks, scene.watched_s

@@ -1,6 +1,7 @@
 """Crowd: how many are in a zone and how densely; when they gather, grow, and disperse."""
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +70,13 @@ class Crowd(ZoneRule):
         """The smoothed count and the density now, for people who look at the camera."""
         phase = "crowd" if self._told else "clear"
         return {"zone": self.zone, "phase": phase, "count": self._count, **self._density(self._count)}
+
+    def resume(self, data: Mapping[str, Any], scene: Scene) -> bool:
+        """Go on with a crowd that was told (hoaban/lasting.py)."""
+        if self._told or self._at_least is None:
+            return False
+        self._told = self._peak = int(data["count"])
+        return True
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.watched_s

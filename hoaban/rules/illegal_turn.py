@@ -1,5 +1,6 @@
 """Illegal turn: in by one line, out by one that may not be taken from there."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,6 +9,7 @@ from hoaban.events import Finding
 from hoaban.rules.base import LineId, Site
 from hoaban.rules.crossing import Crossing, LineWatch
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule
+from hoaban.rules.heirs import Heirs
 from hoaban.scene import Scene
 
 
@@ -25,6 +27,22 @@ class IllegalTurnRule(EnforcementConfig):
         return IllegalTurn(self, site)
 
 
+@dataclass(slots=True)
+class _Entered:
+    """A vehicle that came in. unseen_s: since then, the longest time in which it had no track."""
+
+    crossing: Crossing
+    unseen_s: float = 0.0
+
+    def doubts(self, max_gap_s: float) -> list[str]:
+        found = self.crossing.doubts(max_gap_s)
+        if self.unseen_s:
+            found.append(
+                f"it was out of sight for {self.unseen_s:.1f} s on its way: that it is the same one is concluded"
+            )
+        return found
+
+
 class IllegalTurn(EnforcementRule):
     """One finding a track. Frames: before and at the line it came in by, and past the line it went out by."""
 
@@ -37,25 +55,33 @@ class IllegalTurn(EnforcementRule):
         followed = config.classes, config.min_hits
         self._in = LineWatch.at_foot(site, config.enter, *followed)
         self._out = {name: LineWatch.at_foot(site, name, *followed) for name in config.leave}
-        self._open: dict[int, Crossing] = {}
+        self._heirs = Heirs.of(site)
+        self._open: dict[int, _Entered] = {}
 
     def pins(self) -> set[int]:
-        return {moment.seq for crossing in self._open.values() for moment in (crossing.before, crossing.at)}
+        return {
+            moment.seq for entered in self._open.values() for moment in (entered.crossing.before, entered.crossing.at)
+        }
 
     def update(self, scene: Scene) -> list[Finding]:
         self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
-        self._open = {i: c for i, c in self._open.items() if now_s - c.crossed_s <= self._within_s}
+        self._open = {i: e for i, e in self._open.items() if now_s - e.crossing.crossed_s <= self._within_s}
+        for track, heir in self._heirs.update(scene).items():
+            if heir.lost in self._open:
+                self._open[track] = self._open.pop(heir.lost)
+                self._open[track].unseen_s = max(self._open[track].unseen_s, heir.unseen_s)
         for crossing in self._in.update(scene):
             self._open.pop(crossing.track, None)
             if crossing.forward == self._in_forward:
-                self._open[crossing.track] = crossing
+                self._open[crossing.track] = _Entered(crossing)
         findings = []
         for name, watch in self._out.items():
             for out in watch.update(scene):
                 if out.forward != self._out_forward or out.track not in self._open:
                     continue
-                entered = self._open.pop(out.track)
+                entry = self._open.pop(out.track)
+                entered = entry.crossing
                 if not self.fresh(out.track, entered.before, out.at):
                     continue
                 moments = {"before": entered.before, "at": entered.at, "past": out.at}
@@ -64,7 +90,7 @@ class IllegalTurn(EnforcementRule):
                 direction = "forward" if self._out_forward else "backward"
                 findings.append(
                     self.finding(
-                        "illegal_turn", scene, out.track, label, score, moments, entered.doubts(self._max_gap_s),
+                        "illegal_turn", scene, out.track, label, score, moments, entry.doubts(self._max_gap_s),
                         more=more, line=name, direction=direction,
                     )
                 )  # fmt: skip

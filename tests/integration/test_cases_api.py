@@ -19,6 +19,7 @@ from actors.store import ReportStore
 from actors.store.incident_keeping import Ground, follow, keep_time
 from actors.watchlist import WatchlistKey
 from hoaban.access import Grant, Role, Scope
+from hoaban.access.settings import AccessSettings
 from hoaban.events import Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
 from hoaban.frames import FrameMeta
@@ -35,7 +36,8 @@ OPERATOR, OF_THE_SOUTH = Grant(Role.OPERATOR), Grant(Role.OPERATOR, SOUTH)
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("api")
-    with running_api(folder, data_dir=str(folder)) as api:
+    access = AccessSettings(citizen_proxies=1)
+    with running_api(folder, data_dir=str(folder), access=access) as api:
         fleet = {
             "version": 1,
             "province": {"name": "P"},

@@ -1,13 +1,11 @@
 """Unblurred pictures from a real camera actor through the API: by permit alone, and black where a privacy zone is."""
 
-import io
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -81,12 +79,6 @@ def test_only_a_permit_shows_what_is_hidden_and_no_permit_shows_a_privacy_zone(s
     # Nothing was analysed, so the ordinary picture is a mosaic, and the zone is dark in it as well.
     assert blurred[INSIDE].mean() < 60
     assert system.client.get("/api/v1/cameras/cam/snapshot.jpg", **asked).headers["X-Hoaban-Blur"] == "mosaic"
-    while not (clip := ray.get(system.actor.clip.remote(time.time() - 3, time.time()))):
-        time.sleep(0.2)  # the film begins again, and the ring with it
-    with av.open(io.BytesIO(clip)) as container:
-        frames = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
-    assert frames
-    assert all(frame[INSIDE].max() < 48 and frame[OUTSIDE].mean() > 150 for frame in frames)
 
     told = [(r.action, r.outcome, r.camera, r.reason) for r in AuditStore(system.store.engine).records()]
     looks = [item for item in told if item[0] == "picture.unmask" and item[1] == "done"]

@@ -2,19 +2,30 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
-from actors.store import EventStore, HandoverError, IncidentStore, NewReport, ReportStore, StaleError, WorkOrderStore
+from actors.incidents import Keeper
+from actors.store import (
+    EventStore,
+    HandoverError,
+    IncidentStore,
+    NewReport,
+    ReportStore,
+    RetentionStore,
+    StaleError,
+    WorkOrderStore,
+)
 from actors.store.incident_keeping import Ground, follow, keep_time
 from actors.store.incident_tables import incident_log, reports, work_orders
-from actors.store.reports import erase_over
 from actors.watchlist import KeyMissingError, WatchlistKey
 from hoaban.access import Person
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.frames import FrameMeta
 from hoaban.incidents import IncidentSettings, NotAllowedError
+from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import Action, Dismissal, OrderAction, ReportAction, ReportState, State
 from hoaban.stream_health import health_finding
 
@@ -282,14 +293,70 @@ def test_a_report_goes_from_its_receipt_to_an_answer_and_is_linked_on_both_sides
     assert [one.number for one in filed.page(states=[ReportState.ANSWERED], incident=2)[0]] == [1]
 
 
-def test_closed_reports_are_erased_with_their_log_when_their_time_is_over(
+def test_closed_reports_are_erased_with_their_log_when_their_time_is_over_and_no_hold_keeps_them(
     filed: ReportStore, events: EventStore
 ) -> None:
-    for _ in range(2):
+    for _ in range(3):
         filed.file(new(), AN, 1000.0)
-    for number, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
-        filed.act(1, action, number, AN, 1000.0, answer="x")
-    assert erase_over(events.engine, 1, 1000.0 + 86_400) == 0
-    assert erase_over(events.engine, 1, 1001.0 + 86_400) == 1
-    assert [one.number for one in filed.page()[0]] == [2]
+    for report in (1, 3):
+        for number, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
+            filed.act(report, action, number, AN, 1000.0, answer="x")
+    retention = RetentionStore(events.engine)
+    for unknown in ("99", "x"):
+        with pytest.raises(KeyError):
+            retention.hold("report", unknown, "court order", AN)
+    retention.hold("report", "3", "court order", AN)
+    about = ("reports_days", "closed for 1 day", "the system", "worker")
+    assert retention.take_reports(1000.0, 10, *about, now_s=0) is None
+    erasure = retention.take_reports(1000.1, 10, *about, now_s=0)
+    assert [(one["what"], one["number"]) for one in erasure.plan] == [("report", 1)]
+    assert [one.number for one in filed.page()[0]] == [3, 2]
     assert filed.log(1) == []
+
+
+def test_a_person_changes_the_severity_for_a_reason_and_the_log_keeps_it(store: IncidentStore) -> None:
+    before = store.get(1)
+    other = Severity.LOW if before.severity != "low" else Severity.HIGH
+    with pytest.raises(StaleError):
+        store.act(1, Action.GRADE, before.version + 1, AN, 1010.0, note="a cat", severity=other)
+    changed = store.act(1, Action.GRADE, before.version, AN, 1010.0, note="a cat", severity=other)
+    assert (changed.severity, changed.state, changed.version) == (other.value, before.state, before.version + 1)
+    line = store.log(1)[-1]
+    assert (line.action, line.note, line.detail) == ("grade", "a cat", {"severity": other.value})
+
+
+@pytest.mark.parametrize("how", ["silent", "unseen"])
+def test_what_lasts_at_a_camera_that_is_gone_ends_and_nobody_saw_when(
+    events: EventStore, store: IncidentStore, how: str
+) -> None:
+    events.write([event("gate", 2000.0, Finding("crowd", "c", zone="yard", extra={"phase": "start", "count": 9}))])
+    follow(events.engine, GROUND, 2000.0)
+    number = store.page(camera="gate", limit=1)[0][0].number
+    keep_time(events.engine, GROUND, 80_000.0, ["market"])
+    assert [place.lasting for place in store.get(number).places] == [1]
+    later = 80_001.0 if how == "silent" else 2000.0 + 86_401.0
+    keep_time(events.engine, GROUND, later, ["gate"] if how == "silent" else [])
+    keep_time(events.engine, GROUND, later + 1, ["gate"])
+    assert [place.lasting for place in store.get(number).places] == [0]
+    (told,) = [line for line in store.log(number) if line.action == "ended_unseen"]
+    assert (told.detail["ended"], told.detail["last_s"]) == ("time unknown", 2000.0)
+    assert store.get(number).proposed_s == later  # and a person is asked to resolve it
+
+
+def test_the_keeper_calls_a_camera_silent_only_after_it_watched_it_for_so_long(
+    events: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, float] = {}
+    keeper = Keeper(SimpleNamespace(reported=lambda: told), events)  # type: ignore[arg-type]
+    now = [100.0]
+    monkeypatch.setattr("actors.incidents.time.monotonic", lambda: now[0])
+    assert keeper._silent(["gate"], 60) == set()
+    told["gate"], now[0] = 5.0, 150.0
+    assert keeper._silent(["gate"], 60) == set()
+    told.clear()  # the board lost its memory
+    now[0] = 209.0
+    assert keeper._silent(["gate"], 60) == set()
+    now[0] = 210.0
+    assert keeper._silent(["gate"], 60) == {"gate"}
+    told["gate"] = 6.0
+    assert keeper._silent(["gate"], 60) == set()

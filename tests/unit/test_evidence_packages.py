@@ -192,6 +192,70 @@ def test_what_a_zip_must_not_have_is_found(name: str, code: str) -> None:
     assert code in {problem.code for problem in found.problems}
 
 
+def test_what_a_zip_has_beside_its_members_is_found(tmp_path: Path) -> None:
+    whole = to_zip("p", FILES)
+    assert verify(zipped(io.BytesIO(whole)), TRUSTED).problems == []
+    for odd in (whole + b"more", b"before" + whole, whole[:-2] + b"\x04\0more"):
+        assert not verify(zipped(io.BytesIO(odd)), TRUSTED).ok
+    for comment_of in ("archive", "member"):
+        out = io.BytesIO(whole)
+        with zipfile.ZipFile(out, "a") as archive:
+            if comment_of == "archive":
+                archive.comment = b"hidden"
+            else:
+                archive.infolist()[0].comment = b"hidden"
+                archive._didModify = True
+        assert ("comment", "") in codes(verify(zipped(out), TRUSTED))
+    renamed = zipfile.ZipInfo("p/at.jpg")
+    renamed.extra = b"\x75\x70\x05\0\x01\0\0\0\0"
+    with zipfile.ZipFile(out := io.BytesIO(), "w") as archive:
+        for name, data in FILES.items():
+            archive.writestr(renamed if name == "at.jpg" else f"p/{name}", data)
+    assert ("path", "p/at.jpg") in codes(verify(zipped(out), TRUSTED))
+    with zipfile.ZipFile(out := io.BytesIO(whole), "a") as archive:
+        archive.writestr("p/../", b"")
+    assert not verify(zipped(out), TRUSTED).ok
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_zip_with_bytes_changed_put_in_or_taken_out_is_refused_or_is_the_package_and_nothing_else(
+    data: st.DataObject,
+) -> None:
+    whole = to_zip("p", FILES)
+    at = data.draw(st.integers(0, len(whole)) | st.integers(len(whole) - 1200, len(whole)))
+    bytes_ = data.draw(st.binary(min_size=1, max_size=30))
+    cut = data.draw(st.sampled_from([0, 1, len(bytes_)]))
+    changed = whole[:at] + bytes_ + whole[at + cut :]
+    try:
+        package = zipped(io.BytesIO(changed))
+    except NotAPackageError:
+        return
+    if verify(package, TRUSTED).ok:
+        assert {name: package.read(name) for name in package.names} == FILES
+        assert len(changed) == len(whole)  # nothing rides along
+
+
+def test_a_timestamp_that_was_wanted_and_is_not_there_is_missed(stamped: dict[str, bytes]) -> None:
+    body = m.parse(FILES[m.MANIFEST]).body | {"timestamp": "wanted"}
+    manifest = m.canonical(body)
+    without = FILES | {m.MANIFEST: manifest, m.SIGNATURE: SIGNER.sign(manifest)}
+    assert codes(looked_at(without)) == {("unstamped", m.STAMP)}
+
+
+def test_an_erasure_record_of_another_package_is_none_of_this_one() -> None:
+    gone = {"what": "file", "id": "another", "name": "clip.mp4", "sha256": "0"}
+    about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "b", "basis": "x", "previous": None}
+    record = m.canonical(m.of_erasure("e", **about, erased=[gone]))
+    dropped = {m.ERASED: record, m.ERASED_SIGNATURE: SIGNER.sign(record)}
+    assert codes(looked_at(FILES | dropped)) == {("added", m.ERASED)}
+    ours = gone | {"id": m.parse(FILES[m.MANIFEST]).id, "sha256": m.digest(FILES["clip.mp4"])}
+    record = m.canonical(m.of_erasure("e", **about, erased=[ours]))
+    told = {m.ERASED: record, m.ERASED_SIGNATURE: SIGNER.sign(record)}
+    assert codes(looked_at(FILES | told)) == {("erased", "clip.mp4")}
+    assert looked_at({n: d for n, d in FILES.items() if n != "clip.mp4"} | told).ok
+
+
 def test_links_are_found_wherever_they_are(tmp_path: Path) -> None:
     assert ("link", "p/l") in codes(verify(zipped(zip_with((symbolic("p/l"), b"/etc/passwd"))), TRUSTED))
     path = lay_out(tmp_path / "p", FILES)

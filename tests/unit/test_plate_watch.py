@@ -273,3 +273,16 @@ def test_live_the_frames_do_not_wait_for_the_reader() -> None:
         assert [event.data["entry"] for event in found] == ["e1"]
     finally:
         watcher.stop()
+
+
+def test_crops_that_nobody_read_are_no_looks_at_their_vehicle() -> None:
+    """Live, with a reader that is not yet awake: what is dropped can be read later in the passage."""
+    watcher = PlateWatcher(camera(looks=8, every_s=0.5), live=True)  # not started: it reads nothing yet
+    watcher.set_watchlist((listed("30A12345"),))
+    for seq in range(24):
+        shown, tracks = picture(["30A-123.45"], seq)
+        watcher.see(shown, tracks, MODEL)
+    status = watcher.status()
+    assert status is not None
+    assert status["crops_dropped"] > 4
+    assert status["crops_read"] == 4  # those that wait

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,10 @@ from actors.proof.archive import folder, to_zip, zipped
 from actors.proof.files import PackageFiles
 from actors.proof.sealer import Sealer
 from actors.retention import Eraser, Purger, PurgeTimer
-from actors.store import EventStore, EvidenceRecords, RetentionStore
+from actors.store import AuditStore, EventStore, EvidenceRecords, ReportStore, RetentionStore
+from actors.store.cases import SYSTEM
+from actors.store.reports import NewReport
+from hoaban.audit import PRUNED, broken
 from hoaban.events import Event, Finding, Provenance, bind
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S, OWNER, Hold, Item, Retention, Term, sort_out
@@ -26,6 +30,7 @@ from hoaban.evidence.signing import Signer, Trusted
 from hoaban.evidence.verify import verify
 from hoaban.fleet_text import FleetErrors, parse_fleet
 from hoaban.frames import FrameMeta
+from hoaban.incidents.states import ReportAction
 from tests.evidence import MODEL, leave_candidate, red_light
 
 SIGNER = Signer.make()
@@ -176,6 +181,58 @@ def test_types_and_roles_have_terms_of_their_own(system: System) -> None:
     assert system.purge(103) == 1
 
 
+def test_what_a_watchlist_saw_has_a_term_of_its_own_unless_its_type_has(system: System) -> None:
+    for kind in ("plate_watchlist", "face_watchlist"):
+        assert Retention().events(kind, None, None) == Term(90, "watchlist_days")
+        assert Retention(events_by_type={kind: 200}).events(kind, None, None).days == 200
+    assert Retention(watchlist_days=5).events("line_count", None, None).days is None
+    system.event(100, "plate_watchlist")
+    assert system.purge(189.9) == 0
+    assert system.purge(190.1) == 1
+
+
+def test_citizens_reports_go_by_the_shorter_of_their_two_settings_with_a_signed_record(system: System) -> None:
+    filed = ReportStore(system.store.engine, lambda: None)  # type: ignore[arg-type,return-value]
+    filed.file(NewReport("a tree fell", 1.0, "app", {}), SYSTEM, 100 * DAY_S)
+    for version, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
+        filed.act(1, action, version, SYSTEM, 100 * DAY_S, answer="removed")
+    system.fleet["incidents"] = {"reports": {"keep_days": 40}}
+    assert system.purge(130) == 0
+    system.fleet["retention"] = {"reports_days": 20}
+    assert system.purge(130) == 1
+    (erasure,) = system.retention.erasures()
+    assert verify(_Pair(erasure.manifest, erasure.signature), TRUSTED).problems == []
+    (gone,) = json.loads(erasure.manifest)["erased"]
+    assert (gone["what"], gone["number"], erasure.rule) == ("report", 1, "reports_days")
+    assert "tree" not in erasure.manifest.decode()
+
+
+def test_audit_records_go_when_the_laws_term_is_over_and_the_chain_stays_verifiable(system: System) -> None:
+    at_s = [100 * DAY_S]
+    chain = AuditStore(system.store.engine, clock=lambda: at_s[0])
+    for day in range(100, 110):
+        at_s[0] = day * DAY_S
+        chain.append("p", "Person", "picture.look", f"camera {day}")
+    anchored = chain.head()
+    system.fleet["retention"] = {"audit_days": 2000}
+    assert system.purge(2100) == 0
+    assert system.purge(2105.5) == 6
+    kept = list(chain.records())
+    assert [one.seq for one in kept] == [7, 8, 9, 10, 11]
+    assert (kept[-1].action, kept[-1].detail["through"]) == (PRUNED, 6)
+    assert broken(kept) == broken(kept, anchored) == broken(kept, chain.head()) == []
+    (erasure,) = system.retention.erasures()
+    assert verify(_Pair(erasure.manifest, erasure.signature), TRUSTED).problems == []
+    assert erasure.rule == "audit_days"
+    # One more gone than was pruned, none that says so, or another cut told: each is found.
+    assert "missing" in broken(kept[1:])[0]
+    assert "missing" in broken(kept[:-1])[0]
+    told = replace(kept[-1], detail=kept[-1].detail | {"digest": "0" * 64}).sealed(kept[-1].previous)
+    assert "missing" in broken([*kept[:-1], told])[0]
+    assert system.purge(4200) == 5  # the first cut's own record too: the later one covers it
+    assert broken(chain.records()) == []
+
+
 def test_evidence_goes_by_its_verdict_and_takes_its_event_and_every_file_along(system: System) -> None:
     rejected, confirmed = system.case(20000), system.case(20001)
     system.records.decide(rejected, Verdict.REJECTED, "no_violation", "", 0, OFFICER)
@@ -229,7 +286,7 @@ def test_a_clip_may_go_before_its_stills_and_the_package_still_verifies(system: 
     for name in (m.ERASED, m.ERASED_SIGNATURE):
         (system.root / held / name).write_bytes((system.root / case / name).read_bytes())
     (system.root / held / "clip.mp4").unlink()
-    assert {p.file for p in verify(folder(system.root / held), TRUSTED).problems} == {"clip.mp4"}
+    assert {p.file for p in verify(folder(system.root / held), TRUSTED).problems} == {"clip.mp4", m.ERASED}
     (system.root / case / m.ERASED_SIGNATURE).unlink()
     assert {p.file for p in verify(folder(system.root / case), TRUSTED).problems} >= {"clip.mp4", m.ERASED}
 
@@ -283,11 +340,12 @@ def test_an_erasure_that_was_cut_off_is_finished_and_then_signed(
         raise OSError("storage is away")
 
     with monkeypatch.context() as away:
-        away.setattr(system.retention, "forget", cut_off)
+        away.setattr(system.retention, "finish_erasure", cut_off)
         with pytest.raises(OSError, match="away"):
             system.purger.step(20002 * DAY_S)
     (begun,) = system.retention.unfinished()
-    assert begun.signature is None
+    assert begun.done_s is None
+    assert system.records.get(case).state is State.ERASING
     assert system.purge(20002) == 1
     assert system.retention.unfinished() == []
     assert system.records.get(case).state is State.ERASED

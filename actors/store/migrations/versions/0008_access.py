@@ -6,8 +6,14 @@ from alembic import op
 revision = "0008_access"
 down_revision = "0007_plates"
 
+# The newest record tells that the chain's beginning is taken out, and how far.
+NOT_PRUNED = (
+    "COALESCE((SELECT CASE WHEN action = 'audit.prune' THEN {through} END FROM audit ORDER BY seq DESC LIMIT 1), 0)"
+    " < OLD.seq"
+)
+THROUGH = {"sqlite": "json_extract(detail, '$.through')", "postgresql": "(detail->>'through')::bigint"}
 KEPT = {
-    "audit": (("UPDATE", ""), ("DELETE", "")),
+    "audit": (("UPDATE", ""), ("DELETE", NOT_PRUNED)),
     # A log goes with what it is about, when its time is over, and not before.
     "incident_log": (("DELETE", "EXISTS (SELECT 1 FROM incidents WHERE number = OLD.about)"),),
     "work_order_log": (("DELETE", "EXISTS (SELECT 1 FROM work_orders WHERE number = OLD.about)"),),
@@ -18,6 +24,7 @@ KEPT = {
 def upgrade() -> None:
     op.add_column("evidence", sa.Column("owner", sa.String(64)))
     op.add_column("evidence", sa.Column("viewers", sa.JSON))
+    op.add_column("sessions", sa.Column("address", sa.String(64)))
     op.add_column("grants", sa.Column("granted_by_id", sa.String(64), nullable=False, server_default=""))
     op.add_column("grants", sa.Column("waits", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("grants", sa.Column("confirmed", sa.DateTime(timezone=True)))
@@ -40,11 +47,13 @@ def downgrade() -> None:
                 op.execute(f"DROP FUNCTION {_function(table)}()")
     for name in ("confirmed_by", "confirmed", "waits", "granted_by_id"):
         op.drop_column("grants", name)
+    op.drop_column("sessions", "address")
     for name in ("viewers", "owner"):
         op.drop_column("evidence", name)
 
 
 def _refuse(table: str, act: str, when: str) -> None:
+    when = when.replace("{through}", THROUGH["postgresql" if _postgresql() else "sqlite"])
     if _postgresql():
         # PostgreSQL's conditions of triggers may not ask other tables, its functions may.
         function = "hoaban_only_added"

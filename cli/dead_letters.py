@@ -1,0 +1,106 @@
+"""`hoaban events dead`: events that could not be stored, and what is to become of them."""
+
+import getpass
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import redis
+import sqlalchemy as sa
+import typer
+
+from actors.bus import DeadLetter, EventBus
+from actors.embedded_redis import running_url
+from actors.store import AuditStore
+from cli.common import data_folder, one_line, print_json, refuse, store_or_refuse
+from cli.trouble import TroubleError, check_redis
+
+app = typer.Typer(no_args_is_help=True, help="Events that could not be stored: look at them, try again, or drop them.")
+
+Data = Annotated[Path | None, typer.Option(help="folder of `hoaban up`")]
+Entry = Annotated[str, typer.Argument(metavar="ENTRY", help="as `hoaban events dead list` names it")]
+SHOWN = 160
+"""characters of an event's text in the list for people; --json has all of it"""
+
+
+def bus_or_refuse(folder: Path) -> EventBus:
+    """The live store of a data folder, or the one that HOABAN_REDIS_URL names; exit code 2 where none answers."""
+    url = running_url(folder / "valkey")
+    if url is None:
+        refuse(f"{folder}: no live store runs there; start `hoaban up`, name its folder with --data, or set "
+               "HOABAN_REDIS_URL")  # fmt: skip
+    try:
+        check_redis(url).close()
+    except TroubleError as error:
+        refuse(str(error))
+    return EventBus(url)
+
+
+@app.command("list")
+def list_(
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
+) -> None:
+    """What was put aside, the oldest first, each with the reason. Exit code 1 when there is any."""
+    letters = _all(bus_or_refuse(data_folder(data)))
+    if as_json:
+        print_json([{"entry": letter.entry, "why": letter.why, "body": letter.body} for letter in letters])
+    else:
+        for letter in letters:
+            print(f"{letter.entry}  {one_line(letter.why)}\n    {one_line(letter.body)[:SHOWN]}")
+        print(f"{len(letters)} put aside")
+    raise typer.Exit(1 if letters else 0)
+
+
+@app.command()
+def retry(
+    entry: Annotated[str | None, typer.Argument(metavar="[ENTRY]", help="none: all of them")] = None,
+    data: Data = None,
+) -> None:
+    """Let them be stored once more: after the fault was mended. One that fails again is put aside again."""
+    bus = bus_or_refuse(data_folder(data))
+    letters = [_one(bus, entry)] if entry is not None else _all(bus)
+    for letter in letters:
+        bus.revive(letter)
+    print(f"{len(letters)} handed to the store again")
+
+
+@app.command()
+def drop(
+    entry: Entry,
+    reason: Annotated[str, typer.Option(help="why it may be lost, in words: it is recorded")],
+    data: Data = None,
+) -> None:
+    """Lose one for good. Who did, why, and the digest of its text go into the record of who did what."""
+    if not reason.strip():
+        refuse("--reason: empty; say why this event may be lost")
+    folder = data_folder(data)
+    bus, store = bus_or_refuse(folder), store_or_refuse(folder)
+    letter = _one(bus, entry)
+    try:
+        # Recorded first: what is dropped and not recorded would be lost silently.
+        digest = hashlib.sha256(letter.body.encode()).hexdigest()
+        AuditStore(store.engine).append(
+            "", f"{getpass.getuser()}@command", "events.drop", entry, reason=reason,
+            detail={"why": letter.why, "sha256": digest},
+        )  # fmt: skip
+    except sa.exc.SQLAlchemyError as error:
+        refuse(f"not dropped, since it cannot be recorded: {str(error).splitlines()[0]}")
+    finally:
+        store.close()
+    bus.drop(letter)
+    print(f"{entry}: dropped")
+
+
+def _all(bus: EventBus) -> list[DeadLetter]:
+    try:
+        return bus.dead()
+    except redis.RedisError as error:
+        refuse(f"the live store does not tell: {error}; try again")
+
+
+def _one(bus: EventBus, entry: str) -> DeadLetter:
+    found = next((letter for letter in _all(bus) if letter.entry == entry), None)
+    if found is None:
+        refuse(f"{entry}: no such entry; `hoaban events dead list` names them")
+    return found

@@ -1,0 +1,55 @@
+"""The chain of erasures' records: each names the one before it, so none can be changed, taken out or put in alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hoaban.evidence import manifest as m
+from hoaban.evidence.manifest import Manifest, ManifestError
+from hoaban.evidence.signing import Trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it is kept. number: 1, 2, 3, … without gaps. id: of the erasure that it is kept for."""
+
+    number: int
+    id: str
+    manifest: bytes
+    signature: bytes
+
+
+def broken(records: Iterable[Record], trusted: Trusted, head: str | None = None) -> list[str]:
+    """All that is wrong with the chain, in its order; empty when it is sound.
+
+    head: the sha256 of a record that was once the newest and is kept elsewhere. Without one, records missing at the end
+    cannot be told.
+    """
+    found: list[str] = []
+    last, previous, at_head = 0, None, head is None
+    for record in records:
+        name = f"record {record.number}"
+        if record.number != last + 1:
+            found.append(f"{name} follows {last}: records are missing, or out of order")
+        manifest = _read(record.manifest)
+        if manifest is None:
+            found.append(f"{name} is no record of an erasure")
+        else:
+            if not trusted.signed(manifest.key, record.signature, record.manifest):
+                found.append(f"{name} was changed after it was signed, or signed with a key that is not trusted")
+            if manifest.id != record.id:
+                found.append(f"{name} is of erasure {manifest.id} and kept for {record.id}")
+            if manifest.body.get("previous") != previous:
+                found.append(f"{name} does not follow the one before it: that one was changed, or one is gone")
+        last, previous = record.number, m.digest(record.manifest)
+        at_head = at_head or previous == head
+    if not at_head:
+        found.append(f"the record {head} was once the newest and is gone: records are missing at the end")
+    return found
+
+
+def _read(data: bytes) -> Manifest | None:
+    try:
+        manifest = m.parse(data)
+    except ManifestError:
+        return None
+    return manifest if manifest.kind == m.ERASURE else None

@@ -1,0 +1,87 @@
+"""The chain of erasures' records, and the command that checks it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from cli.main import app
+from hoaban.evidence import manifest as m
+from hoaban.evidence.erasures import Record, broken
+from tests.unit.test_retention import SIGNER, TRUSTED, System
+
+
+def chain(length: int) -> list[Record]:
+    made: list[Record] = []
+    for number in range(1, length + 1):
+        previous = m.digest(made[-1].manifest) if made else None
+        about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "b", "basis": "x"}
+        body = m.canonical(
+            m.of_erasure(f"e{number}", **about, previous=previous, erased=[{"what": "event", "id": "i"}])
+        )
+        made.append(Record(number, f"e{number}", body, SIGNER.sign(body)))
+    return made
+
+
+CHAIN = chain(5)
+HEAD = m.digest(CHAIN[-1].manifest)
+
+
+def test_a_whole_chain_is_sound() -> None:
+    assert (
+        broken(CHAIN, TRUSTED, HEAD) == broken(CHAIN, TRUSTED, m.digest(CHAIN[2].manifest)) == broken([], TRUSTED) == []
+    )
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_change_of_a_chain_is_found(data: st.DataObject) -> None:
+    changed = list(CHAIN)
+    at = data.draw(st.integers(0, 4))
+    match data.draw(st.sampled_from(["flip", "gone", "twice", "swap", "renumbered"])):
+        case "flip":
+            name = data.draw(st.sampled_from(["manifest", "signature"]))
+            text = bytearray(getattr(changed[at], name))
+            text[data.draw(st.integers(0, len(text) - 1))] ^= data.draw(st.integers(1, 255))
+            changed[at] = replace(changed[at], **{name: bytes(text)})
+        case "gone":
+            del changed[at]
+        case "twice":
+            changed.insert(at, changed[at])
+        case "swap":
+            changed[at], changed[at - 1] = changed[at - 1], changed[at]
+        case "renumbered":  # taken out, and the others moved up
+            del changed[at]
+            changed = [replace(one, number=number) for number, one in enumerate(changed, 1)]
+    assert broken(changed, TRUSTED, HEAD)
+
+
+def test_the_command_checks_the_chain_and_what_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOABAN_STORE_URL", raising=False)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ours.pem").write_bytes(SIGNER.public_pem())
+    system = System(tmp_path, f"sqlite:///{tmp_path / 'hoaban.db'}")
+    case = system.case(20000, retention_days=1)
+    system.event(100, days=1)
+    assert system.purge(20002) == 2
+
+    def run(*more: str) -> tuple[int, dict]:
+        told = ["--data", str(tmp_path), "--keys", str(tmp_path / "keys"), "--json", *more]
+        done = CliRunner().invoke(app, ["evidence", "verify-erasures", *told])
+        return done.exit_code, json.loads(done.stdout)
+
+    code, sound = run()
+    assert (code, sound["sound"], sound["records"]) == (0, True, 2)
+    assert run("--head", sound["head"])[0] == 0
+    assert run("--head", "0" * 64)[0] == 1
+    with system.store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE evidence SET state = 'open'")
+    assert run()[1]["wrong"] == [f"case {case} is not erased, and a record says it is"]
+    with system.store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE erasures SET rule = 'x', manifest = X'7b7d' WHERE number = 1")
+    assert run()[0] == 1
+    system.store.close()

@@ -1,0 +1,240 @@
+"""An erasure that has begun, against decisions, holds, other workers and late recorders: one of them is first."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.proof.sealer import Sealer
+from actors.retention import Eraser, Purger
+from actors.store import EvidenceRecords
+from actors.store.retention import LEASE_S
+from hoaban.evidence.manifest import digest
+from hoaban.evidence.retention import DAY_S
+from hoaban.evidence.review import RefusedError, State, Verdict
+from tests.evidence import leave_candidate, red_light
+from tests.unit.test_retention import OFFICER, SIGNER, System
+
+BASIS = ("request", "12/2026: the purpose is met", "Officer")
+
+
+@pytest.fixture
+def system(tmp_path: Path, store_url: str) -> Iterator[System]:
+    made = System(tmp_path, store_url)
+    yield made
+    made.store.close()
+
+
+def rejected(system: System, at_day: float) -> str:
+    case = system.case(at_day)
+    system.records.decide(case, Verdict.REJECTED, "no_violation", "", 0, OFFICER)
+    return case
+
+
+def test_a_decision_or_a_hold_that_came_since_the_case_was_read_keeps_it(system: System) -> None:
+    decided, held, of_camera, free = (rejected(system, 20000 + i) for i in range(4))
+    read = [system.records.get(case) for case in (decided, held, of_camera, free)]
+    system.records.decide(decided, Verdict.CONFIRMED, "seen_in_clip", "looked at again", 1, OFFICER)
+    system.retention.hold("evidence", held, "court order", OFFICER)
+    at_s = read[2].captured_s
+    system.retention.hold("camera", read[2].camera, "accident", OFFICER, from_s=at_s, until_s=at_s + 1)
+    begun = system.eraser.erase(read, [], *BASIS, now_s=at_s)
+    assert set(begun.kept) == {decided, held, of_camera}
+    assert [one["id"] for one in begun.erasure.plan] == [free]
+    assert system.records.get(decided).state is State.CONFIRMED
+    assert (system.root / decided / "manifest.json").exists()
+    assert system.eraser.erase(read[:3], [], *BASIS, now_s=at_s).erasure is None
+
+
+def test_what_is_being_erased_can_be_neither_decided_nor_held(system: System) -> None:
+    case = rejected(system, 20000)
+    row = system.records.get(case)
+    system.retention.begin_erasure([row], [], *BASIS, "another", row.captured_s)
+    with pytest.raises(RefusedError) as told:
+        system.records.decide(case, Verdict.CONFIRMED, "seen_in_clip", "looked at again", 1, OFFICER)
+    assert told.value.conflict
+    with pytest.raises(RefusedError) as told:
+        system.retention.hold("evidence", case, "court order", OFFICER)
+    assert told.value.conflict
+    hold = system.retention.hold("camera", row.camera, "accident", OFFICER)
+    assert system.retention.too_late(hold) == [case]
+    assert [one.id for one in system.records.kept()] == []
+
+
+def test_a_hold_on_what_is_not_there_is_refused(system: System) -> None:
+    event = system.event(100)
+    for kind, subject in (("evidence", "gone"), ("camera", "gone")):
+        with pytest.raises(KeyError):
+            system.retention.hold(kind, subject, "court order", OFFICER)
+    assert system.retention.hold("evidence", event, "its case is not sealed yet", OFFICER)
+
+
+def test_of_decisions_and_erasures_at_the_same_moment_one_counts(system: System) -> None:
+    for round_ in range(6):
+        case = rejected(system, 20000 + round_)
+        row, gate, outcome = system.records.get(case), threading.Barrier(2), []
+
+        def erase(row=row, gate=gate, outcome=outcome) -> None:
+            gate.wait()
+            outcome.append(system.eraser.erase([row], [], *BASIS, now_s=row.captured_s).erasure is not None)
+
+        eraser = threading.Thread(target=erase)
+        eraser.start()
+        gate.wait()
+        try:
+            system.records.decide(case, Verdict.CONFIRMED, "seen_in_clip", "looked at again", 1, OFFICER)
+            decided = True
+        except RefusedError:
+            decided = False
+        eraser.join()
+        assert outcome == [not decided]
+        assert system.records.get(case).state is (State.CONFIRMED if decided else State.ERASED)
+        assert (system.root / case).exists() is decided
+
+
+def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: System) -> None:
+    cases = [rejected(system, 20000 + i) for i in range(8)]
+    for case in cases:
+        row = system.records.get(case)
+        system.retention.begin_erasure([row], [], *BASIS, "dead", row.captured_s)
+        system.retention.release(system.retention.unfinished()[-1].id, "dead")
+    removed: list[str] = []
+    remove = system.files.remove
+
+    def counted(package: str, **more: str) -> None:
+        removed.append(package)
+        remove(package, **more)
+
+    system.files.remove = counted  # type: ignore[method-assign]
+    workers = [Eraser(system.retention, system.records, system.files, lambda: SIGNER) for _ in range(3)]
+    threads = [threading.Thread(target=worker.finish) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(name for name in removed if not name.startswith(".")) == sorted(cases)
+    records = system.retention.records()
+    assert [one.number for one in records] == list(range(1, 9))
+    for before, after in itertools.pairwise(records):
+        assert f'"previous":"{digest(before.manifest)}"'.encode() in after.manifest
+    assert system.retention.unfinished() == []
+
+
+def test_a_lease_keeps_others_away_until_it_ends_whatever_becomes_of_the_clock(system: System) -> None:
+    row = system.records.get(rejected(system, 20000))
+    id = system.retention.begin_erasure([row], [], *BASIS, "one", row.captured_s).erasure.id
+    now_s = system.retention.unfinished()[0].begun_s
+    assert system.retention.lease("other", now_s + 1) is None
+    assert system.retention.lease("one", now_s + 1).id == id
+    assert system.retention.lease("other", now_s + 2 * LEASE_S).id == id
+    assert system.retention.lease("third", now_s - 10 * DAY_S).id == id  # made by a clock that was set back since
+
+
+def test_what_two_workers_do_at_once_all_the_same_is_one_record(system: System) -> None:
+    """A worker that stood still for longer than its lease goes on beside the one that took over."""
+    row = system.records.get(rejected(system, 20000))
+    begun = system.retention.begin_erasure([row], [], *BASIS, "one", row.captured_s).erasure
+    late = Eraser(system.retention, system.records, system.files, lambda: SIGNER)
+    first = system.eraser._finish(begun)
+    again = late._finish(begun)
+    assert (first.manifest, first.signature, first.number) == (again.manifest, again.signature, again.number)
+    assert first.done_s == again.done_s
+
+
+def test_what_is_erased_before_it_was_sealed_is_not_sealed_later(system: System) -> None:
+    event = red_light(at_s=20000 * DAY_S, track=3, retention_days=1)
+    event.data["evidence"] = event.id
+    system.store.write([event])
+    assert system.purge(20002) == 1
+    leave_candidate(system.root, event)  # a recorder that is slower than the term
+    sealer = Sealer(system.files, system.records, SIGNER)
+    assert sealer.step() == 0
+    assert not (system.root / event.id).exists()
+    with pytest.raises(KeyError):
+        system.records.get(event.id)
+
+
+def test_what_is_written_late_of_an_erased_case_is_removed(system: System) -> None:
+    case = rejected(system, 20000)
+    event = red_light(at_s=20000 * DAY_S, track=200000)
+    system.eraser.erase([system.records.get(case)], [], *BASIS, now_s=0)
+    leave_candidate(system.root, event)
+    assert event.id == case
+    (system.root / ".redacted" / case).mkdir(parents=True)
+    assert Sealer(system.files, system.records, SIGNER).step() == 0
+    assert not (system.root / case).exists()
+    assert not (system.root / ".redacted" / case).exists()
+
+
+def test_sealing_and_erasing_at_the_same_moment_leave_no_files_without_a_case(system: System) -> None:
+    for round_ in range(4):
+        event = red_light(at_s=(20000 + round_) * DAY_S, track=round_, retention_days=1)
+        event.data["evidence"] = event.id
+        system.store.write([event])
+        leave_candidate(system.root, event)
+        sealer, gate = Sealer(system.files, EvidenceRecords(system.store.engine), SIGNER), threading.Barrier(2)
+        purger = Purger(system.purger._board, system.eraser)
+
+        def seal(sealer=sealer, gate=gate) -> None:
+            gate.wait()
+            sealer.step()
+
+        thread = threading.Thread(target=seal)
+        thread.start()
+        gate.wait()
+        while purger.step((20002 + round_) * DAY_S):
+            pass
+        thread.join()
+        while purger.step((20002 + round_) * DAY_S):
+            pass
+        sealer.step()
+        assert system.left() == set()
+        assert not (system.root / event.id).exists()
+
+
+def erase_and_die(folder: Path, url: str, case: str, at_step: int) -> None:
+    """Die as by kill -9 just before a step of an erasure."""
+    system, steps = System(folder, url), itertools.count()
+    for owner, name in (
+        (system.retention, "sign"),
+        (system.files, "remove"),
+        (system.files, "remove_file"),
+        (system.retention, "finish_erasure"),
+    ):
+        step = getattr(owner, name)
+
+        def dying(*given: object, step=step, **more: object) -> object:
+            if next(steps) == at_step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(*given, **more)
+
+        setattr(owner, name, dying)
+    system.eraser.erase([system.records.get(case)], [], *BASIS, now_s=0)
+
+
+@pytest.mark.parametrize("at_step", range(8))
+def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tmp_path: Path, at_step: int) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    system = System(tmp_path, url)
+    case, other = rejected(system, 20000), rejected(system, 20001)
+    process = multiprocessing.get_context("spawn").Process(target=erase_and_die, args=(tmp_path, url, case, at_step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (begun,) = system.retention.unfinished()
+    assert system.records.get(case).state is State.ERASING
+    assert system.eraser.finish() == 0  # the dead one's lease lasts yet
+    assert system.retention.lease(system.eraser._worker, begun.begun_s + 1.5 * LEASE_S) is not None
+    assert system.eraser.finish() == 1
+    assert not (system.root / case).exists()
+    assert system.records.get(case).state is State.ERASED
+    assert [one.number for one in system.retention.records()] == [1]
+    assert begun.manifest in (None, system.retention.records()[0].manifest)
+    assert system.records.get(other).state is State.REJECTED
+    assert (system.root / other / "manifest.json").exists()
+    system.store.close()

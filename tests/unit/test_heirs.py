@@ -1,0 +1,106 @@
+"""Who comes out from behind a nearer vehicle goes on as the one that went in."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hoaban.detections import Tracks
+from hoaban.fleet import Camera
+from hoaban.frames import FrameMeta
+from hoaban.rules import build_rules
+from hoaban.rules.heirs import Heir, Heirs
+from hoaban.scene import Scene
+
+W, H, LABELS = 400, 400, ("car", "motorcycle", "truck")
+Seen = dict[int, tuple[str, tuple[float, float, float, float]]]
+TRUCK = (170.0, 130.0, 240.0, 260.0)
+STOP, LEFT = (
+    {"id": "stop", "from": [0.1, 0.6], "to": [0.9, 0.6]},
+    {"id": "left", "from": [0.15, 0.1], "to": [0.15, 0.5]},
+)
+TURN = {"type": "illegal_turn", "enter": "stop", "enter_direction": "backward", "leave": ["left"]}
+
+
+@pytest.fixture
+def site(make_camera: Callable[..., Camera]) -> Camera:
+    return make_camera(lines=[STOP, LEFT], rules=[TURN], role="traffic_enforcement")
+
+
+def scene(number: int, seen: Seen) -> Scene:
+    ids = np.array(sorted(seen), np.int64)
+    boxes = np.array([seen[i][1] for i in ids.tolist()], np.float32).reshape(-1, 4)
+    classes = np.array([LABELS.index(seen[i][0]) for i in ids.tolist()], np.int32)
+    tracks = Tracks(ids, boxes, np.ones(len(ids), np.float32), classes, np.full(len(ids), 9, np.int32), LABELS)
+    return Scene(FrameMeta("c", number, 1_800_000_000.0 + number / 10, W, H), tracks)
+
+
+def car(x: float, bottom: float, kind: str = "car", height: float = 30.0) -> tuple[str, tuple[float, ...]]:
+    return kind, (x - 15, bottom - height, x + 15, bottom)
+
+
+def heirs_of(frames: list[Seen]) -> dict[int, Heir]:
+    watch, found = Heirs(), {}
+    for number, seen in enumerate(frames):
+        found |= watch.update(scene(number, seen))
+    return found
+
+
+def behind(hidden: int, cover: bool = True, out: str = "car", at: float = 160.0, left: float = 170.0) -> list[Seen]:
+    """A car waits, a truck draws up before it and hides it, something comes out at its left."""
+    truck: Seen = {2: ("truck", (left, *TRUCK[1:]))}
+    waits: list[Seen] = [{1: car(200, 135, height=20), **truck} for _ in range(5)]
+    return [*waits, *[truck if cover else {} for _ in range(hidden)], {3: car(at, 142, out), **truck}]
+
+
+def test_the_one_that_comes_out_goes_on_for_the_one_that_went_in() -> None:
+    found = heirs_of(behind(60))
+    assert found[3].lost == 1
+    assert found[3].unseen_s == pytest.approx(6.1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [
+        (behind(60, cover=False), "the place lay open for long, and nobody was there"),
+        (behind(60, out="motorcycle"), "another kind of vehicle"),
+        (behind(60, at=40.0), "far from what hid the lost one"),
+        (behind(60, at=55.0, left=60.0), "at the far end of what hid it"),
+        (behind(260), "too long ago"),
+    ],
+)
+def test_who_is_no_heir(frames: list[Seen], why: str) -> None:
+    assert 3 not in heirs_of(frames), why
+
+
+def test_two_went_in_and_one_comes_out_it_is_the_nearer_one() -> None:
+    truck: Seen = {9: ("truck", TRUCK)}
+    both: Seen = {1: car(190, 135, height=20), 2: car(225, 135, height=20), **truck}
+    found = heirs_of([both, both, *[truck] * 40, {12: car(160, 142), **truck}])
+    assert found[12].lost == 1
+
+
+def test_a_lost_one_that_is_seen_again_has_no_heir() -> None:
+    frames = behind(10)
+    again: Seen = {1: car(185, 140), **frames[-1]}
+    assert 3 not in heirs_of([*frames[:-1], again])
+
+
+def test_a_short_gap_is_bridged_along_the_way_and_no_further() -> None:
+    drives: list[Seen] = [{1: car(100 + 6 * i, 200)} for i in range(20)]
+    on = heirs_of([*drives, {}, {}, {}, {5: car(100 + 6 * 23, 200)}])
+    elsewhere = heirs_of([*drives, {}, {}, {}, {5: car(100 + 6 * 23 - 80, 200)}])
+    assert on[5].lost == 1
+    assert elsewhere == {}
+
+
+def test_a_turn_behind_a_truck_is_told_and_says_what_was_not_seen(site: Camera) -> None:
+    (rule,) = build_rules(site.rules, site.site_for(W, H))
+    truck: Seen = {2: ("truck", TRUCK)}
+    comes: list[Seen] = [{1: car(200, 330 - 6 * i)} for i in range(33)]
+    frames = [*comes, *[{1: car(200, 135, height=20), **truck}] * 5, *[truck] * 50]
+    frames += [{3: car(160 - 8 * i, 142), **truck} for i in range(18)]
+    found = [finding for number, seen in enumerate(frames) for finding in rule.update(scene(number, seen))]
+    assert [(finding.kind, finding.track, finding.line) for finding in found] == [("illegal_turn", 3, "left")]
+    assert found[0].extra["evidential"] is False
+    assert "out of sight for 5.1 s" in "; ".join(found[0].extra["not_evidential_because"])

@@ -1,0 +1,73 @@
+"""What earlier versions stored, after the migration: records in a row, plates that are found, erasures that go on."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from actors.store import EventStore, EvidenceRecords, RetentionStore
+from actors.store import engine as engine_module
+from actors.store.evidence import evidence
+from actors.store.retention import erasures
+from actors.store.tables import events
+from hoaban.evidence.review import State
+from tests.events import some_events
+
+OLD = {
+    "events": {"plate"},
+    "erasures": {"number", "done_s", "worker", "leased_until_s"},
+}
+
+
+def old(table: sa.Table, row: dict) -> sa.Insert:
+    """Into a table as it was."""
+    columns = [sa.Column(c.name, c.type) for c in table.columns if c.name not in OLD.get(table.name, set())]
+    return sa.insert(sa.Table(table.name, sa.MetaData(), *columns)).values(row)
+
+
+def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_url: str) -> None:
+    engine = sa.create_engine(engine_module._known(store_url))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008_access")
+        for number, event in enumerate(some_events(3)):
+            body = event.to_cloudevent()
+            if number:
+                body = body | {"data": body["data"] | {"plate": {"text": f"30A-123.4{number}"}}}
+            row = {"id": f"e{number}", "type": "hoaban.plate_watchlist", "camera": "cam", "time_s": 1.0}
+            connection.execute(
+                old(events, row | {"simulated": False, "evidential": False, "body": body | {"id": f"e{number}"}})
+            )
+        case = {"id": "case", "type": "t", "camera": "cam", "captured_s": 1.0, "evidential": True, "doubts": []}
+        case |= {"missing": {}, "files": {}, "simulated": False, "sealed_s": 1.0, "state": "rejected", "version": 1}
+        connection.execute(old(evidence, case))
+        about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 5.0}
+        for id, plan, signature in (
+            ("one", [], b"s"),
+            ("open", [{"what": "evidence", "id": "case"}], None),
+            ("two", [], b"s"),
+        ):
+            row = about | {"id": id, "plan": plan, "signature": signature, "manifest": signature}
+            connection.execute(old(erasures, row))
+    engine.dispose()
+    store = EventStore.open(store_url)
+    retention = RetentionStore(store.engine)
+    assert [(one.id, one.number) for one in retention.records()] == [("one", 1), ("two", 2)]
+    assert [one.id for one in retention.unfinished()] == ["open"]
+    assert EvidenceRecords(store.engine).get("case").state is State.ERASING
+    assert [one["id"] for one in retention.events_by_plate("30a 123 41", [], None, None, 9)] == ["e1"]
+    with store.engine.connect() as connection:
+        plates = connection.execute(sa.select(events.c.id, events.c.plate).order_by(events.c.seq)).all()
+    assert [tuple(row) for row in plates] == [("e0", None), ("e1", "30A12341"), ("e2", "30A12342")]
+    if store.engine.dialect.name == "sqlite":
+        query = (
+            sa.select(events.c.id)
+            .where(events.c.plate == "x")
+            .compile(store.engine, compile_kwargs={"literal_binds": True})
+        )
+        with store.engine.connect() as connection:
+            assert "events_plate" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
+    store.close()
