@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import time
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,10 +77,16 @@ class RemoteClient:
     seq: int
     pixels: NDArray[np.uint8]
     answered: "Future[wire.Result]"
+    came_s: float = field(default_factory=time.monotonic)
 
     @property
     def source(self) -> Source:
         return self
+
+    def silent(self, now: float, least_s: float, periods: float) -> bool:
+        """Whether no newer frame came for so long and for so many periods. One that waits for its answer sends none."""
+        for_s = max(least_s, periods / float(self.hello["rate"]))
+        return self.answered.done() and now - self.came_s > for_s
 
     def copy_newest(self, into: NDArray[np.uint8]) -> int | None:
         np.copyto(into, self.pixels)

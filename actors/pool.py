@@ -12,6 +12,7 @@ from actors.crew import Crew
 from actors.inference import InferenceActor
 from actors.shadows import ShadowKeeper
 from actors.turns import ModelTurns
+from hoaban.fleet import UNLOAD_AFTER_S
 from hoaban.placement import Place
 from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
 from hoaban.reconcile import Step
@@ -29,24 +30,42 @@ class PoolCrew(Crew):
     def __init__(self, session: str, turns: ModelTurns, shadows: ShadowKeeper | None = None) -> None:
         self._session, self._turns, self._shadows = session, turns, shadows
         self._models: list[str] = []
+        self._unload_after_s: float | None = UNLOAD_AFTER_S
+        self._told: dict[str, tuple[list[str], float | None]] = {}
         self._places: dict[str, Place] = {}
         self._hangs: dict[str, Hang] = {}
         self._quarantine: dict[str, Quarantine] = {}
         super().__init__(KIND, MOST_STARTING)
 
-    def keep(self, places: Sequence[Place], models: Sequence[str]) -> list[Step]:
-        """One step towards actors in these places; models: what a new one loads at once."""
+    def keep(
+        self, places: Sequence[Place], models: Sequence[str], unload_after_s: float | None = UNLOAD_AFTER_S
+    ) -> list[Step]:
+        """One step towards actors in these places.
+
+        models: what a new one loads at once, and what stays loaded in all of them. unload_after_s: how long any other
+        model stays that no camera asks for; None: it stays too.
+        """
         self._places = {place.name.removeprefix(f"{KIND}:"): place for place in places}
-        self._models = list(models)
+        self._models, self._unload_after_s = list(models), unload_after_s
         steps = self.tick(dict.fromkeys(self._places, ""))
+        self._tell()
         self._turns.tick(self.actors)
         return steps
+
+    def _tell(self) -> None:
+        """Have actors that run keep what the fleet asks for now."""
+        told = self._models, self._unload_after_s
+        for name, actor in self.actors.items():
+            if self._told.get(name) != told:
+                actor.keep.remote(*told)
+                self._told[name] = told
 
     def start(self, name: str) -> Any:
         place = self._places[name]
         device = "auto" if place.gpus else "cpu"  # auto: without a GPU build of the back end, the processor
         barred = self._quarantine.setdefault(name, Quarantine()).barred(time.monotonic())
         log.info("inference actor starts", name=place.name, threads=place.threads, device=device, barred=barred)
+        self._told[name] = self._models, self._unload_after_s
         return InferenceActor.options(
             name=self.ray_name(name),
             namespace=NAMESPACE,
@@ -54,7 +73,16 @@ class PoolCrew(Crew):
             num_cpus=0,
             num_gpus=place.gpus,
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-        ).remote(place.name, self._session, self._models, place.threads, device, barred, self._turns.started(name))
+        ).remote(
+            place.name,
+            self._session,
+            self._models,
+            place.threads,
+            device,
+            barred,
+            self._turns.started(name),
+            self._unload_after_s,
+        )
 
     def read(self, name: str, answer: Pulse) -> tuple[str, str]:
         self._hangs.pop(name, None)

@@ -122,7 +122,7 @@ class ShadowWatcher:
             "time": format_time(utc(meta.captured_s)),
             "primary": seen.model.ref.as_dict(),
             "candidate": {"name": order.candidate.name, "version": order.candidate.version}
-            | {"digest": order.candidate.sha256},
+            | {"digest": order.candidate.sha256, "card": order.candidate.card},
             "differences": [one.as_dict(float(scale)) for one in found],
             "sights": {
                 name: sights(detections, float(scale))
@@ -184,6 +184,8 @@ class _Trial:
     def _fill(self, seen: Seen, into: Any, model: LinkedModel) -> None:
         if model.ref.digest != self.order.candidate.sha256:
             raise ValueError(f"{self.link.peer} has another file under the name {self.order.model}")
+        if model.ref.card != self.order.candidate.card:
+            raise ValueError(f"{self.link.peer} has another card under the name {self.order.model}")
         _, letterbox = seen.picture.model_input(model.shape.width, model.shape.height, into)
         with self._lock:
             self._pending = seen, letterbox, time.monotonic()

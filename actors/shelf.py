@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,6 +110,13 @@ class ModelShelf:
         self._refused_until: dict[str, float] = {}
         self._began: dict[str, float] = {}
         self._swaps: dict[str, _Swap] = {}
+        self._trials: set[str] = set()
+        """names whose model was swapped in for a trial, which lasts as long as the process"""
+        self._kept: frozenset[str] = frozenset()
+        self._unload_after_s: float | None = None
+        self._asked_s: dict[str, float] = {}
+        """when a camera asked for a model last"""
+        self._unloaded: Counter[str] = Counter()
         self._generation = 0
         for name, for_s in (barred or {}).items():
             why = f"model {name!r} hung and was ended with its process; it is tried again in {for_s:.0f} s or less"
@@ -123,9 +130,54 @@ class ModelShelf:
     def __iter__(self) -> Iterator[tuple[str, LoadedModel]]:
         return iter(dict(self._loaded).items())
 
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """What each is and how it runs. unloads_in_s: unless a camera asks for it; null: it stays."""
+        with self._lock:
+            now = time.monotonic()
+            return {
+                name: loaded.stats() | {"unloads_in_s": self._unloads_in_s(name, now)}
+                for name, loaded in self._loaded.items()
+            }
+
+    def keep(self, names: Iterable[str], unload_after_s: float | None) -> None:
+        """Models that stay loaded, and for how long any other does that no camera asks for; None: they stay too."""
+        with self._lock:
+            self._kept, self._unload_after_s = frozenset(names), unload_after_s
+
+    def sweep(self, asked: Container[str]) -> list[str]:
+        """Unload what no camera has asked for since long; the names. asked: those that cameras have seats with now."""
+        with self._lock:
+            now = time.monotonic()
+            for name in self._loaded:
+                if name in asked or self._stays(name):
+                    self._asked_s[name] = now
+            over = [name for name in self._loaded if self._unloads_in_s(name, now) == 0]
+            for name in over:
+                loaded = self._loaded.pop(name)
+                self._asked.pop(name, None)
+                self._unloaded[name] += 1
+                log.info("model unloaded", model=loaded.label, unasked_for_s=self._unload_after_s)
+        return over
+
+    def unloaded(self) -> dict[str, int]:
+        """How often each was unloaded, for no camera asked for it."""
+        return dict(self._unloaded)
+
+    def _stays(self, name: str) -> bool:
+        """Whether a model stays though no camera asks for it. One that is swapped would lose what it is to prove."""
+        swap = self._swaps.get(name)
+        proving = swap is not None and swap.probation.verdict is Verdict.OPEN
+        return name in self._kept or name in self._trials or proving or _swapping(name) in self._began
+
+    def _unloads_in_s(self, name: str, now: float) -> float | None:
+        if self._unload_after_s is None or self._stays(name):
+            return None
+        return max(0.0, round(self._asked_s[name] + self._unload_after_s - now, 1))
+
     def request(self, name: str) -> "Future[LoadedModel]":
         """The model, once it is loaded and warmed up, or the ModelError that tells why it cannot be."""
         with self._lock:
+            self._asked_s[name] = time.monotonic()
             answer = self._asked.get(name)
             if answer is None or time.monotonic() >= self._refused_until.get(name, float("inf")):
                 self._refused_until.pop(name, None)
@@ -144,12 +196,19 @@ class ModelShelf:
         return (min(began)[1], time.monotonic() - min(began)[0]) if began else None
 
     def swap(self, name: str, package: ModelPackage, budget_s: float | None = None) -> LoadedModel:
-        """Put a package in the place of the model `name`: loaded beside it, warmed up, then switched to.
+        """Put a package in the place of the model `name` for a trial: loaded beside it, warmed up, then switched to.
 
         The old one stays at hand until the new one has proved itself (hoaban/probation.py) on the frames that `judge`
         hears of. budget_s: seconds a picture may take. Raises ModelError, and then nothing has changed.
         """
-        began = f"{name} (to be swapped in)"
+        new = self._swap(name, package, budget_s)
+        with self._lock:
+            if self._loaded.get(name) is new:
+                self._trials.add(name)
+        return new
+
+    def _swap(self, name: str, package: ModelPackage, budget_s: float | None = None) -> LoadedModel:
+        began = _swapping(name)
         with self._lock:
             old, running = self._loaded.get(name), self._swaps.get(name)
             if old is None:
@@ -181,7 +240,7 @@ class ModelShelf:
         loaded = self._loaded.get(name)
         swaps = loaded is not None and loaded.detector.ref != package.ref
         if swaps:
-            self.swap(name, package)
+            self._swap(name, package)
         elif name in self._began:
             raise ModelError(f"model {name!r} is being loaded; it can be swapped then")
         with self._lock:
@@ -189,6 +248,7 @@ class ModelShelf:
                 self._stands_for.pop(name, None)
             else:
                 self._stands_for[name] = identity
+            self._trials.discard(name)
             if loaded is None:  # it was refused, or never asked for
                 self._asked.pop(name, None)
                 self._refused_until.pop(name, None)
@@ -211,6 +271,7 @@ class ModelShelf:
         """Put the old model back if the new one failed, and let go of both. Called with the lock held."""
         if swap.probation.verdict is Verdict.FAILED and swap.old is not None:
             self._loaded[name], self._asked[name] = swap.old, _done(swap.old)
+            self._trials.discard(name)
         swap.old = swap.new = None
 
     def judge(self, loaded: LoadedModel, pictures: int, failed: int, took_s: float) -> None:
@@ -234,6 +295,7 @@ class ModelShelf:
             self._generation += 1
             loaded = self._loaded[name] = LoadedModel(name, self._generation, detector, swapped)
             self._asked[name] = _done(loaded)
+            self._asked_s[name] = time.monotonic()
         return loaded
 
     def swaps(self) -> dict[str, dict[str, Any]]:
@@ -270,6 +332,11 @@ class ModelShelf:
             self._refused_until[name] = time.monotonic() + for_s
             self._began.pop(name, None)
         answer.set_exception(error)
+
+
+def _swapping(name: str) -> str:
+    """What loading a model into another's place is called while it goes on."""
+    return f"{name} (to be swapped in)"
 
 
 def _package(name: str, identity: ModelIdentity | None) -> ModelPackage:

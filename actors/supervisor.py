@@ -99,7 +99,7 @@ class Supervisor:
         if self._fleet is None:
             return self._pool.keep(places, [])
         models = sorted({camera.model for camera in self._fleet.cameras if camera.model})
-        steps = self._pool.keep(places, models)
+        steps = self._pool.keep(places, models, self._fleet.models.unload_after_s)
         if not places:
             return steps
         self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])

@@ -21,7 +21,7 @@ from actors.link import LinkedModel, ModelLink, Peer
 
 PRIMARY, CANDIDATE = "yolox-nano", "fastestdet@1.0.0"
 CAMERAS, FPS, SAMPLE, THREADS = 4, 5.0, 0.5, 2
-TURN_S, PAIRS = 5.0, 12
+TURN_S, PAIRS = 4.0, 12
 WARM_S = 5.0
 
 

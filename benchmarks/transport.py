@@ -49,7 +49,7 @@ class Receiver:
         return [_work(picture) for picture in pixels]
 
     def mailbox(self, at: str) -> None:
-        """Serve one mailbox until its camera leaves, as actors/inference.py does."""
+        """Serve one mailbox until its camera leaves, as actors/seats.py and actors/workers.py do."""
         listener = wire.listen(at)
         connection, _ = listener.accept()
         _, fd = wire.receive(connection)

@@ -23,6 +23,7 @@ from actors.proof.files import PackageFiles
 from actors.reader import open_frames
 from actors.source import SourceError
 from actors.store import AuditStore, EventStore
+from cli import dead_letters
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.replay import run
 from cli.replay_plates import plate_watcher
@@ -35,6 +36,7 @@ from hoaban.fleet_text import redact
 from hoaban.source_address import SourceAddress
 
 app = typer.Typer(no_args_is_help=True, help="Events: what one rests on, and the same one again from its recording.")
+app.add_typer(dead_letters.app, name="dead")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="the event's id")]
 Data = Annotated[Path | None, typer.Option(help="folder of `hoaban up`; HOABAN_STORE_URL names another store")]
@@ -72,6 +74,8 @@ def show(id: Id, data: Data = None, evidence: EvidenceUrl = None, as_json: AsJso
     print(f"event        {id}  {event.type}  {told['time']}")
     print(f"camera       {event.camera}  rule {event.data.get('rule')}")
     print(f"model        {model['name']}@{model['version']}  {model['digest']}  {_here(told['model_here'])}")
+    if told["model_missing"]:
+        print(f"             {told['model_missing']}")
     print(f"config       {told['config']}  {_here(told['config_here'])}")
     print(f"calibration  {told['calibration'] or 'none'}")
     print(f"code         {told['code']}{'' if told['code_same'] else f' (this is {__version__})'}")
@@ -144,7 +148,11 @@ def _here(here: bool) -> str:
 
 def _provenance(event: Event, folder: Path, files: PackageFiles) -> dict[str, Any]:
     model, config = model_of(event), str(event.data.get("config"))
-    archive = ConfigArchive(folder)
+    archive, missing = ConfigArchive(folder), ""
+    try:
+        _package(model)
+    except _NothingError as error:
+        missing = str(error)
     try:
         recording = _recording(event, archive.find(config), files, None).what
     except (_NothingError, ConfigMissingError) as error:
@@ -155,7 +163,8 @@ def _provenance(event: Event, folder: Path, files: PackageFiles) -> dict[str, An
         "camera": event.camera,
         "time": format_time(event.time),
         "model": model.as_dict(),
-        "model_here": _package(model) is not None,
+        "model_here": not missing,
+        "model_missing": missing,
         "config": config,
         "config_here": archive.has(config),
         "calibration": event.data.get("calibration"),
@@ -166,13 +175,24 @@ def _provenance(event: Event, folder: Path, files: PackageFiles) -> dict[str, An
     }
 
 
-def _package(model: ModelRef) -> ModelPackage | None:
-    """The package of a model whose file, as it lies here, has exactly this digest."""
+def _package(model: ModelRef) -> ModelPackage:
+    """The package of exactly this model, file and card. Raises _NothingError that says what of it is not here.
+
+    Events of old name no card: of those the file decides.
+    """
+    name = f"model {model.name}@{model.version}"
     try:
         package = find_model(f"{model.name}@{model.version}")
-    except ModelError:
-        return None
-    return package if package.card.sha256 == model.digest else None
+    except ModelError as error:
+        raise _NothingError(str(error)) from None
+    if package.card.sha256 != model.digest:
+        raise _NothingError(f"{name} with the digest {model.digest[:12]}… is not here")
+    if model.card not in (None, package.ref.card):
+        raise _NothingError(
+            f"{name} is here with another card (sha256 {package.card.digest()[:12]}…, the event's was "
+            f"{model.card[:12]}…): it was edited under the same version; put the old one back"
+        )
+    return package
 
 
 def _recording(event: Event, camera: Camera, files: PackageFiles, scratch: Path | None) -> _Recording:
@@ -200,11 +220,7 @@ def _again(event: Event, folder: Path, files: PackageFiles) -> tuple[Again, _Rec
     if event.type == EVENT_TYPE_PREFIX + "face_watchlist":
         raise _NothingError("it rests on the watchlist of its day, of which nothing is kept that is not on it any more")
     camera = ConfigArchive(folder).find(str(event.data.get("config")))
-    wanted = model_of(event)
-    package = _package(wanted)
-    if package is None:
-        raise _NothingError(f"model {wanted.name}@{wanted.version} with the digest {wanted.digest[:12]}… is not here")
-    detector = load_detector(package, threads=1, device="cpu")
+    detector = load_detector(_package(model_of(event)), threads=1, device="cpu")
     detector.warm_up()
     period_s = 1 / camera.sweeps_per_s
     with tempfile.TemporaryDirectory(prefix="hoaban-again-") as scratch:

@@ -1,4 +1,4 @@
-"""`hoaban models export-coco` and `import-coco`: pictures on which models differ, to people who label, and back."""
+"""`hoaban models export-coco` and `import-coco`: pictures on which models differ or err, to who labels, and back."""
 
 import io
 import os
@@ -6,6 +6,7 @@ import sys
 import tempfile
 import zipfile
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -20,12 +21,28 @@ from hoaban.fleet_text import FleetErrors
 API_LIMIT_S = 300.0
 
 
+class EvidenceState(StrEnum):
+    """Of the evidence whose stills are asked for."""
+
+    REJECTED = "rejected"
+    CONFIRMED = "confirmed"
+    OPEN = "open"
+
+
 def export_coco(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder")],
     reason: Annotated[str, typer.Option(help="why they leave, and to whom; it goes into the audit chain")],
-    model: Annotated[str | None, typer.Option(metavar="NAME@VERSION", help="of this candidate only")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME@VERSION", help="of this candidate; of evidence, the model that saw it"),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="of this camera only")] = None,
     since: Annotated[datetime | None, typer.Option(help="captured from then on, UTC", formats=["%Y-%m-%d"])] = None,
+    evidence: Annotated[
+        EvidenceState | None,
+        typer.Option(help="stills of evidence in this state, not pictures on which models differ"),
+    ] = None,
+    type: Annotated[str | None, typer.Option(help="of this type of event only; with --evidence")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="the newest so many")] = 500,
     api: Annotated[
         str, typer.Option(envvar="HOABAN_API_URL", help="address of the running system's API")
@@ -34,18 +51,23 @@ def export_coco(
         Path | None, typer.Option(help="folder of `hoaban up`, whose token is used when HOABAN_API_TOKEN is not set")
     ] = None,
 ) -> None:
-    """Fetch pictures on which models differ, faces and plates hidden, with COCO JSON to correct, into a new folder.
+    """Fetch pictures on which models differ, or stills of evidence, with COCO JSON to correct, into a new folder.
 
-    The API decides which of them the holder of the token may have. Exit code 1: none.
+    Faces and plates are hidden. The API decides which of them the holder of the token may have. Exit code 1: none.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         refuse(f"{folder}: is there already and not empty; name a new folder")
+    if type is not None and evidence is None:
+        refuse("--type is for evidence; name its state with --evidence, such as rejected")
     wanted: dict[str, Any] = {"reason": reason, "model": model, "camera": camera, "limit": limit}
+    what = "disagreements"
+    if evidence is not None:
+        what, wanted = "evidence", wanted | {"state": evidence.value, "type": type}
     if since is not None:
         wanted["since"] = f"{since:%Y-%m-%d}T00:00:00Z"
     headers = {"Authorization": f"Bearer {_token(data)}"}
     try:
-        answer = httpx.post(f"{api}/models/disagreements/export", json=wanted, headers=headers, timeout=API_LIMIT_S)
+        answer = httpx.post(f"{api}/models/{what}/export", json=wanted, headers=headers, timeout=API_LIMIT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         refuse(f"{api}: the API does not answer ({error}); see that the system runs, or name it with --api")
     if answer.status_code == 404:

@@ -1,54 +1,65 @@
 """The `hoaban` command. Exit codes: 0 done; 1 it ran and the answer is no; 2 bad input."""
 
+import importlib
 import os
 import sys
 from typing import NoReturn
 
 import click
 import typer
+from typer.core import TyperGroup
 
-from cli import (
-    audit,
-    backup,
-    bench,
-    check,
-    dead_letters,
-    deliveries,
-    diff,
-    doctor,
-    events,
-    evidence,
-    faces,
-    models,
-    people,
-    plan,
-    replay,
-    sim,
-    up,
-)
 from cli.common import one_line
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-app.command()(up.up)
-app.command()(check.check)
-app.command()(check.schema)
-app.command()(replay.replay)
-app.command()(diff.diff)
-app.command()(doctor.doctor)
-app.command()(bench.bench)
-app.command()(plan.plan)
-app.command()(backup.backup)
-app.command()(backup.restore)
-app.command()(deliveries.deliveries)
-app.add_typer(models.app, name="models")
-events.app.add_typer(dead_letters.app, name="dead")
-app.add_typer(events.app, name="events")
-app.add_typer(sim.app, name="sim")
-app.add_typer(faces.app, name="faces")
-app.add_typer(evidence.app, name="evidence")
-app.add_typer(audit.app, name="audit")
-app.add_typer(people.people, name="people")
-app.add_typer(people.tokens, name="tokens")
+COMMANDS = {
+    "up": "cli.up:up",
+    "check": "cli.check:check",
+    "schema": "cli.check:schema",
+    "replay": "cli.replay:replay",
+    "diff": "cli.diff:diff",
+    "doctor": "cli.doctor:doctor",
+    "bench": "cli.bench:bench",
+    "plan": "cli.plan:plan",
+    "backup": "cli.backup:backup",
+    "restore": "cli.backup:restore",
+    "deliveries": "cli.deliveries:deliveries",
+    "models": "cli.models:app",
+    "events": "cli.events:app",
+    "sim": "cli.sim:app",
+    "faces": "cli.faces:app",
+    "evidence": "cli.evidence:app",
+    "audit": "cli.audit:app",
+    "people": "cli.people:people",
+    "tokens": "cli.people:tokens",
+}
+"""name -> where its function, or its group, is"""
+
+
+class Commands(TyperGroup):
+    """Imports the command that is called, and no other: each start would wait for what all of them need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found, alone = getattr(importlib.import_module(module), name), typer.Typer()
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=cmd_name)
+        else:
+            alone.command(cmd_name)(found)
+        return typer.main.get_group(alone).commands[cmd_name]
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+
+
+@app.callback(help=__doc__)
+def _every_command() -> None: ...
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -164,7 +165,7 @@ def run(
         "turns": scene.pipeline.turns,
         "wall_s": round(time.perf_counter() - started, 3),
         "media_s": round(media_s, 3),
-        "model": detector.ref.as_dict(),
+        "model": replace(detector.ref, card=None).as_dict(),  # what scripts were promised; events have the card too
         **({} if faces is None else {"faces": faces.summary()}),
         **({} if plates is None else {"plates": plates.status()}),
     }

@@ -49,7 +49,8 @@ def model_of(event: Event) -> ModelRef:
     told = event.data.get("model")
     if not isinstance(told, dict) or not {"name", "version", "digest"} <= told.keys():
         raise ValueError(f"event {event.id} names no model")
-    return ModelRef(str(told["name"]), str(told["version"]), str(told["digest"]))
+    card = told.get("card")
+    return ModelRef(str(told["name"]), str(told["version"]), str(told["digest"]), None if card is None else str(card))
 
 
 def begins_s(event_s: float, first_s: float, period_s: float) -> float:

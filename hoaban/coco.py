@@ -1,4 +1,4 @@
-"""Pictures on which two models differ, as COCO JSON for people who correct labels, and what they made of it.
+"""Pictures on which models differ or err, as COCO JSON for people who correct labels, and what they made of it.
 
 COCO's format: https://cocodataset.org/#format-data (object detection). Beside its keys each picture carries under
 `hoaban` what it is and its sha256: corrected labels are only taken for the pictures that were given out.
@@ -34,16 +34,21 @@ class Labelled:
     things: tuple[Sight, ...]
 
 
+ABOUT = ("id", "camera", "role", "time", "primary", "candidate", "evidence", "simulated")
+"""what is told of a picture: candidate of one on which models differ, evidence of a still of that"""
+
+
 def to_coco(pictures: Iterable[tuple[Mapping[str, Any], str]], labels: Sequence[str]) -> dict[str, Any]:
     """COCO JSON of (what is known of a picture, sha256 of its JPEG). labels: the categories, in this order.
 
-    Boxes to begin with: all that the present model saw, and what only the candidate saw or called something else.
+    Boxes to begin with: all that the present model saw, and what only the candidate saw or called something else. Of a
+    still of evidence: the thing that it is about.
     """
     numbers = {label: number for number, label in enumerate(labels, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image, (record, sha256) in enumerate(pictures, 1):
-        about = {name: record[name] for name in ("id", "camera", "role", "time", "primary", "candidate", "simulated")}
+        about = {name: record[name] for name in ABOUT if name in record}
         images.append(
             {"id": image, "file_name": f"{record['id']}.jpg", "width": record["width"], "height": record["height"]}
             | {"hoaban": about | {"sha256": sha256}}
@@ -64,7 +69,10 @@ def to_coco(pictures: Iterable[tuple[Mapping[str, Any], str]], labels: Sequence[
             )
     categories = [{"id": number, "name": label} for label, number in numbers.items()]
     return {
-        "info": {"description": "Pictures on which two models differ; faces and plates hidden. Labels to be corrected"},
+        "info": {
+            "description": "Pictures on which models differ, or stills of evidence; faces and plates hidden. "
+            "Labels to be corrected"
+        },
         "images": images,
         "annotations": annotations,
         "categories": categories,

@@ -14,14 +14,20 @@ EVENT_TYPE_PREFIX = "hoaban."
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model gave the detections: name, version and the sha256 of its file."""
+    """Which model gave the detections: name, version, the sha256 of its file, and that of its card.
+
+    The card says how the file's numbers become boxes: one that was edited makes another model of the same file.
+    """
 
     name: str
     version: str
     digest: str
+    card: str | None = None
+    """None where it is not known: of a model without a card, and in events that were made before cards were told"""
 
     def as_dict(self) -> dict[str, str]:
-        return {"name": self.name, "version": self.version, "digest": self.digest}
+        told = {"name": self.name, "version": self.version, "digest": self.digest}
+        return told if self.card is None else told | {"card": self.card}
 
 
 @dataclass(frozen=True, slots=True)

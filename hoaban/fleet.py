@@ -60,11 +60,20 @@ class Named(Strict):
     name: str = Field(min_length=1)
 
 
+UNLOAD_AFTER_S = 600.0
+
+
 class Models(Strict):
     detect: str = Field(
         default="yolox-nano", min_length=1, description="detector of every camera that names none: NAME or NAME@VERSION"
     )
     faces: str = Field(default="faces", min_length=1, description="face model of cameras with a face rule")
+    unload_after_s: float | None = Field(
+        UNLOAD_AFTER_S,
+        ge=10,
+        description="a model that is no detector of the fleet is unloaded when no camera has asked for it for so long, "
+        "such as a candidate after its shadow; null: never",
+    )
 
 
 class Location(Strict):

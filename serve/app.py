@@ -27,6 +27,7 @@ from serve import (
     cluster,
     counts,
     evidence,
+    evidence_labels,
     metrics,
     models,
     pictures,
@@ -132,6 +133,7 @@ def build_app(
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
     shadow.install(app, PREFIX, settings)
+    app.include_router(evidence_labels.router, prefix=PREFIX)
     casework.install(app, PREFIX, settings)
     if settings.data_dir:
         keep_anchored(app.state.audit, Anchor(Path(settings.data_dir)))

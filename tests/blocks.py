@@ -1,5 +1,6 @@
 """A long recording in which white blocks cross a line, and models that see them, well or badly: all of it cheap."""
 
+import hashlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def block_onnx(score: float = 0.9) -> bytes:
     rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, [1, 1, 6])
     graph = helper.make_graph(nodes, "blocks", [x], [rows], constants)
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
+
+
+def write_block_onnx(folder: Path, name: str) -> str:
+    """A package of it, version 1, in a folder of HOABAN_MODEL_PATH: for processes that are to start without torch."""
+    package = folder / name
+    package.mkdir(parents=True)
+    (package / "m.onnx").write_bytes(block_onnx())
+    card = {
+        "name": name, "version": "1", "task": "detect", "backend": "onnx", "decoder": "rows", "file": "m.onnx",
+        "sha256": hashlib.sha256((package / "m.onnx").read_bytes()).hexdigest(), "labels": ["thing"],
+        "input": {"width": 64, "height": 64}, "licence": "test", "origin": "test",
+    }  # fmt: skip
+    (package / "card.yaml").write_text(yaml.safe_dump(card))
+    return name
 
 
 def write_suite(folder: Path) -> Path:

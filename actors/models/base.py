@@ -31,14 +31,10 @@ class CardDetector(ABC):
     """The part of a detector that its card tells."""
 
     def __init__(self, card: ModelCard) -> None:
-        self.card = card
+        self.card, self.ref = card, card.ref
         self.device = "cpu"
         self.most = 1
         self.notes: tuple[str, ...] = ()
-
-    @property
-    def ref(self) -> ModelRef:
-        return self.card.ref
 
     @property
     def labels(self) -> tuple[str, ...]:

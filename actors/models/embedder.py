@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.events import ModelRef
 from hoaban.faces.gallery import unit
 from hoaban.models.backend import ModelError
 from hoaban.models.card import ModelCard
@@ -18,11 +17,7 @@ class CardEmbedder(ABC):
         """Raises ModelError for a card that is none of an embedder's."""
         if card.embed is None or card.input.width != card.input.height:
             raise ModelError(f"model {card.name!r}: a square input and embed are needed; correct the card")
-        self.card, self._spec = card, card.embed
-
-    @property
-    def ref(self) -> ModelRef:
-        return self.card.ref
+        self.card, self.ref, self._spec = card, card.ref, card.embed
 
     @property
     def size(self) -> int:

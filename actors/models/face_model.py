@@ -45,7 +45,7 @@ class FaceModel:
             "min_score": card.min_score,
         }
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        self.ref = ModelRef(card.name, card.version, digest)
+        self.ref = ModelRef(card.name, card.version, digest, card.digest())
         self.template: ModelRef = embedder.ref
         self.labels = card.labels
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import stats
 
 from hoaban.shapes import Strict
 
@@ -152,6 +151,8 @@ def worst_excess(blocks: Floats, alpha: float) -> float:
     Biometrika 28, 1936), and what it did better is set off against it. A few happenings without an error show little:
     of 40 the bound is 0.09. The test over signs, in which such blocks have no say, does not know that.
     """
+    from scipy import stats  # takes half a second, which no command that judges nothing should wait
+
     change = blocks[:, 2] - blocks[:, 1]
     worse, better = change.clip(0).sum(), (-change).clip(0).sum()
     return float((stats.chi2.ppf(1 - alpha, 2 * (worse + 1)) / 2 - better) / max(1.0, blocks[:, 0].sum()))
@@ -159,6 +160,8 @@ def worst_excess(blocks: Floats, alpha: float) -> float:
 
 def _p_value(excess: Floats, settings: GateSettings) -> float:
     """Of the null hypothesis that the mean excess over the margin is 0 or more."""
+    from scipy import stats
+
     found = stats.permutation_test(
         (excess,),
         np.mean,

@@ -87,7 +87,7 @@ class ModelCard(BaseModel):
 
     @property
     def ref(self) -> ModelRef:
-        return ModelRef(self.name, self.version, self.sha256)
+        return ModelRef(self.name, self.version, self.sha256, self.digest())
 
     def digest(self) -> str:
         """sha256 of the card in canonical form. A threshold changed in it makes another model of the same file."""

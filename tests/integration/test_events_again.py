@@ -16,6 +16,7 @@ from actors.configs import ConfigArchive
 from actors.fleet_file import load_fleet
 from actors.inference import InferenceService
 from actors.link import Peer
+from actors.models.files import find_model
 from actors.store import AuditStore, EventStore
 from benchmarks.enforcement import junction_camera
 from cli.main import app
@@ -126,6 +127,26 @@ def test_what_is_gone_is_said(lived: Lived, change: dict, told: str) -> None:
     answer = lived.ask("replay", lived.rewrite(lived.events[0], **change).id)
     assert answer.exit_code == 1
     assert told in answer.stderr
+
+
+def test_a_card_edited_under_the_same_version_is_noticed_and_events_of_old_are_still_read(lived: Lived) -> None:
+    event = lived.events[3]
+    assert event.data["model"]["card"] == find_model("street@1").card.digest()
+    old = {name: told for name, told in event.data["model"].items() if name != "card"}
+    of_old = lived.rewrite(event, model=old)
+    path = lived.folder / "models" / "street" / "card.yaml"
+    card = path.read_text()
+    path.write_text(card + "min_score: 0.6\n")
+    try:
+        answer, shown = lived.ask("replay", event.id), json.loads(lived.ask("show", event.id).stdout)
+        assert lived.ask("replay", of_old.id).exit_code == 0  # its file is all that it names
+    finally:
+        path.write_text(card)
+    assert answer.exit_code == 1
+    assert "is here with another card" in answer.stderr
+    assert (shown["model_here"], "edited under the same version" in shown["model_missing"]) == (False, True)
+    assert json.loads(lived.ask("show", of_old.id).stdout)["model"] == old
+    assert lived.ask("replay", event.id).exit_code == 0
 
 
 def test_other_code_is_said_and_another_event_does_not_come_out(lived: Lived) -> None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.blocks import block_onnx, write_block_model, write_suite
+from tests.blocks import block_onnx, write_block_onnx, write_suite
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
@@ -40,7 +40,7 @@ def free_port() -> int:
 
 def write_system(folder: Path) -> None:
     """What the tutorial says is there: a fleet that runs `street`, recordings, and the new file."""
-    write_block_model(folder / "models", "street")
+    write_block_onnx(folder / "models", "street")
     film = write_suite(folder / "recordings")
     (folder / "street-2.onnx").write_bytes(block_onnx(SCORE))
     fleet = {

@@ -23,18 +23,22 @@ from ray.exceptions import (
 
 from actors import NAMESPACE
 from actors.board import Board
+from actors.channel import SPARE
 from actors.crew import Crew, death_of
 from actors.embedded_redis import EmbeddedRedis
 from actors.link import ModelLink, Peer
 from actors.local_ray import start_local
 from actors.models import ModelError
 from actors.pool import PoolCrew
-from actors.promotions import PromotionRegistry
+from actors.promotions import PromotionRegistry, ShadowRegistry
+from actors.shadows import ShadowKeeper, begin
 from actors.supervisor import Supervisor, SystemSettings
 from actors.turns import ModelTurns
 from hoaban import pool_health, reconcile
+from hoaban.fleet import UNLOAD_AFTER_S
 from hoaban.placement import Node, inference_places
 from hoaban.reconcile import Action, Step
+from hoaban.shadow import ShadowStep, running
 from tests.misbehaving import video
 from tests.torch_models import Bright, Hangs, write_model
 
@@ -59,9 +63,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 class Watched:
     """A camera's link to a model of the pool, and what came back."""
 
-    def __init__(self, model: str, peer: Peer) -> None:
+    def __init__(self, model: str, peer: Peer, spare: bool = False) -> None:
         self.model, self.seq, self.answered = model, 0, 0
-        self.link = ModelLink({"camera": model, "model": model, "rate": 5.0}, [peer], peer.node, self._take)
+        hello = {"camera": model, "model": model, "rate": 5.0} | ({SPARE: True} if spare else {})
+        self.link = ModelLink(hello, [peer], peer.node, self._take)
         self.link.start()
 
     def _take(self, result: object, _: object) -> None:
@@ -87,14 +92,16 @@ class Pool:
     def __init__(self, models: list[str], data: Path = Path("/nowhere")) -> None:
         node = ray.get_runtime_context().get_node_id()
         self.places, self.models = inference_places([Node(node, 2, 0)]), models
+        self.unload_after_s: float | None = UNLOAD_AFTER_S
         session = secrets.token_hex(4)
-        self.crew = PoolCrew(session, ModelTurns(PromotionRegistry(data)))
+        self.shadows = ShadowKeeper(data)
+        self.crew = PoolCrew(session, ModelTurns(PromotionRegistry(data)), self.shadows)
         self.peer = Peer(self.places[0].name, node, session)
         self.steps: list[Step] = []
 
     def tick(self) -> list[Step]:
         self.crew.hear()
-        steps = self.crew.keep(self.places, self.models)
+        steps = self.crew.keep(self.places, self.models, self.unload_after_s)
         self.steps += steps
         return steps
 
@@ -137,6 +144,60 @@ def test_a_model_that_hangs_is_ended_with_its_process_and_the_other_models_camer
     assert bad.answered == answered
     good.link.stop()
     bad.link.stop()
+
+
+def test_a_candidate_that_hangs_is_shown_no_more_and_the_model_that_counts_goes_on(
+    models: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pool_health, "BATCH_LIMIT_S", 2.0)
+    registry = ShadowRegistry(tmp_path)
+    order = begin("hangs@1", cameras=(), role=None, share=1.0, sample=1.0, by="Lan")
+    registry.add(lambda _: ShadowStep(order=order, at=order.at, by="Lan"))
+    pool = Pool(["bright"], tmp_path)
+    pool.shadows.assigned([])  # as the supervisor reads it at each tick
+    good, candidate = Watched("bright", pool.peer), Watched("hangs@1", pool.peer, spare=True)
+    try:
+        good.answers(40, pool.tick)
+        candidate.answers(40, pool.tick)
+        while not candidate.offer(255):
+            time.sleep(0.05)
+        good.answers(50, pool.tick)
+        assert "'hangs@1' has not come back from one batch" in pool.until(Action.KILL).why
+        last = registry.steps()[-1]
+        assert (last.ends, last.by, running(registry.steps())) == ("hangs@1", "hoaban", {})
+        assert "has not come back" in last.why
+        candidate.link.stop()  # as its camera does when it is told
+        pool.until(Action.START)
+        good.answers(60, pool.tick)
+        assert list(ray.get(next(iter(pool.crew.actors.values())).where.remote())["models"]) == ["bright"]
+        assert [step.action for step in pool.steps] == [Action.START, Action.KILL, Action.START]
+    finally:
+        good.link.stop()
+        candidate.link.stop()
+        pool.crew.end_all(0)
+
+
+def test_a_running_actor_hears_what_the_fleet_asks_for_no_more(pool: Pool) -> None:
+    good = Watched("bright", pool.peer)
+    good.answers(40, pool.tick)
+    (actor,) = pool.crew.actors.values()
+
+    def stays() -> dict[str, bool]:
+        return {name: told["unloads_in_s"] is None for name, told in ray.get(actor.where.remote())["models"].items()}
+
+    def becomes(expected: dict[str, bool]) -> None:
+        ends = time.monotonic() + 60
+        while stays() != expected:
+            assert time.monotonic() < ends, stays()
+            pool.tick()
+            time.sleep(0.05)
+
+    becomes({"bright": True, "hangs": True})
+    pool.models = ["bright"]
+    becomes({"bright": True, "hangs": False})
+    good.link.stop()
+    pool.unload_after_s = 0.5
+    becomes({"bright": True})
 
 
 def test_a_swapped_model_that_hangs_gives_its_place_back_to_the_fleets_own(

@@ -27,6 +27,7 @@ SIGHT = {"class": "thing", "score": 0.9, "bbox": [1.0, 2.0, 3.0, 4.0]}
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("shadow")
     write_block_model(folder / "models", "street", version="2")
+    (folder / "data").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOABAN_MODEL_PATH", str(folder / "models"))
         with running_api(folder, data_dir=str(folder / "data")) as running:

@@ -126,3 +126,11 @@ def test_a_sample_is_a_share_of_the_analysed_frames(runtime: CameraRuntime) -> N
     runtime._source.stop()
     share = shadow(runtime)["sampled"] / (runtime.status().frames_analysed - before)
     assert 0.08 < share < 0.12
+
+
+def test_a_card_that_is_not_the_ordered_one_is_shown_nothing(runtime: CameraRuntime) -> None:
+    order = candidate("unsure@2")
+    other = order.candidate.model_copy(update={"card": "ab" * 32})
+    runtime.set_shadow(order.model_copy(update={"candidate": other}))
+    until(lambda: "another card under the name unsure@2" in (shadow(runtime).get("error") or ""))
+    assert shadow(runtime)["looked"] == 0

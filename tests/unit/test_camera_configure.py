@@ -11,8 +11,8 @@ import pytest
 
 from actors import wire
 from actors.camera import CameraRuntime
-from actors.inference import _infer
 from actors.supervisor import fleet_view
+from actors.workers import infer
 from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera, Fleet
 
@@ -75,7 +75,7 @@ class Short:
 
 
 def test_a_model_that_answers_too_few_pictures_has_failed_on_them() -> None:
-    assert _infer(Short(), np.zeros((3, 4, 4, 3), np.uint8)) == [None, None, None]  # type: ignore[arg-type]
+    assert infer(Short(), np.zeros((3, 4, 4, 3), np.uint8)) == [None, None, None]  # type: ignore[arg-type]
 
 
 def test_a_control_message_as_deep_as_python_is_none() -> None:

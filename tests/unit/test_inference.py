@@ -141,7 +141,7 @@ def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_fu
 ) -> None:
     service = InferenceService("pulse", os.urandom(4).hex(), [told], threads=2, device="cpu")
     assert service.pulse() == Pulse()
-    monkeypatch.setattr("actors.inference.SUSPECT_AFTER_S", 0.0)
+    monkeypatch.setattr("actors.workers.SUSPECT_AFTER_S", 0.0)
     detector, go = service.shelf[told].detector, threading.Event()
     detector.infer = lambda batch: go.wait(60) and [np.zeros((0, 6), np.float32)] * len(batch)
     first = service.submit({"camera": "a", "model": told, "rate": 5}, 1, picture(50))
@@ -150,7 +150,7 @@ def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_fu
     until(lambda: service.pulse().stalled_s > 0.05)
     pulse = service.pulse()
     assert pulse.running is not None
-    assert (pulse.running[0], pulse.running[1] >= pulse.stalled_s, len(service._jobs)) == (told, True, 1)
+    assert (pulse.running[0], pulse.running[1] >= pulse.stalled_s, len(service.workers._jobs)) == (told, True, 1)
     go.set()
     assert not first.result(timeout=60).failed
     assert not second.result(timeout=60).failed

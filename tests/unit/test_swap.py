@@ -181,12 +181,12 @@ def test_a_frame_of_another_node_is_answered_by_the_model_that_it_was_made_for(p
     service = InferenceService("far", os.urandom(4).hex(), ["bright"], threads=1, device="cpu")
     hello = {"camera": "far", "model": "bright", "rate": 5.0}
     pixels = [np.full((size, size, 3), BRIGHTNESS, np.uint8) for size in (64, 96)]
-    first = service.welcome_remote(hello, service.shelf["bright"])["generation"]
+    first = service.seats.welcome(hello, service.shelf["bright"])["generation"]
     assert service.submit(hello, 1, pixels[0], first).result(timeout=60).generation == first
-    assert service.news(hello, first) is None
+    assert service.seats.news(hello, first) is None
     second = service.swap("bright", open_package(str(packages / "other" / "brighter")), 60)
     assert service.submit(hello, 2, pixels[0], first).result(timeout=60).generation == first
-    news = service.news(hello, first)
+    news = service.seats.news(hello, first)
     assert news is not None
     assert (news["generation"], news["width"]) == (second, 96)
     assert service.submit(hello, 3, pixels[0], first).result(timeout=60).generation == first  # was on its way
