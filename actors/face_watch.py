@@ -90,8 +90,9 @@ class FaceWatcher:
 
     def offer(self, picture: Picture) -> None:
         """A decoded picture; taken when a face rule may search it, it is due and something moved."""
-        if self._analyser is not None and not self._given_up and self._pipeline.wants(picture.meta.captured_s):
-            self._analyser.offer(picture)
+        analyser = self._analyser  # an edit that comes now may take it away
+        if analyser is not None and not self._given_up and self._pipeline.wants(picture.meta.captured_s):
+            analyser.offer(picture)
 
     @property
     def optional(self) -> bool:
