@@ -103,6 +103,11 @@ class FaceWatcher:
         """Search no face, or search again."""
         self._given_up = given_up and self.optional
 
+    def resume(self, once: Sequence[Event]) -> None:
+        """Go on with what an earlier process proposed."""
+        with self._lock:
+            self._pipeline.resume(once)
+
     def refresh(self) -> None:
         """Take over another watchlist, if there is one. Called once a second. Raises redis.RedisError."""
         if self._feed is not None and self._analyser is not None and (entries := self._feed.refresh()) is not None:
