@@ -24,6 +24,7 @@ from platformdirs import user_data_path
 from actors import NAMESPACE
 from actors.access_file import AccessFileError, load_access
 from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
+from actors.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from actors.processes import port_taken
 from actors.side_by_side import at_once
 from cli.common import fleet_or_refuse, one_line, refuse
@@ -164,6 +165,7 @@ class _System:
         self._integrations = integrations
         self._scheme = "https" if tls else "http"
         self._undo: dict[_Stage, list[tuple[str, Callable[[], Any]]]] = {stage: [] for stage in _Stage}
+        self._not_ours = _family()
         self._began_s = time.monotonic()
         self._board: Any = None
         self._valkey: Any = None
@@ -206,7 +208,10 @@ class _System:
         while not self._stop.wait(1.0) and (ends_s is None or time.monotonic() < ends_s):
             if self._valkey is not None and not self._valkey.alive:
                 say("the embedded Valkey died; it is started again, with what it had taken")
-                self._valkey.start()
+                try:
+                    self._valkey.start()
+                except EmbeddedRedisError as error:  # the cameras' journals keep what it cannot take
+                    say(f"{error}; it is tried again")
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]
@@ -223,7 +228,7 @@ class _System:
         say("stopping …")
         began_s, family = time.monotonic(), set[psutil.Process]()
         for stage, parts in self._undo.items():
-            family |= {*psutil.Process().children(recursive=True)}
+            family |= _family() - self._not_ours
             for name, why in at_once(parts, began_s + STOPPED_BY_S[stage] - time.monotonic()).items():
                 say(f"  {name}: {why}")
             parts.clear()
@@ -249,8 +254,6 @@ class _System:
             check_redis(redis_url)
             return redis_url, store_url
         self._step("embedded Valkey")
-        from actors.embedded_redis import EmbeddedRedis
-
         server = EmbeddedRedis(self._data / "valkey")
         redis_url = server.start()
         self._later(_Stage.LIVE_STORE, "Valkey", server.stop)
@@ -442,6 +445,11 @@ class _System:
             environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
         self._later(_Stage.CAMERAS_AND_DOORS, "dashboard", partial(end, process, limit_s=2.0))
+
+
+def _family() -> set[psutil.Process]:
+    """All processes that come of this one."""
+    return {*psutil.Process().children(recursive=True)}
 
 
 def _behind_dashboard(access: AccessSettings) -> AccessSettings:
