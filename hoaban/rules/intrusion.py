@@ -18,6 +18,9 @@ from hoaban.shapes import Fraction
 VISIT_GAP_S = 1.0
 """a step over the zone's edge, or a lost track, for so long does not end a visit"""
 
+LATELY_S = 60.0
+"""who was told so long before a restart and is there after it is taken for the same one; intruders come by one door"""
+
 
 class IntrusionRule(ZoneRuleConfig, ScheduledRuleConfig):
     """Someone or something entered a zone and stayed for a moment."""
@@ -42,7 +45,7 @@ class Intrusion(ZoneRule):
         self._lineage = site.shared.lineage()
         self._stays = Stays(self._lineage.rows, VISIT_GAP_S)
         self._told: Recent[int] = Recent(config.cooldown_s)
-        self._before = ToldBefore()
+        self._before = ToldBefore(max(LATELY_S, config.cooldown_s))
 
     def remember(self, event: Event, scene: Scene) -> None:
         """See hoaban.lasting.Remembering."""

@@ -14,6 +14,9 @@ from hoaban.rules.stays import Stays
 from hoaban.rules.told import ToldBefore
 from hoaban.scene import Scene
 
+LATELY_S = 600.0
+"""who was told so long before a restart and is there after it is taken for the same one"""
+
 
 class LoiteringRule(ZoneRuleConfig, ScheduledRuleConfig):
     """Someone stays in a zone for long."""
@@ -44,7 +47,7 @@ class Loitering(ZoneRule):
         self._after_s = config.after_s
         self._lineage = site.shared.lineage(config.gap_s, config.radius)
         self._stays = Stays(self._lineage.rows, config.gap_s)
-        self._before = ToldBefore(config.radius)
+        self._before = ToldBefore(max(LATELY_S, config.after_s), config.radius)
 
     def remember(self, event: Event, scene: Scene) -> None:
         """See hoaban.lasting.Remembering."""

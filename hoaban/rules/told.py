@@ -11,7 +11,7 @@ from hoaban.rules.lineage import GAP_S, REACH
 from hoaban.scene import Scene
 
 MOST_AWAY_S = 10.0
-"""who was told so long ago, or longer, is looked for no further away: he may have walked, yet another one is nearer"""
+"""the reach grows no further after that: who is sought in the whole zone is found in anybody"""
 
 
 def box_then(event: Event, frame: FrameMeta) -> Box | None:
@@ -35,20 +35,23 @@ class _Place:
 class ToldBefore:
     """Those told before, each by where it was; one of its class that is there from the beginning is it, once.
 
-    reach: how far from there, in its own heights; half as much more for each second since, up to MOST_AWAY_S.
+    lately_s: who was told longer ago may have gone, and whoever is there be another, who must be told of. reach: how
+    far from there, in its own heights; half as much more for each second since, up to MOST_AWAY_S.
     """
 
-    def __init__(self, reach: float = REACH) -> None:
-        self._reach = reach
+    def __init__(self, lately_s: float, reach: float = REACH) -> None:
+        self._lately_s, self._reach = lately_s, reach
         self._places: list[_Place] = []
         self._since_s = 0.0
 
     def remember(self, event: Event, scene: Scene) -> None:
         """scene: the first one after the new beginning."""
-        self._since_s = scene.watched_s
+        self._since_s, told_s = scene.watched_s, event.time.timestamp()
+        if scene.now_s - told_s > self._lately_s:
+            return
         if (box := box_then(event, scene.frame)) is not None:
             x1, y1, x2, y2 = box
-            place = _Place(((x1 + x2) / 2, y2), y2 - y1, event.data.get("class"), event.time.timestamp())
+            place = _Place(((x1 + x2) / 2, y2), y2 - y1, event.data.get("class"), told_s)
             self._places.append(place)
 
     def claim(self, box: Box, label: str, stay_s: float, scene: Scene) -> bool:
