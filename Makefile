@@ -26,8 +26,9 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
 
 # Seeded faults, many runs; `make test` has a few. HOABAN_FAULT_SEED=N begins at another seed.
+PROCESS_FAULTS ?= 20
 faults: $(STAMP)
-	HOABAN_FAULT_RUNS=200 $(BIN)/python -m pytest -m faults
+	HOABAN_FAULT_RUNS=200 HOABAN_PROCESS_FAULT_RUNS=$(PROCESS_FAULTS) $(BIN)/python -m pytest -m faults
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

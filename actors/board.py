@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from actors.bus import DEAD_LETTERS, OPEN, STREAM, connect
+from actors.bus import DEAD_LETTERS, OPEN, STREAM, TOLD_ONCE, connect
 from hoaban.events import Event
 from hoaban.signals import Reading, SignalState
 
@@ -56,6 +56,11 @@ class Board:
         bodies = self._redis.hvals(f"{OPEN}:{camera}")
         watched_s = self._redis.hget(WATCHED, camera)
         return [Event.from_json(body) for body in bodies], float(watched_s or 0.0)
+
+    def told_once(self, camera: str) -> list[Event]:
+        """What a camera told lately of those who may be there still (hoaban/lasting.py), the oldest first."""
+        bodies = dict.fromkeys(self._redis.lrange(f"{TOLD_ONCE}:{camera}", 0, -1))  # one may have been sent twice
+        return [Event.from_json(body) for body in reversed(bodies)]
 
     def put_reading(self, camera: str, reading: Reading) -> None:
         """What the controller of a camera's signal says; the newest MOST_READINGS of a camera are kept."""

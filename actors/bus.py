@@ -17,7 +17,7 @@ from tenacity.nap import sleep_using_event
 
 from actors.journal import Journal, Position, abandoned
 from hoaban.events import Event
-from hoaban.lasting import KINDS, change
+from hoaban.lasting import KINDS, MOST_ONCE, ONCE, ONCE_S, change
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,9 @@ GROUP = "store"
 NEVER_WRITTEN = "hoaban:events:run"
 OPEN = "hoaban:open"
 """with a camera's id: the newest event of each happening there that is not over"""
-_LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS)
+TOLD_ONCE = "hoaban:once"
+"""with a camera's id: the newest events there of what is told once of whoever stays (hoaban/lasting.py)"""
+_LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS + ONCE)
 CHUNK, CHUNK_BYTES = 500, 2**20
 """how much is sent at once"""
 KEEP_S = 5.0
@@ -99,7 +101,11 @@ class EventBus:
                 pipeline.xadd(STREAM, {"body": body})
                 if happening is not None:
                     camera, key, is_open = happening
-                    if is_open:
+                    if key is None:
+                        pipeline.lpush(f"{TOLD_ONCE}:{camera}", body)
+                        pipeline.ltrim(f"{TOLD_ONCE}:{camera}", 0, MOST_ONCE - 1)
+                        pipeline.expire(f"{TOLD_ONCE}:{camera}", ONCE_S)
+                    elif is_open:
                         pipeline.hset(f"{OPEN}:{camera}", key, body)
                     else:
                         pipeline.hdel(f"{OPEN}:{camera}", key)
@@ -170,14 +176,16 @@ def _run_id(client: redis.Redis) -> str:
         return ""
 
 
-def _happening(body: bytes) -> tuple[str, str, bool] | None:
-    """Camera, key and whether it is open now, where an event tells of something that lasts."""
+def _happening(body: bytes) -> tuple[str, str | None, bool] | None:
+    """Camera, key and whether it is open now, where an event tells of something that lasts; key None: told once."""
     if not any(kind in body for kind in _LASTING):
         return None
     try:
         event = Event.from_json(body.decode())
     except ValueError:  # what the journal holds of a torn line is the store's to judge
         return None
+    if event.type in ONCE:
+        return event.camera, None, True
     changed = change(event)
     return None if changed is None else (event.camera, *changed)
 

@@ -30,6 +30,7 @@ from actors.recorder import LATE_S, LONGEST_CLIP_S
 from actors.reporter import Publisher, Reporter
 from actors.scene_watch import SceneWatcher
 from actors.shadow_watch import ShadowWatcher
+from actors.side_by_side import at_once
 from actors.source import SourceThread
 from actors.tile import Tile, TileMaker, plain_tile, with_heat
 from hoaban.events import Event
@@ -154,11 +155,15 @@ class CameraRuntime:
         """All within STOP_S: whoever waits ends the process soon after. What is not done then, the next start does."""
         self._reporter.save_if_possible()
         # None waits for another: the source's thread may wait for an answer that the scene's end gives it.
-        watchers = (self._shadow, self._scene, self._faces, self._plates, self._source)
-        _at_once([part.stop for part in watchers], STOP_S / 3)
+        parts = {"shadow": self._shadow, "scene": self._scene, "faces": self._faces, "plates": self._plates}
+        self._end([*((name, part.stop) for name, part in parts.items()), ("source", self._source.stop)])
         if self._evidence is not None:
-            _at_once([self._evidence.stop], STOP_S / 3)
-        _at_once([self._reporter.stop], STOP_S / 3)
+            self._end([("evidence", self._evidence.stop)])
+        self._end([("report", self._reporter.stop)])
+
+    def _end(self, parts: list[tuple[str, Callable[[], object]]]) -> None:
+        for part, why in at_once(parts, STOP_S / 3).items():
+            log.warning("a part of the camera does not stop", camera=self.camera.id, part=part, why=why)
 
     def configure(self, camera: Camera) -> None:
         """Take over an edited configuration; the stream and the model link go on where the edit leaves them alone."""
@@ -257,18 +262,6 @@ class CameraRuntime:
     def status(self) -> CameraStatus:
         """The camera's state now."""
         return self._reporter.status()
-
-
-def _at_once(stops: list[Callable[[], None]], limit_s: float) -> None:
-    """Call all of them side by side, and wait for them for limit_s in all."""
-    threads = [threading.Thread(target=stop, name="stop", daemon=True) for stop in stops]
-    for thread in threads:
-        thread.start()
-    ends_s = time.monotonic() + limit_s
-    for thread, stop in zip(threads, stops, strict=True):
-        thread.join(max(0.0, ends_s - time.monotonic()))
-        if thread.is_alive():
-            log.warning("a part of the camera does not stop", part=stop.__qualname__)
 
 
 @ray.remote

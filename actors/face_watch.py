@@ -90,8 +90,9 @@ class FaceWatcher:
 
     def offer(self, picture: Picture) -> None:
         """A decoded picture; taken when a face rule may search it, it is due and something moved."""
-        if self._analyser is not None and not self._given_up and self._pipeline.wants(picture.meta.captured_s):
-            self._analyser.offer(picture)
+        analyser = self._analyser  # an edit that comes now may take it away
+        if analyser is not None and not self._given_up and self._pipeline.wants(picture.meta.captured_s):
+            analyser.offer(picture)
 
     @property
     def optional(self) -> bool:
@@ -101,6 +102,11 @@ class FaceWatcher:
     def give_up(self, given_up: bool) -> None:
         """Search no face, or search again."""
         self._given_up = given_up and self.optional
+
+    def resume(self, once: Sequence[Event]) -> None:
+        """Go on with what an earlier process proposed."""
+        with self._lock:
+            self._pipeline.resume(once)
 
     def refresh(self) -> None:
         """Take over another watchlist, if there is one. Called once a second. Raises redis.RedisError."""

@@ -29,6 +29,7 @@ class Picture:
     # libswscale's context belongs to the frame, and PyAV changes the frame's colour fields while it converts: two
     # threads that ask at once (a tile and a model input) would meet in there.
     _converting: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _lumas: dict[tuple[int, int], Pixels] = field(default_factory=dict, repr=False, compare=False)
 
     def model_input(
         self, width: int, height: int, out: Pixels | None = None, crop: Crop | None = None
@@ -58,9 +59,14 @@ class Picture:
         return target
 
     def luma(self, width: int, height: int) -> Pixels:
-        """(height, width) uint8 brightness, black 0 and white 255, stretched to that size."""
-        grey, table = self._grey()
-        return _looked_up(_shrunk(grey, (width, height)), table)
+        """(height, width) uint8 brightness, black 0 and white 255, stretched to that size.
+
+        Made once a size: scene and faces ask for the same one. Not to be written to.
+        """
+        if (made := self._lumas.get((width, height))) is None:
+            grey, table = self._grey()
+            made = self._lumas[width, height] = _looked_up(_shrunk(grey, (width, height)), table)
+        return made
 
     def views(self, wanted: Iterable[View]) -> dict[View, Pixels]:
         """The pieces of the picture that rules asked for (see hoaban.scene.View), less those without any area."""

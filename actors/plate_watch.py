@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ class PlateWatcher:
     def set_watchlist(self, entries: tuple[ListedPlate, ...] | None) -> None:
         with self._lock:
             self._watch.set_watchlist(entries)
+
+    def resume(self, once: Sequence[Event]) -> None:
+        """Go on with what an earlier process proposed."""
+        with self._lock:
+            self._watch.resume(once)
 
     def refresh(self) -> None:
         """Take over another list, if there is one. Called once a second. Raises redis.RedisError."""

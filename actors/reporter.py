@@ -239,10 +239,13 @@ class Reporter:
             return
         try:
             happenings, watched_s = self._board.open_happenings(self.camera.id)
+            once = self._board.told_once(self.camera.id)
         except Exception as error:
             log.warning("what was open is not known yet", camera=self.camera.id, error=str(error))
             return
-        self._scene.resume(happenings, watched_s)
+        self._scene.resume(happenings, watched_s, once)
+        self._faces.resume(once)
+        self._plates.resume(once)
         self._resumed = True
 
     def _save(self) -> None:

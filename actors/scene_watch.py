@@ -195,10 +195,10 @@ class SceneWatcher:
             self._pipeline.restore(counted)
             self._pipeline.remember_health(health)
 
-    def resume(self, happenings: Sequence[Event], watched_s: float) -> None:
-        """Go on with what an earlier process told the beginning of."""
+    def resume(self, happenings: Sequence[Event], watched_s: float, once: Sequence[Event]) -> None:
+        """Go on with what an earlier process told: see CameraPipeline.resume."""
         with self._lock:
-            self._pipeline.resume(happenings, watched_s)
+            self._pipeline.resume(happenings, watched_s, once)
 
     def memory(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What `restore` takes."""

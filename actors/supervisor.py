@@ -189,9 +189,9 @@ class Supervisor:
             log.info("silence", camera=name, phase=change.phase, since_s=change.since_s)
         self._publisher.publish(events)
 
-    def shutdown(self) -> None:
-        """End every camera and inference actor, the counters saved."""
-        self._cameras.end_all(END_LIMIT_S)
+    def shutdown(self, limit_s: float = END_LIMIT_S) -> None:
+        """End every camera and inference actor, the counters saved; those that do not stop within limit_s by force."""
+        self._cameras.end_all(limit_s)
         self._pool.end_all(0)
         self._publisher.close()
 
@@ -229,7 +229,8 @@ class SupervisorActor:
     def ready(self) -> bool:
         return True
 
-    def shutdown(self) -> None:
+    def shutdown(self, limit_s: float = END_LIMIT_S) -> None:
+        """See Supervisor.shutdown; a tick that is under way may take a second more."""
         self._stopping.set()
-        self._thread.join(timeout=5)
-        self._supervisor.shutdown()
+        self._thread.join(timeout=1)
+        self._supervisor.shutdown(limit_s)

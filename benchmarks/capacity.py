@@ -2,7 +2,8 @@
 
 Three runs of six live cameras with unlike frame rates, sizes and analysis rates give the costs (non-negative least
 squares over the cameras' processes); a fourth run, of other clips, sizes and rates, is only foretold. `hoaban plan`
-reckons with benchmarks/costs.json, which this writes.
+reckons with benchmarks/costs.json, which this writes. Stills and plates cost the same in a camera and alone, and are
+measured alone; `python -m benchmarks capacity_alone` renews just that, within a minute.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import psutil
 import ray
@@ -31,14 +33,19 @@ from actors.camera import CameraActor
 from actors.inference import InferenceActor
 from actors.link import Peer
 from actors.models import find_clip, find_model, load_detector, load_face_model
+from actors.picture import Picture
+from actors.plates import PlateReader
+from actors.stills import encode
 from benchmarks.throughput import bench_camera, local_system, statuses
 from hoaban.capacity import Costs, DecodeCost, ModelCost
+from hoaban.frames import FrameMeta
 
 COSTS = Path(__file__).with_name("costs.json")
 SETTLE_S, SECONDS = 8.0, 20.0
 MODEL = "yolox-nano"
 CONTROL_CAMERAS = 6
 INPUTS = 100
+STILLS, CROPS = 60, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +232,47 @@ def _alone() -> dict[str, ModelCost]:
     return found
 
 
+def _still_megapixel_s() -> float:
+    """Processor seconds of keeping a still, for each million pixels: pictures of a road as JPEGs."""
+    with av.open(str(find_clip("road-a.mp4"))) as source:
+        frames = [frame for frame, _ in zip(source.decode(video=0), range(STILLS), strict=False)]
+    pictures = [Picture(FrameMeta("bench", i, 0.0, f.width, f.height), f) for i, f in enumerate(frames)]
+    began = time.process_time()
+    for picture in pictures:
+        encode(picture)
+    took_s = time.process_time() - began
+    return took_s / sum(picture.meta.width * picture.meta.height for picture in pictures) * 1e6
+
+
+def _plates() -> tuple[float, float]:
+    """Processor seconds of reading a crop, and MB of a reader: a drawn car with a plate of two lines."""
+    crop = np.full((240, 240, 3), 90, np.uint8)
+    cv2.rectangle(crop, (70, 150), (170, 210), (255, 255, 255), -1)
+    for text, foot in (("29-H1", 176), ("567.89", 203)):
+        cv2.putText(crop, text, (76, foot), cv2.FONT_HERSHEY_SIMPLEX, 0.75, (0, 0, 0), 2, cv2.LINE_AA)
+    before_mb = _mb([os.getpid()])
+    reader = PlateReader()
+    if reader.read(crop).plate is None:
+        raise RuntimeError("the drawn plate is not read: what was measured is not reading")
+    mb, began = _mb([os.getpid()]) - before_mb, time.process_time()
+    for _ in range(CROPS):
+        reader.read(crop)
+    return (time.process_time() - began) / CROPS, mb
+
+
+def measure_alone() -> dict[str, Any]:
+    """Stills and plates, written into the costs that are there."""
+    cv2.setNumThreads(1)
+    costs, (plate_s, plates_mb) = Costs.model_validate_json(COSTS.read_text()), _plates()
+    found = {"plate_s": plate_s, "plates_mb": plates_mb, "still_megapixel_s": _still_megapixel_s()}
+    COSTS.write_text(json.dumps(costs.model_copy(update=found).model_dump(), indent=2) + "\n")
+    return {
+        "plate_ms_per_crop": round(plate_s * 1e3, 1),
+        "plates_mb": round(plates_mb),
+        "still_ms_per_megapixel": round(found["still_megapixel_s"] * 1e3, 2),
+    }
+
+
 def measure() -> dict[str, Any]:
     """The fitted costs, and the forecast of the held-out run against what it took."""
     with tempfile.TemporaryDirectory() as clips, local_system() as (_, redis_url):
@@ -242,6 +290,7 @@ def measure() -> dict[str, Any]:
         for s, (fps, rate) in zip(HELD_OUT, held["asked"], strict=True)
     )
     took = sum(held["camera_s"]) + held["model_s"]
+    plate_s, plates_mb = _plates()
     costs = Costs(
         machine=f"{os.cpu_count()} processors, {platform.machine()}",
         date=datetime.now(UTC).date().isoformat(),
@@ -251,6 +300,9 @@ def measure() -> dict[str, Any]:
         camera_s=camera_s,
         camera_mb=float(np.median([mb for run in fitted for mb in run["memory_mb"]])),
         models={MODEL: ModelCost(cpu_s=model_s, mb=fitted[0]["model_mb"]), **_alone()},
+        plate_s=plate_s,
+        plates_mb=plates_mb,
+        still_megapixel_s=_still_megapixel_s(),
         node_cpus=rest_s,
         node_mb=fitted[0]["rest_mb"],
         control_s=max(0.0, control_s - rest_s) / CONTROL_CAMERAS,
@@ -268,6 +320,8 @@ def measure() -> dict[str, Any]:
         ),
         "control_ms_per_s_and_camera": round(costs.control_s * 1e3, 1),
         "control_mb": round(costs.control_mb),
+        "plate_ms_per_crop": round(plate_s * 1e3, 1),
+        "still_ms_per_megapixel": round((costs.still_megapixel_s or 0) * 1e3, 2),
         "camera_mb": round(costs.camera_mb, 1),
         "held_out_processors_foretold_and_taken": [round(float(foretold), 3), round(took, 3)],
         "held_out_error": round(float(foretold / took - 1), 3),

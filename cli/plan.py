@@ -20,28 +20,32 @@ def plan(
         list[str] | None,
         typer.Option("--what-if", metavar="CHANGE", help="'+20 face_crowd', '-5 shared', 'analysis_fps=10 overview'"),
     ] = None,
-    node: Annotated[str, typer.Option(help="the machines: cpus=, memory= (GB), gpus=, speed=")] = "cpus=16,memory=64",
+    node: Annotated[
+        str, typer.Option(help="the machines: cpus=, memory= (GB), gpus=, gpu_memory= (GB), nic= (Mbit/s), speed=")
+    ] = "cpus=16,memory=64",
     stream: Annotated[
         str, typer.Option(help="what unknown streams are like: fps=, width=, height=, mbit=, codec=, active=")
     ] = "fps=25,width=1920,height=1080,mbit=4",
     costs: Annotated[
         Path | None, typer.Option(help="costs of a machine, as `python -m benchmarks capacity` writes")
     ] = None,
+    assume: Annotated[
+        str, typer.Option(help="what was not measured: vehicles_per_min=, stills_per_vehicle=, gpu_model_mb=")
+    ] = "",
     no_spare: Annotated[bool, typer.Option("--no-spare", help="plan no node that may fail")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
     """Plan machines for a fleet from measured costs, with one machine of each site to spare."""
     wanted = fleet_or_refuse(fleet)
-    known, kind, guess = (
-        _costs(costs),
-        _values("--node", node, _Node),
-        _values("--stream", stream, capacity.StreamGuess),
-    )
-    machine = capacity.NodeKind(kind.cpus, kind.memory, kind.gpus, kind.speed)
+    known, kind = _costs(costs), _values("--node", node, _Node)
+    guess, assumed = _values("--stream", stream, capacity.StreamGuess), _values("--assume", assume, capacity.Assumed)
+    machine = capacity.NodeKind(kind.cpus, kind.memory, kind.gpus, kind.speed, kind.gpu_memory, kind.nic)
     try:
         for change in what_if or ():
             wanted = capacity.what_if(wanted, change)
-        found = capacity.plan(wanted, known, machine, guess=guess, ring_s=ring_seconds, spare=not no_spare)
+        found = capacity.plan(
+            wanted, known, machine, guess=guess, ring_s=ring_seconds, spare=not no_spare, assumed=assumed
+        )
     except (capacity.WhatIfError, capacity.UnknownCostError, capacity.NoRoomError) as error:
         refuse(str(error))
     if as_json:
@@ -51,6 +55,7 @@ def plan(
                 "what_if": what_if or [],
                 "node": asdict(machine),
                 "stream": guess.model_dump(),
+                "assumed": assumed.model_dump(),
                 "costs": {"machine": known.machine, "date": known.date},
                 "nodes": found.nodes,
                 "head": {"cpus": found.head_cpus, "memory_mb": found.head_mb},
@@ -58,7 +63,13 @@ def plan(
             }
         )
         return
-    _print(found, f"Costs of {known.machine}, measured {known.date}. Unknown streams: {stream}. Nodes: {node}.")
+    taken = ", ".join(f"{name}={value:g}" for name, value in assumed.model_dump().items())
+    nodes = f"Nodes: {node} (network {machine.nic_mbit:g} Mbit/s each, {'given' if 'nic' in node else 'assumed'})."
+    _print(
+        found,
+        f"Costs of {known.machine}, measured {known.date}. Unknown streams: {stream}. {nodes}\n"
+        f"Assumed, not measured (--assume): {taken}.",
+    )
 
 
 def _print(found: capacity.Plan, head: str) -> None:
@@ -81,6 +92,8 @@ class _Node(Strict):
     memory: float = Field(gt=0, description="GB")
     gpus: int = Field(0, ge=0)
     speed: float = Field(1.0, gt=0)
+    gpu_memory: float = Field(16, gt=0, description="GB of each GPU")
+    nic: float = Field(1000, gt=0, description="Mbit/s of the network card")
 
 
 def _values(option: str, text: str, kind: type[M]) -> M:

@@ -11,9 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
+import psutil
 import structlog
 import typer
 from platformdirs import user_data_path
@@ -21,7 +24,9 @@ from platformdirs import user_data_path
 from actors import NAMESPACE
 from actors.access_file import AccessFileError, load_access
 from actors.cluster import ON_HEAD, ClusterAwayError, join_cluster
+from actors.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from actors.processes import port_taken
+from actors.side_by_side import at_once
 from cli.common import fleet_or_refuse, one_line, refuse
 from cli.demo.person import DEMO_SIGN_IN, demo_person, end_demo
 from cli.trouble import TroubleError, check_redis, open_store
@@ -42,6 +47,22 @@ CONFIGURED = ("HOABAN_STORE_URL", "HOABAN_REDIS_URL", "HOABAN_ACCESS")
 """whoever set one of them runs no demo"""
 LEAST_FREE_BYTES = 64 * 2**20
 """below it the stores cannot even begin"""
+
+
+class _Stage(IntEnum):
+    """What ends side by side. The stages end one after another: each rests on those that come after it."""
+
+    CAMERAS_AND_DOORS = 0
+    STORING = 1
+    RAY = 2
+    LIVE_STORE = 3
+
+
+STOPPED_BY_S = {_Stage.CAMERAS_AND_DOORS: 4.0, _Stage.STORING: 5.0, _Stage.RAY: 7.0, _Stage.LIVE_STORE: 7.5}
+"""seconds after Ctrl-C in which a stage has to be over; what does not end by itself then is ended by force. Nothing is
+lost by that: what was not stored yet is on disk, and stored with the next start"""
+CAMERAS_S = 2.5
+"""of the first stage; the supervisor has the rest to end its own work"""
 
 
 def up(
@@ -130,7 +151,7 @@ def say(text: str) -> None:
 
 
 class _System:
-    """Everything `up` started, in order, so that it can be ended in the opposite order."""
+    """Everything `up` started, with how each is ended."""
 
     def __init__(
         self,
@@ -143,7 +164,8 @@ class _System:
         self._data, self._stop, self._access, self._tls = data, stop, access, tls
         self._integrations = integrations
         self._scheme = "https" if tls else "http"
-        self._undo: list[tuple[str, Callable[[], Any]]] = []
+        self._undo: dict[_Stage, list[tuple[str, Callable[[], Any]]]] = {stage: [] for stage in _Stage}
+        self._not_ours = _family()
         self._began_s = time.monotonic()
         self._board: Any = None
         self._valkey: Any = None
@@ -157,7 +179,7 @@ class _System:
             from cli.demo.prepare import prepare
 
             demo_fleet, server = prepare(self._data)
-            self._undo.append(("RTSP server", server.stop))
+            self._later(_Stage.CAMERAS_AND_DOORS, "RTSP server", server.stop)
             fleet = [demo_fleet]
             fleet_or_refuse(fleet)
         redis_url, store_url = self._stores()
@@ -186,7 +208,10 @@ class _System:
         while not self._stop.wait(1.0) and (ends_s is None or time.monotonic() < ends_s):
             if self._valkey is not None and not self._valkey.alive:
                 say("the embedded Valkey died; it is started again, with what it had taken")
-                self._valkey.start()
+                try:
+                    self._valkey.start()
+                except EmbeddedRedisError as error:  # the cameras' journals keep what it cannot take
+                    say(f"{error}; it is tried again")
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]
@@ -199,13 +224,21 @@ class _System:
                     first_told = True
 
     def stop(self) -> None:
+        """End all of it, before the last of STOPPED_BY_S is over and what is left can be ended by force."""
         say("stopping …")
-        for name, undo in reversed(self._undo):
-            try:
-                undo()
-            except Exception as error:
-                say(f"  {name}: {error}")
-        self._undo.clear()
+        began_s, family = time.monotonic(), set[psutil.Process]()
+        for stage, parts in self._undo.items():
+            family |= _family() - self._not_ours
+            for name, why in at_once(parts, began_s + STOPPED_BY_S[stage] - time.monotonic()).items():
+                say(f"  {name}: {why}")
+            parts.clear()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        say(f"stopped in {time.monotonic() - began_s:.1f} s")
+
+    def _later(self, stage: _Stage, name: str, undo: Callable[[], Any]) -> None:
+        self._undo[stage].append((name, undo))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began_s
@@ -221,11 +254,9 @@ class _System:
             check_redis(redis_url)
             return redis_url, store_url
         self._step("embedded Valkey")
-        from actors.embedded_redis import EmbeddedRedis
-
         server = EmbeddedRedis(self._data / "valkey")
         redis_url = server.start()
-        self._undo.append(("Valkey", server.stop))
+        self._later(_Stage.LIVE_STORE, "Valkey", server.stop)
         self._valkey = server
         return redis_url, store_url
 
@@ -286,7 +317,7 @@ class _System:
             start_local(log_to_driver=with_logs)
         else:
             join_cluster(address, log_to_driver=with_logs)
-        self._undo.append(("Ray", ray.shutdown))
+        self._later(_Stage.RAY, "Ray", ray.shutdown)
 
     def _make_room(self, replace: bool) -> None:
         """A cluster holds one system: another one's actors have other stores, and would be taken for ours by name.
@@ -350,23 +381,23 @@ class _System:
         writer = WriterActor.options(name="writer", **common).remote(
             redis_url, store_url, evidence_url, str(self._data)
         )
-        self._undo.append(("writer", lambda: _end(writer, "stop")))
+        self._later(_Stage.STORING, "writer", partial(_end, writer, "stop"))
         sealer = EvidenceActor.options(name="evidence", **common).remote(
             store_url, evidence_url, str(self._data), redis_url
         )
-        self._undo.append(("evidence", lambda: _end(sealer, "stop")))
+        self._later(_Stage.STORING, "evidence", partial(_end, sealer, "stop"))
         keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
-        self._undo.append(("keeper", lambda: _end(keeper, "stop")))
+        self._later(_Stage.STORING, "keeper", partial(_end, keeper, "stop"))
         parts = [writer, sealer, keeper]
         outside, secrets_outside = self._integrations
         if outside.targets:
             courier = CourierActor.options(name="courier", **common).remote(
                 outside, secrets_outside, redis_url, store_url
             )
-            self._undo.append(("courier", lambda: _end(courier, "stop")))
+            self._later(_Stage.STORING, "courier", partial(_end, courier, "stop"))
             parts.append(courier)
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
-        self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
+        self._later(_Stage.CAMERAS_AND_DOORS, "supervisor", partial(_end, supervisor, "shutdown", CAMERAS_S))
         ray.get([part.ready.remote() for part in (*parts, supervisor)], timeout=60)
 
     def _api(
@@ -395,7 +426,7 @@ class _System:
             access=self._access if dashboard_port is None else _behind_dashboard(self._access),
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
-            self._undo.append(("API", shutdown))
+            self._later(_Stage.CAMERAS_AND_DOORS, "API", shutdown)
         deploy(settings, port=port, tls=self._tls)
 
     def _dashboard(self, api_port: int, port: int, intake_token: str, demo_sign_in: str | None) -> None:
@@ -413,7 +444,12 @@ class _System:
         if self._tls is not None:
             environment["HOABAN_API_CERTIFICATE"] = str(self._tls.certificate)
         process = start(command(port), self._data / "dashboard.log", environment)
-        self._undo.append(("dashboard", lambda: end(process)))
+        self._later(_Stage.CAMERAS_AND_DOORS, "dashboard", partial(end, process, limit_s=2.0))
+
+
+def _family() -> set[psutil.Process]:
+    """All processes that come of this one."""
+    return {*psutil.Process().children(recursive=True)}
 
 
 def _behind_dashboard(access: AccessSettings) -> AccessSettings:
@@ -437,9 +473,9 @@ def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":
     return Tls(certificate.resolve(), key.resolve())
 
 
-def _end(actor: Any, method: str) -> None:
+def _end(actor: Any, method: str, *arguments: Any) -> None:
     import ray
 
     with contextlib.suppress(Exception):
-        ray.get(getattr(actor, method).remote(), timeout=20)
+        ray.get(getattr(actor, method).remote(*arguments), timeout=20)
     ray.kill(actor)

@@ -1,5 +1,7 @@
 """What began, was told, and is not over: crowds, jams, left objects. Whoever goes on with a camera must end them.
 
+And what was told once of someone who stays (ONCE): whoever goes on with the camera must not tell it again.
+
 What is open follows from the events alone. So nothing else has to be kept, and what is kept where events are taken
 (actors/bus.py) can never disagree with what was told.
 """
@@ -12,6 +14,13 @@ from hoaban.events import EVENT_TYPE_PREFIX, Event, Finding
 from hoaban.scene import Scene
 
 KINDS = tuple(EVENT_TYPE_PREFIX + kind for kind in ("crowd", "congestion", "abandoned_object", "removed_object"))
+ONCE = tuple(
+    EVENT_TYPE_PREFIX + kind
+    for kind in ("loitering", "intrusion", "illegal_parking", "face_watchlist", "plate_watchlist")
+)
+"""what is told once of someone who may be there still, and lately: not again by whoever goes on with the camera"""
+MOST_ONCE, ONCE_S = 50, 3600
+"""so many of a camera are kept, for so many seconds"""
 FREE = "free"
 UNKNOWN = "unknown"
 """the reason of an end that nobody saw"""
@@ -27,6 +36,17 @@ class Lasting(Protocol):
 
     def resume(self, data: Mapping[str, Any], scene: Scene) -> bool:
         """Go on with the happening that an event's data tells of, before this scene; False when it cannot."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A rule that tells something once of whoever stays, and can be told of whom that was before it began."""
+
+    name: str
+
+    def remember(self, event: Event, scene: Scene) -> None:
+        """An event that it, or the one before it, told; before this scene, its first."""
         ...
 
 

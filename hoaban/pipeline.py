@@ -15,7 +15,7 @@ from hoaban.frames import FrameMeta, Letterbox
 from hoaban.geometry import Points, inside, to_pixels
 from hoaban.heatmap import HeatMap
 from hoaban.lamps import LampWatch
-from hoaban.lasting import Lasting, OpenHappenings, ended_unseen
+from hoaban.lasting import MOST_ONCE, ONCE, Lasting, OpenHappenings, Remembering, ended_unseen
 from hoaban.rules import Measuring, Rule, build_rules
 from hoaban.rules.camera_health import CameraHealth
 from hoaban.rules.enforcement import EnforcementRule
@@ -58,6 +58,8 @@ class CameraPipeline:
         self._tracker = Tracker(begin=camera.begin_score, rate=camera.sweeps_per_s)
         self._open = OpenHappenings()
         self._unfollowed: list[tuple[Event, float]] = []
+        self._once: deque[Event] = deque(maxlen=MOST_ONCE)
+        self._unremembered: list[tuple[Event, float]] = []
         self._watched = WatchedTime(camera.sweeps_per_s)
         self._rules: list[Rule] = []
         self._health: CameraHealth | None = None
@@ -130,6 +132,7 @@ class CameraPipeline:
         events = [bind(finding, frame, self.camera.role, provenance) for finding in findings]
         for event in events:
             self._open.take(event)
+        self._once.extend(event for event in events if event.type in ONCE)
         return Step(detections, tracks, events)
 
     def take_reading(self, reading: Reading) -> None:
@@ -175,15 +178,19 @@ class CameraPipeline:
         """Go on from such a memory, with the first frame."""
         self._health_before = dict(saved)
 
-    def resume(self, happenings: Sequence[Event], watched_s: float) -> None:
+    def resume(self, happenings: Sequence[Event], watched_s: float, once: Sequence[Event] = ()) -> None:
         """Go on with what an earlier process told the beginning of. watched_s: capture time of what it saw last.
 
         The rules take it over with the next frame; what they cannot take over, or what was left alone for longer than
-        the camera's resume_s, ends there for an unknown reason.
+        the camera's resume_s, ends there for an unknown reason. once: what it told lately of those who may be there
+        still (hoaban/lasting.py), the oldest first.
         """
         self._unfollowed += [(event, watched_s) for event in happenings]
+        self._unremembered += [(event, watched_s) for event in once]
 
     def _follow(self, scene: Scene) -> list[Finding]:
+        if self._unremembered:
+            self._remember(scene)
         if not self._unfollowed:
             return []
         waiting, self._unfollowed = self._unfollowed, []
@@ -197,6 +204,15 @@ class CameraPipeline:
             else:
                 ended.append(ended_unseen(event))
         return ended
+
+    def _remember(self, scene: Scene) -> None:
+        waiting, self._unremembered = self._unremembered, []
+        rules: dict[str, object] = {rule.name: rule for rule in self._rules}
+        for event, watched_s in waiting:
+            rule = rules.get(event.data["rule"])
+            if scene.now_s - watched_s <= self.camera.resume_s and isinstance(rule, Remembering):
+                rule.remember(event, scene)
+                self._once.append(event)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: what it counted is added to what was counted since the start."""
@@ -226,6 +242,8 @@ class CameraPipeline:
         self._polygons = {zone.id: to_pixels(zone.polygon, width, height) for zone in camera.zones}
         before = self._health
         self._unfollowed += [(event, self._captured_s or 0.0) for event in self._open.drain()]
+        self._unremembered += [(event, self._captured_s or 0.0) for event in self._once]
+        self._once.clear()
         built = build_rules(camera.rules, camera.site_for(width, height))
         self._health = next((rule for rule in built if isinstance(rule, CameraHealth)), None)
         if self._health is not None and before is not None:

@@ -95,6 +95,12 @@ class PlateWatch:
         for entry in entries or ():
             self._ends_s[entry.watchlist] = max(entry.expires_s, self._ends_s.get(entry.watchlist, 0.0))
 
+    def resume(self, once: Sequence[Event]) -> None:
+        """What an earlier process proposed, the oldest first: not again within the rules' cooldown."""
+        for event in once:
+            if (told := self._told.get(event.data["rule"])) is not None and "entry" in event.data:
+                told.tell(event.data["entry"], event.time.timestamp())
+
     def silent(self, rule: PlateWatchlistRule, captured_s: float) -> str | None:
         """Why a rule reads nothing now, or None."""
         ends_s = None if self._entries is None else self._ends_s

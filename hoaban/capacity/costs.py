@@ -3,6 +3,7 @@
 Processor time is in seconds of one processor of that machine. The model is linear: a camera costs
 
     idle + fps * (frame + megapixels * megapixel) + analysed pictures * analysed + inputs * (input + the model's own)
+    + crops read * plate + stills * megapixels * still_megapixel
 
 seconds of processor a second; benchmarks/capacity.py fits it to running cameras and tells its error on cameras that the
 fit has not seen.
@@ -45,6 +46,11 @@ class Costs(Strict):
     camera_s: float = Field(ge=0, description="processor seconds a second of a camera that decodes nothing")
     camera_mb: float = Field(gt=0, description="memory of a camera, its rings left out")
     models: dict[str, ModelCost]
+    plate_s: float | None = Field(None, gt=0, description="processor seconds of reading a vehicle's crop for its plate")
+    plates_mb: float = Field(0, ge=0, description="memory of a camera's plate reader")
+    still_megapixel_s: float | None = Field(
+        None, gt=0, description="processor seconds of keeping a still, for each million pixels of it"
+    )
     node_cpus: float = Field(ge=0, description="processors that a node's own services take")
     node_mb: float = Field(ge=0, description="memory that a node's own services take")
     control_s: float = Field(ge=0, description="processor seconds a second on the head for each camera")
@@ -62,3 +68,13 @@ class StreamGuess(Strict):
     active: float = Field(
         1.0, gt=0, le=1, description="share of frames that the motion gate lets through, where it is on"
     )
+
+
+class Assumed(Strict):
+    """What nobody measured here: inputs of a plan, which it names as such."""
+
+    vehicles_per_min: float = Field(
+        20, ge=0, le=1000, description="that come before a camera which makes evidence or reads plates"
+    )
+    stills_per_vehicle: float = Field(2, ge=0, le=100, description="pictures kept, whether or not an event comes of it")
+    gpu_model_mb: float = Field(2000, ge=0, description="memory of a GPU that one model takes")

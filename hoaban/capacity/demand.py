@@ -2,12 +2,17 @@
 
 from dataclasses import dataclass
 
-from hoaban.capacity.costs import Costs, StreamGuess
+from hoaban.capacity.costs import Assumed, Costs, StreamGuess
 from hoaban.fleet import Camera
+from hoaban.rules import makes_evidence
 from hoaban.sim.address import parse_address
 
 FRAMES_HELD = 6
 """pictures that a camera has in hand at once: the newest, the analysed one, those on their way, those in the decoder"""
+
+
+STILLS_MB = 48
+"""decoded pictures that a camera which makes evidence holds, as many as fit (actors/stills.py)"""
 
 
 class UnknownCostError(LookupError):
@@ -26,7 +31,9 @@ class Demand:
     network_mbit: float
 
 
-def demand(camera: Camera, costs: Costs, guess: StreamGuess, *, ring_s: float, on_gpu: bool) -> Demand:
+def demand(
+    camera: Camera, costs: Costs, guess: StreamGuess, *, ring_s: float, on_gpu: bool, assumed: Assumed | None = None
+) -> Demand:
     """What a camera (with its defaults filled in) asks for. ring_s: how much of its stream it keeps for evidence.
 
     Raises UnknownCostError.
@@ -64,8 +71,33 @@ def demand(camera: Camera, costs: Costs, guess: StreamGuess, *, ring_s: float, o
         else:
             cpus += rate * model.cpu_s
     memory_mb = costs.camera_mb + ring_s * stream.mbit / 8 + FRAMES_HELD * megapixels * 1.5
+    more_cpus, more_mb = _proof(camera, costs, megapixels, assumed or Assumed())
+    cpus, memory_mb = cpus + more_cpus, memory_mb + more_mb
     network_mbit = 0.0 if camera.source.simulated else stream.mbit
     return Demand(camera.id, camera.site, cpus, memory_mb, gpus, network_mbit)
+
+
+def _proof(camera: Camera, costs: Costs, megapixels: float, assumed: Assumed) -> tuple[float, float]:
+    """Processors and MB that stills and plates take."""
+    vehicles_per_s, cpus, memory_mb = assumed.vehicles_per_min / 60, 0.0, 0.0
+    if makes_evidence(camera.rules):
+        stills_per_s = vehicles_per_s * assumed.stills_per_vehicle
+        cpus += stills_per_s * megapixels * _measured(camera, costs, costs.still_megapixel_s, "stills")
+        memory_mb += STILLS_MB
+    if camera.plate_rules:
+        crops_per_s = vehicles_per_s * max(rule.looks for rule in camera.plate_rules)
+        cpus += crops_per_s * _measured(camera, costs, costs.plate_s, "plates")
+        memory_mb += costs.plates_mb
+    return cpus, memory_mb
+
+
+def _measured(camera: Camera, costs: Costs, cost: float | None, what: str) -> float:
+    if cost is None:
+        raise UnknownCostError(
+            f"camera {camera.id}: what {what} cost was not measured on {costs.machine}; "
+            "measure it with python -m benchmarks capacity"
+        )
+    return cost
 
 
 def _stream(camera: Camera, guess: StreamGuess) -> StreamGuess:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hoaban.capacity.costs import Costs, StreamGuess
+from hoaban.capacity.costs import Assumed, Costs, StreamGuess
 from hoaban.capacity.demand import Demand, demand
 from hoaban.capacity.placing import Limits, NodeKind, NoRoomError, Placed, nodes_needed
 from hoaban.fleet import Camera, Fleet
@@ -48,23 +48,34 @@ def plan(
     ring_s: Callable[[Camera], float],
     limits: Limits | None = None,
     spare: bool = True,
+    assumed: Assumed | None = None,
 ) -> Plan:
     """Nodes of one kind for every enabled camera of a fleet. A site that may lose no node needs one more.
 
     Raises UnknownCostError for what was not measured, NoRoomError for what no such node can carry.
     """
-    limits = limits or Limits()
+    limits, assumed = limits or Limits(), assumed or Assumed()
     cameras = [camera for camera in fleet.with_defaults().cameras if camera.enabled]
-    demands = [demand(c, costs, guess, ring_s=ring_s(c), on_gpu=kind.gpus > 0) for c in cameras]
+    demands = [demand(c, costs, guess, ring_s=ring_s(c), on_gpu=kind.gpus > 0, assumed=assumed) for c in cameras]
     sites: dict[str | None, list[Demand]] = {}
     for asked in demands:
         sites.setdefault(asked.site, []).append(asked)
+    _fit_gpu(kind, len(_models(cameras)), assumed)
     models_mb = sum(model.mb for name, model in costs.models.items() if name in _models(cameras))
     found = [
         _site(site, here, costs, kind, models_mb, limits, spare=spare)
         for site, here in sorted(sites.items(), key=lambda item: item[0] or "")
     ]
     return Plan(tuple(found), costs.control_s * len(cameras), costs.control_mb)
+
+
+def _fit_gpu(kind: NodeKind, models: int, assumed: Assumed) -> None:
+    """Each GPU holds every model, and beside them one that is about to take another's place."""
+    if kind.gpus and (models + 1) * assumed.gpu_model_mb > kind.gpu_gb * 1024:
+        raise NoRoomError(
+            f"a GPU of {kind.gpu_gb:g} GB does not hold the fleet's {models} models and one that is swapped in, at "
+            f"{assumed.gpu_model_mb:g} MB each; plan with larger GPUs, or say --assume gpu_model_mb= if they take less"
+        )
 
 
 def _models(cameras: Sequence[Camera]) -> set[str]:

@@ -55,7 +55,14 @@ class FacePipeline:
         self._seen = self._proposals = 0
         self._refused: Counter[str] = Counter()
         self.camera, self._digest = camera, camera.digest()
+        self._once: list[Event] = []
         self._begin()
+
+    def resume(self, once: Sequence[Event]) -> None:
+        """What an earlier process proposed: not again within the rules' cooldown."""
+        self._once = list(once)
+        for rule in self._rules:
+            rule.resume(self._once)
 
     def reconfigure(self, camera: Camera) -> None:
         """Another configuration of the same camera; votes begin anew where the rules do."""
@@ -181,6 +188,8 @@ class FacePipeline:
             self._rules = [
                 FaceWatch(config, zones[config.zone], frame.width, frame.height) for config in self.camera.face_rules
             ]
+            for rule in self._rules:
+                rule.resume(self._once)
         self._captured_s = frame.captured_s
 
 

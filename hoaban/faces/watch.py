@@ -1,13 +1,14 @@
 """One face rule's decision: enough frames of one passage agree on one person, who is proposed once."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.events import Finding, ModelRef, format_time, utc
+from hoaban.events import Event, Finding, ModelRef, format_time, utc
 from hoaban.faces.gallery import Gallery, WatchlistEntry
 from hoaban.faces.quality import MEASURES, Refusal
 from hoaban.faces.rows import FACE_LABEL, Faces
@@ -78,6 +79,12 @@ class FaceWatch:
             if (agreed := self._count(int(look.tracks[row]), vote)) is not None:
                 findings.append(self._finding(look, row, agreed, gallery.size(law_s), template_model))
         return findings
+
+    def resume(self, once: Iterable[Event]) -> None:
+        """Whom an earlier process proposed, among its other events: not again within the cooldown."""
+        for event in once:
+            if event.data["rule"] == self.name and (subject := event.data.get("subject_reference")):
+                self._proposed[subject] = event.time.timestamp()
 
     def _forget(self, now_s: float) -> None:
         self._passages = {t: p for t, p in self._passages.items() if now_s - p.seen_s <= FORGET_S}

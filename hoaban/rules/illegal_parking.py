@@ -7,18 +7,21 @@ import numpy as np
 from pydantic import Field
 
 from hoaban.detections import Tracks
-from hoaban.events import Finding
+from hoaban.events import Event, Finding
 from hoaban.geometry import iou
 from hoaban.rules.base import SignalId, Site, ZoneId
 from hoaban.rules.crossing import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
 from hoaban.rules.standing import Standing
+from hoaban.rules.told import box_then
 from hoaban.scene import Scene
 from hoaban.signals import SignalState
 
 SAME_PLACE = 0.45
 """overlap (IoU) from which a box stands where another stood: the same vehicle, whatever its track's number"""
 SETTLE_S = 1.5
+NOBODY = -1
+"""no track has this number"""
 EVERY_S = 0.35
 """who parks is looked at so often, not in every frame"""
 
@@ -72,6 +75,12 @@ class IllegalParking(EnforcementRule):
     def pins(self) -> set[int]:
         moments = [moment for spot in self._spots if not spot.told for moment in (spot.first, spot.half)]
         return {moment.seq for moment in moments if moment is not None}
+
+    def remember(self, event: Event, scene: Scene) -> None:
+        """See hoaban.lasting.Remembering: what still stands there was told; if nothing does, the place is soon free."""
+        if (box := box_then(event, scene.frame)) is not None:
+            there = Moment(scene.frame.seq, scene.now_s, box)
+            self._spots.append(_Spot(NOBODY, there, None, there, 0.0, 0.0, told=True))
 
     def update(self, scene: Scene) -> list[Finding]:
         self.see(scene)

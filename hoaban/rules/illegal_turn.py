@@ -80,8 +80,11 @@ class IllegalTurn(EnforcementRule):
             for out in watch.update(scene):
                 if out.forward != self._out_forward or out.track not in self._open:
                     continue
-                entry = self._open.pop(out.track)
+                entry = self._open[out.track]
                 entered = entry.crossing
+                if out.crossed_s < entered.crossed_s:  # where the lines meet, both may be believed in one frame
+                    continue
+                del self._open[out.track]
                 if not self.fresh(out.track, entered.before, out.at):
                     continue
                 moments = {"before": entered.before, "at": entered.at, "past": out.at}

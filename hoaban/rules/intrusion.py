@@ -5,17 +5,21 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from hoaban.events import Finding
-from hoaban.rules.base import OBJECT_CLASSES, Classes, Rule, Site, track_fields
+from hoaban.events import Event, Finding
+from hoaban.rules.base import OBJECT_CLASSES, Classes, Rule, Site, box_of, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
 from hoaban.rules.recent import Recent
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
+from hoaban.rules.told import ToldBefore
 from hoaban.scene import Scene
 from hoaban.shapes import Fraction
 
 VISIT_GAP_S = 1.0
 """a step over the zone's edge, or a lost track, for so long does not end a visit"""
+
+LATELY_S = 60.0
+"""who was told so long before a restart and is there after it is taken for the same one; intruders come by one door"""
 
 
 class IntrusionRule(ZoneRuleConfig, ScheduledRuleConfig):
@@ -41,6 +45,11 @@ class Intrusion(ZoneRule):
         self._lineage = site.shared.lineage()
         self._stays = Stays(self._lineage.rows, VISIT_GAP_S)
         self._told: Recent[int] = Recent(config.cooldown_s)
+        self._before = ToldBefore(max(LATELY_S, config.cooldown_s))
+
+    def remember(self, event: Event, scene: Scene) -> None:
+        """See hoaban.lasting.Remembering."""
+        self._before.remember(event, scene)
 
     def update(self, scene: Scene) -> list[Finding]:
         now_s = scene.now_s
@@ -49,8 +58,8 @@ class Intrusion(ZoneRule):
         if self._min_height:
             rows = rows[tracks.boxes[rows, 3] - tracks.boxes[rows, 1] >= self._min_height]
         places = self._lineage.rows.of(tracks.ids, now_s)[rows]
-        due = self._stays.update(places, scene) >= self._after_s - 1e-6
-        due &= ~self._stays.told(places)
+        stay_s = self._stays.update(places, scene)
+        due = (stay_s >= self._after_s - 1e-6) & ~self._stays.told(places)
         if not due.any():
             return []
         findings = []
@@ -61,5 +70,7 @@ class Intrusion(ZoneRule):
                 continue
             self._stays.tell(int(places[index]))
             self._told.tell(number, now_s)
+            if self._before.claim(box_of(tracks, row), tracks.label(row), float(stay_s[index]), scene):
+                continue
             findings.append(Finding("intrusion", self.name, zone=self.zone, **track_fields(scene.tracks, row)))
         return findings

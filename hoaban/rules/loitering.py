@@ -5,13 +5,17 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from hoaban.events import Finding
-from hoaban.rules.base import Classes, Rule, Site, track_fields
+from hoaban.events import Event, Finding
+from hoaban.rules.base import Classes, Rule, Site, box_of, track_fields
 from hoaban.rules.in_zone import ZoneRule, ZoneRuleConfig
 from hoaban.rules.lineage import GAP_S, REACH
 from hoaban.rules.scheduled import ScheduledRuleConfig
 from hoaban.rules.stays import Stays
+from hoaban.rules.told import ToldBefore
 from hoaban.scene import Scene
+
+LATELY_S = 600.0
+"""who was told so long before a restart and is there after it is taken for the same one"""
 
 
 class LoiteringRule(ZoneRuleConfig, ScheduledRuleConfig):
@@ -43,6 +47,11 @@ class Loitering(ZoneRule):
         self._after_s = config.after_s
         self._lineage = site.shared.lineage(config.gap_s, config.radius)
         self._stays = Stays(self._lineage.rows, config.gap_s)
+        self._before = ToldBefore(max(LATELY_S, config.after_s), config.radius)
+
+    def remember(self, event: Event, scene: Scene) -> None:
+        """See hoaban.lasting.Remembering."""
+        self._before.remember(event, scene)
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks = self._lineage.update(scene.tracks, scene.now_s)
@@ -54,6 +63,8 @@ class Loitering(ZoneRule):
         for index in np.flatnonzero(due):
             row = int(rows[index])
             self._stays.tell(int(places[index]))
+            if self._before.claim(box_of(tracks, row), tracks.label(row), float(stay_s[index]), scene):
+                continue
             extra = {"inside_s": round(float(stay_s[index]), 2)}
             fields = track_fields(scene.tracks, row)
             findings.append(Finding("loitering", self.name, zone=self.zone, extra=extra, **fields))

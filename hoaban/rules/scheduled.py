@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from hoaban.events import Finding
+from hoaban.events import Event, Finding
+from hoaban.lasting import Remembering
 from hoaban.rules.base import Rule, RuleConfig, Site
 from hoaban.scene import Scene
 from hoaban.schedule import Hours, Schedule
@@ -24,6 +25,10 @@ class Scheduled:
     def __init__(self, rule: Rule, schedule: Schedule) -> None:
         self.name, self.views = rule.name, rule.views
         self._rule, self._schedule = rule, schedule
+
+    def remember(self, event: Event, scene: Scene) -> None:
+        if isinstance(self._rule, Remembering):
+            self._rule.remember(event, scene)
 
     def update(self, scene: Scene) -> list[Finding]:
         return self._rule.update(scene) if self._schedule.awake(scene.now_s) else []

@@ -26,6 +26,7 @@ from actors.sweeper import SpoolSweeper
 from actors.writer import StoreWriter
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.frames import FrameMeta
+from hoaban.lasting import MOST_ONCE, ONCE_S
 from tests.events import some_events
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2 * 600)]
@@ -340,6 +341,22 @@ def tail_all(store: EventStore) -> list:
     while page := store.tail(found[-1].seq if found else 0, 1000):
         found += page
     return found
+
+
+def test_what_is_told_once_is_noted_with_the_event_and_bounded(valkey: EmbeddedRedis) -> None:
+    bus, board = EventBus(valkey.url), Board(valkey.url)
+
+    def told(number: int, kind: str = "loitering") -> Event:
+        frame = FrameMeta("cam", number, 1_800_000_000.0 + number, 640, 360)
+        finding = Finding(kind, f"{kind}:z", track=number, zone="z", bbox=(0.0, 0.0, 10.0, 20.0))
+        return bind(finding, frame, "shared", Provenance(ModelRef("m", "1", "d"), "c", "v"))
+
+    events = [told(number) for number in range(MOST_ONCE + 5)]
+    bus.publish([*events, told(1, "line_count")])
+    bus.publish(events[-1:])  # sent again
+    assert board.told_once("cam") == events[-MOST_ONCE + 1 :]
+    assert board.told_once("another") == []
+    assert 0 < connect(valkey.url).ttl("hoaban:once:cam") <= ONCE_S
 
 
 def test_what_is_open_is_noted_with_the_event_and_outlives_whoever_told_it(

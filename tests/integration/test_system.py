@@ -271,7 +271,7 @@ def test_the_dashboard_shows_live_tiles_events_and_counts(system: System, browse
 def test_ctrl_c_leaves_no_process_behind(system: System) -> None:
     children = psutil.Process(system.process.pid).children(recursive=True)
     assert len(children) > 8
-    system.process.send_signal(signal.SIGINT)
+    os.killpg(system.process.pid, signal.SIGINT)  # as a terminal does it: to all that are in the foreground
     assert system.process.wait(60) == 0
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []

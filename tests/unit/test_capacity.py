@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from actors.fleet_file import load_fleet
 from cli.main import app
 from hoaban.capacity import (
+    Assumed,
     Costs,
     DecodeCost,
     Demand,
@@ -45,6 +46,9 @@ COSTS = Costs(
         "sim-colours": ModelCost(cpu_s=0.002, mb=10),
         "faces": ModelCost(cpu_s=0.02, mb=150),
     },
+    plate_s=0.05,
+    plates_mb=120,
+    still_megapixel_s=0.01,
     node_cpus=0.1,
     node_mb=600,
     control_s=0.01,
@@ -68,6 +72,51 @@ def test_a_camera_asks_for_what_the_formula_says(make_camera: Callable[..., Came
     on_gpu = demand(camera, COSTS, GUESS, ring_s=6, on_gpu=True)
     assert on_gpu.gpus == pytest.approx(0.005)
     assert on_gpu.cpus == pytest.approx(asked.cpus - 5 * 0.015)
+
+
+def test_stills_and_plates_are_in_it(make_camera: Callable[..., Camera]) -> None:
+    zone = {"id": "z", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    plain = make_camera(source="rtsp://127.0.0.1/a", zones=[zone], role="traffic_enforcement")
+    parking = plain.model_validate(
+        plain.model_dump(by_alias=True)
+        | {"source": "rtsp://127.0.0.1/a", "rules": [{"type": "illegal_parking", "zone": "z"}]}
+    )
+    before, after = (
+        demand(camera, COSTS, GUESS, ring_s=6, on_gpu=False, assumed=Assumed(vehicles_per_min=30, stills_per_vehicle=4))
+        for camera in (plain, parking)
+    )
+    assert after.cpus - before.cpus == pytest.approx(0.5 * 4 * 2.0736 * 0.01)
+    assert after.memory_mb - before.memory_mb == pytest.approx(48)
+    unmeasured = COSTS.model_copy(update={"still_megapixel_s": None})
+    with pytest.raises(UnknownCostError, match="what stills cost was not measured"):
+        demand(parking, unmeasured, GUESS, ring_s=6, on_gpu=False)
+
+
+def streaming(make_camera: Callable[..., Camera], number: int) -> Fleet:
+    cameras = tuple(make_camera(id=f"c{i}", source="rtsp://a/b", model="yolox-nano") for i in range(number))
+    return Fleet.model_validate({"version": 1, "province": {"name": "x"}}).model_copy(update={"cameras": cameras})
+
+
+def test_the_network_card_limits_a_node(make_camera: Callable[..., Camera]) -> None:
+    def planned(nic_mbit: float) -> int:
+        kind = NodeKind(64, 256, nic_mbit=nic_mbit)
+        return plan(streaming(make_camera, 40), COSTS, kind, guess=GUESS, ring_s=lambda c: c.pre_roll_s).nodes
+
+    assert planned(1000) == 2
+    assert planned(100) == 3  # 160 Mbit/s, of which a node may take in 70, and 90 when one is gone
+    with pytest.raises(NoRoomError, match="Mbit/s of network"):
+        planned(4)
+
+
+def test_a_gpu_holds_every_model_and_one_that_is_swapped_in(make_camera: Callable[..., Camera]) -> None:
+    def planned(gpu_gb: float) -> int:
+        kind, assumed = NodeKind(16, 64, 1, gpu_gb=gpu_gb), Assumed(gpu_model_mb=2048)
+        fleet = streaming(make_camera, 1)
+        return plan(fleet, COSTS, kind, guess=GUESS, ring_s=lambda c: c.pre_roll_s, assumed=assumed).nodes
+
+    assert planned(4.0) == 2
+    with pytest.raises(NoRoomError, match="does not hold the fleet's 1 models"):
+        planned(3.9)
 
 
 def test_what_was_not_measured_is_said(make_camera: Callable[..., Camera]) -> None:
@@ -120,10 +169,10 @@ def test_no_node_is_ever_planned_over_its_limit(asked: list[tuple[float, float, 
     except NoRoomError:
         assert max(c for c, _, _ in asked) > 0.7 * room[0]
         return
-    used = np.zeros((placed.nodes, 3))
+    used = np.zeros((placed.nodes, 4))
     for row, node in zip(asked, placed.node_of, strict=True):
-        used[node] += row
-    assert (used <= room * (0.7, 0.8, 0.7) + 1e-6).all()
+        used[node] += (*row, 0)
+    assert (used <= room * (0.7, 0.8, 0.7, 0.7) + 1e-6).all()
     np.testing.assert_allclose(used / room, placed.load, atol=1e-9)
     if placed.nodes > 1:
         assert place(demands, room, placed.nodes - 1, 0.7, 0.8) is None or placed.nodes == 1
@@ -175,6 +224,10 @@ def test_the_command_plans_and_refuses(tmp_path: Path) -> None:
     plain = CliRunner().invoke(app, arguments)
     assert plain.exit_code == 0
     assert "In all" in plain.stdout
+    assert (
+        "Assumed, not measured (--assume): vehicles_per_min=20, stills_per_vehicle=2, gpu_model_mb=2000" in plain.stdout
+    )
+    assert "network 1000 Mbit/s each, assumed" in plain.stdout
     before = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     after = json.loads(CliRunner().invoke(app, [*arguments, "--json", "--what-if", "+400 overview"]).stdout)
     assert (before["cameras"], after["cameras"]) == (11, 411)
@@ -184,6 +237,7 @@ def test_the_command_plans_and_refuses(tmp_path: Path) -> None:
         (["--node", "colour=red"], "colour"),
         (["--stream", "fps=0"], "--stream: fps"),
         (["--what-if", "+1 tree"], "no role 'tree'"),
+        (["--assume", "vehicles_per_min=-1"], "--assume: vehicles_per_min"),
         (["--costs", str(tmp_path)], "cannot be read"),
         (["--node", "cpus=4,memory=16,gpus=1"], "on no GPU"),
     ):

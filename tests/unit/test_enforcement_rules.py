@@ -290,6 +290,46 @@ def test_in_by_one_line_and_out_by_a_forbidden_one(camera) -> None:
         assert run(camera(rule | {"leave_direction": direction}), other) == [], "it came in by another line"
 
 
+TURN = {"type": "illegal_turn", "enter": "stop", "enter_direction": "backward", "leave": ["left"]}
+OUT = [(float(x), 140.0) for x in np.linspace(200, 20, 20)]
+ACROSS = [(float(x), 140.0) for x in np.linspace(20, 200, 20)]
+AROUND = [(float(x), 380.0) for x in np.linspace(200, 20, 20)] + ahead(380, 140, 20, x=20)
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        (OUT, "first seen inside the junction"),
+        ([(200.0, 140.0)] * 50 + OUT, "first seen standing inside the junction"),
+        (ACROSS + OUT, "in by the forbidden line and, turned around, out by it"),
+        (ahead(300, 140, 20) + ahead(140, 300, 20), "turned around, out by the line it came in by"),
+        (ahead(300, 140, 20) + ahead(140, 380, 20) + AROUND + ACROSS + OUT, "so, and then inside by another way"),
+        (ahead(300, 140, 20) + ahead(140, 235, 20) + ahead(235, 140, 20), "turned to and fro inside"),
+        (ahead(300, 140, 20) + [(200.0, 140.0)] * 310 + OUT, "stood inside for longer than within_s"),
+    ],
+)
+def test_who_made_no_turn_that_is_forbidden(camera, way: list[tuple[float, float] | None], why: str) -> None:
+    (turned,) = run(camera(TURN), ahead(300, 140, 20) + OUT)  # with this leave_direction a turn would be told
+    assert turned.line == "left"
+    assert run(camera(TURN), way) == [], why
+
+
+def test_out_before_in_is_no_turn_even_where_both_are_seen_in_one_frame(camera) -> None:
+    lines = [{"id": "in", "from": [0, 0.5], "to": [1, 0.5]}, {"id": "out", "from": [0.5, 0], "to": [0.5, 1]}]
+    for direction, out in ((a, b) for a in ("forward", "backward") for b in ("forward", "backward")):
+        rule = {"type": "illegal_turn", "enter": "in", "leave": ["out"], "min_hits": 1}
+        watching = camera(rule | {"enter_direction": direction, "leave_direction": out}, lines=lines)
+        out_first = [(150.0, 340.0)] * 5 + [(300.0, 150.0)] * 5  # over x = 200 first, then over y = 200
+        assert run(watching, out_first) == []
+    in_first = [(100.0, 250.0)] * 5 + [(250.0, 60.0)] * 5
+    both = [
+        run(camera(rule | {"enter_direction": a, "leave_direction": b}, lines=lines), in_first)
+        for a in ("forward", "backward")
+        for b in ("forward", "backward")
+    ]
+    assert sorted(map(len, both)) == [0, 0, 0, 1]
+
+
 PARKING = {"type": "illegal_parking", "zone": "kerb", "after_s": 20}
 
 

@@ -146,10 +146,15 @@ def rows(*faces: tuple[float, float, np.ndarray], refusal: Refusal = Refusal.NON
 
 
 def walk(
-    camera: Camera, frames: Sequence[np.ndarray], entries: Sequence[WatchlistEntry], start_s: float = 0.0
+    camera: Camera,
+    frames: Sequence[np.ndarray],
+    entries: Sequence[WatchlistEntry],
+    start_s: float = 0.0,
+    once: Sequence[Event] = (),
 ) -> tuple[list[Event], FacePipeline]:
     pipeline = FacePipeline(camera, "0")
     pipeline.set_watchlist(entries)
+    pipeline.resume(once)
     events = []
     for i, frame in enumerate(frames):
         meta = FrameMeta("cam", i, start_s + i / 3, W, H)
@@ -217,6 +222,17 @@ def test_who_stays_is_proposed_once_and_who_comes_back_again(watching: Callable[
     assert len(walk(camera, here * 300, [entry("a", a)])[0]) == 1
     assert len(walk(camera, here * 9 + away * 30 + here * 9, [entry("a", a)])[0]) == 1
     assert len(walk(camera, here * 9 + away * 75 + here * 9, [entry("a", a)])[0]) == 2
+
+
+def test_who_was_proposed_before_a_restart_is_proposed_again_after_the_cooldown_only(
+    watching: Callable[..., Camera],
+) -> None:
+    a, b = vectors(2)
+    here, camera, entries = [rows((300, 300, a))], watching(cooldown_s=20), [entry("a", a), entry("b", b)]
+    told, _ = walk(camera, here * 9, entries)
+    assert walk(camera, here * 90, entries, 10, told)[0] == []  # who stays all the time stays proposed
+    assert len(walk(camera, [rows((300, 300, b))] * 9, entries, 10, told)[0]) == 1
+    assert len(walk(camera, here * 9, entries, 30, told)[0]) == 1
 
 
 def test_only_the_zone_is_searched_and_the_model_does_not_see_the_rest(watching: Callable[..., Camera]) -> None:

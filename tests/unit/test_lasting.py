@@ -115,3 +115,69 @@ def test_a_clock_that_goes_back_an_hour_neither_loses_nor_doubles(make_camera: C
     assert run(pipeline, -3600, -3590, PEOPLE) == []
     (end,) = run(pipeline, -3590, -3570, [])
     assert is_end(end)
+
+
+LOITERING = {"type": "loitering", "zone": "z", "after_s": 4}
+INTRUSION = {"type": "intrusion", "zone": "z"}
+PARKING = {"type": "illegal_parking", "zone": "z", "after_s": 4}
+STAYS = pytest.mark.parametrize(
+    ("rule", "boxes"),
+    [
+        (LOITERING, PEOPLE[:1]), (INTRUSION, PEOPLE[:1]), (PARKING, CARS[:1]),
+        (LOITERING | {"schedule": [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}]}, PEOPLE[:1]),
+    ],
+    ids=["loitering", "intrusion", "illegal_parking", "loitering on schedule"],
+)  # fmt: skip
+ENFORCING = {"role": "traffic_enforcement"}
+
+
+@STAYS
+def test_who_stays_over_a_restart_is_told_once(
+    make_camera: Callable[..., Camera], rule: dict, boxes: list[Box]
+) -> None:
+    camera = make_camera(zones=[ZONE], rules=[rule], **ENFORCING)
+    (told,) = run(pipeline_of(camera), 0, 12, boxes)
+    another = [(x1 + 300, y1, x2 + 300, y2, label) for x1, y1, x2, y2, label in boxes]
+    after = pipeline_of(camera)
+    after.resume([], BEGAN_S + 12, [told])
+    (other,) = run(after, 20, 40, [*boxes, *another])  # the one who was told stays silent, and nobody else
+    assert other.data["bbox"][0] == pytest.approx(boxes[0][0] + 300, abs=5)
+    assert run(after, 40, 70, []) == []
+    assert len(run(after, 70, 90, boxes)) == 1  # he comes again
+
+
+@STAYS
+def test_who_comes_after_a_restart_or_a_long_one_is_told(
+    make_camera: Callable[..., Camera], rule: dict, boxes: list[Box]
+) -> None:
+    camera = make_camera(zones=[ZONE], rules=[rule], resume_s=60, **ENFORCING)
+    (told,) = run(pipeline_of(camera), 0, 12, boxes)
+    later, long = pipeline_of(camera), pipeline_of(camera)
+    later.resume([], BEGAN_S + 12, [told])
+    assert run(later, 20, 60, []) == []
+    assert len(run(later, 60, 80, boxes)) == 1
+    long.resume([], BEGAN_S + 12, [told])
+    assert len(run(long, 600, 620, boxes)) == 1
+
+
+@STAYS
+def test_who_stays_over_another_picture_size_or_edit_is_told_once(
+    make_camera: Callable[..., Camera], rule: dict, boxes: list[Box]
+) -> None:
+    pipeline = pipeline_of(make_camera(zones=[ZONE], rules=[rule], **ENFORCING))
+    assert len(run(pipeline, 0, 12, boxes)) == 1
+    half = [(x1 / 2, y1 / 2, x2 / 2, y2 / 2, label) for x1, y1, x2, y2, label in boxes]
+    assert run(pipeline, 12, 30, half, size=(320, 180)) == []
+    pipeline.reconfigure(make_camera(zones=[ZONE], rules=[rule, CROWD], **ENFORCING))
+    assert run(pipeline, 30, 50, half, size=(320, 180)) == []
+
+
+@pytest.mark.parametrize(("rule", "after_s"), [(INTRUSION, 100), (LOITERING, 700)], ids=["intrusion", "loitering"])
+def test_who_was_told_long_before_a_restart_may_be_another_by_now(
+    make_camera: Callable[..., Camera], rule: dict, after_s: float
+) -> None:
+    camera = make_camera(zones=[ZONE], rules=[rule])
+    (told,) = run(pipeline_of(camera), 0, 12, PEOPLE[:1])
+    after = pipeline_of(camera)
+    after.resume([], BEGAN_S + after_s - 5, [told])
+    assert len(run(after, after_s, after_s + 10, PEOPLE[:1])) == 1

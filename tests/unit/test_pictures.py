@@ -57,6 +57,7 @@ def check(picture: Picture, expected: np.ndarray, most: float = 4.0) -> None:
     assert tile.shape == (max(2, round(height * min(1, 48 / width))), tile_w, 3)
     assert difference(tile, cv2.resize(expected, tile.shape[1::-1])) < most
 
+    assert picture.luma(12, 8) is picture.luma(12, 8)  # of all who look whether something moved, one has it made
     assert difference(picture.luma(12, 8), cv2.resize(grey, (12, 8), interpolation=cv2.INTER_AREA)) < most
     colour, dark, part = View(), View(colour="luma"), View((0.1, 0.2, 0.9, 0.8), 8, 6, "luma")
     found = picture.views([colour, dark, part])

@@ -85,6 +85,11 @@ def test_two_pictures_that_agree_propose_the_vehicle_once() -> None:
     assert watch.status(NOW_S)["crops_read"] == 2  # a hit ends the passage
     assert pass_by(watch, ["30A-123.45"] * 4, track=2, begin_s=NOW_S + 60) == []  # within its cooldown
     assert len(pass_by(watch, ["30A-123.45"] * 4, track=3, begin_s=NOW_S + 400)) == 1
+    restarted = watching(listed("30A12345"), listed("51F88880", "e2"))
+    restarted.resume([event])
+    assert pass_by(restarted, ["30A-123.45"] * 4, begin_s=NOW_S + 60) == []
+    assert len(pass_by(restarted, ["51F-888.80"] * 4, track=2, begin_s=NOW_S + 70)) == 1
+    assert len(pass_by(restarted, ["30A-123.45"] * 4, track=3, begin_s=NOW_S + 400)) == 1
 
 
 @pytest.mark.parametrize(
