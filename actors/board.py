@@ -24,11 +24,11 @@ class Board:
     def put_status(self, camera: str, status: dict[str, Any], lives_s: float) -> None:
         """A camera's status; one that is not renewed within lives_s is shown no more."""
         record = {"until": time.time() + lives_s, "status": status}
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(STATUS, camera, json.dumps(record, ensure_ascii=False))
-        if (watched_s := status.get("last_analysed_s")) is not None:
-            pipeline.hset(WATCHED, camera, repr(watched_s))
-        pipeline.execute()
+        self._redis.hset(STATUS, camera, json.dumps(record, ensure_ascii=False))
+
+    def put_watched(self, camera: str, captured_s: float) -> None:
+        """Capture time of the last frame a camera analysed. Only after `open_happenings` was read: the gap ends."""
+        self._redis.hset(WATCHED, camera, repr(captured_s))
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """camera id -> its newest status, those that ran out left out."""

@@ -8,7 +8,7 @@ else with it.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ from hoaban.events import Event
 from hoaban.fleet import Camera
 from hoaban.reconcile import END_LIMIT_S
 from hoaban.shadow import ShadowOrder
+from hoaban.shapes import Zone
 from hoaban.status import CameraStatus
 
 log = structlog.get_logger(__name__)
@@ -113,8 +114,8 @@ class CameraRuntime:
             camera, peers=peers, node=node, publish=self._publish, board=board, data_dir=data_dir, pacing=pacing
         )
         self._tiles = TileMaker()
-        self._old_ring: PacketRing | None = None
-        self._old_until_s = 0.0
+        self._left: tuple[PacketRing, Sequence[Zone]] | None = None
+        """what is kept of the stream before, and what was hidden in it"""
         self._open(first_seq=0)
         self._reporter = Reporter(
             camera,
@@ -133,6 +134,7 @@ class CameraRuntime:
         camera, seconds = self.camera, ring_seconds(self.camera)
         self._latest: Picture | None = None
         self._ring = PacketRing(seconds, PRE_ROLL_BYTES, camera.id) if seconds > 0 else None
+        self._ring_zones = camera.privacy_zones
         self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
 
     def start(self) -> None:
@@ -184,7 +186,7 @@ class CameraRuntime:
         if other_stream or (ring_seconds(camera) > 0) != (self._ring is not None):
             self._scene.stop()
             self._source.stop()
-            self._old_ring, self._old_until_s = self._ring, time.monotonic() + OLD_STREAM_S
+            self._leave_stream()
             self._scene.begin_anew()
             self._open(first_seq=self._source.next_seq)
             self._scene.start()
@@ -199,6 +201,18 @@ class CameraRuntime:
                 self._scene.start()
         log.info("camera configured", camera=camera.id, digest=camera.digest()[:12])
 
+    def _leave_stream(self) -> None:
+        """Keep what there is of the stream for OLD_STREAM_S, and no longer, whether or not another one comes."""
+        self._left = left = None if self._ring is None else (self._ring, self._ring_zones)
+
+        def forget() -> None:
+            if self._left is left:
+                self._left = None
+
+        timer = threading.Timer(OLD_STREAM_S, forget)
+        timer.daemon = True
+        timer.start()
+
     def set_peers(self, peers: list[Peer]) -> None:
         self._scene.set_peers(peers)
         self._faces.set_peers(peers)
@@ -211,8 +225,6 @@ class CameraRuntime:
     def _on_picture(self, picture: Picture) -> None:
         """On the decode thread. In demand pacing both watchers return when they are done with the picture."""
         self._latest = picture
-        if self._old_ring is not None and time.monotonic() > self._old_until_s:
-            self._old_ring = None
         try:
             self._faces.offer(picture)
             self._scene.analyser.offer(picture)
@@ -250,10 +262,13 @@ class CameraRuntime:
 
     def _cut(self, from_s: float, to_s: float) -> Clip:
         """The encoded stream between two capture times, as far as it is kept. Unblurred: for evidence alone."""
-        rings = [ring for ring in (self._old_ring, self._ring) if ring is not None]
-        clips = [ring.cut(from_s, to_s) for ring in rings]
-        longest = max(clips, key=lambda clip: clip.to_s - clip.from_s, default=Clip(b""))
-        return PrivacyMask(self.camera.privacy_zones).clip(longest)
+        left, now = self._left, self.camera.privacy_zones
+        kept = [] if left is None else [left]
+        kept += [] if self._ring is None else [(self._ring, self._ring_zones)]
+        clips = [(ring.cut(from_s, to_s), zones) for ring, zones in kept]
+        clip, hidden = max(clips, key=lambda one: one[0].to_s - one[0].from_s, default=(Clip(b""), ()))
+        # What was private when it was recorded stays hidden, whatever an edit says since; so does what is private now.
+        return PrivacyMask((*hidden, *now)).clip(clip)
 
     def latencies(self) -> list[tuple[float, ...]]:
         """Seconds that the last analysed frames spent in each of hoaban.latency.STAGES."""

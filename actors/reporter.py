@@ -167,6 +167,8 @@ class Reporter:
                     self._board.put_status(self.camera.id, status.as_dict(), STATUS_LIVES_S)
                 self._restore()
                 self._resume()
+                if self._board is not None and self._resumed and status.last_analysed_s is not None:
+                    self._board.put_watched(self.camera.id, status.last_analysed_s)
                 self._save()
                 self._faces.refresh()
                 self._plates.refresh()

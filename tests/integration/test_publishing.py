@@ -359,6 +359,14 @@ def test_what_is_told_once_is_noted_with_the_event_and_bounded(valkey: EmbeddedR
     assert 0 < connect(valkey.url).ttl("hoaban:once:cam") <= ONCE_S
 
 
+def test_a_status_says_nothing_of_when_the_camera_was_watched_last(valkey: EmbeddedRedis) -> None:
+    """A successor reports before it has read how long nobody watched; that must be there when it does."""
+    board = Board(valkey.url)
+    board.put_watched("cam", 1000.0)
+    board.put_status("cam", {"camera": "cam", "last_analysed_s": 11800.0}, 60.0)
+    assert board.open_happenings("cam") == ([], 1000.0)
+
+
 def test_what_is_open_is_noted_with_the_event_and_outlives_whoever_told_it(
     valkey: EmbeddedRedis, tmp_path: Path, quick: None
 ) -> None:

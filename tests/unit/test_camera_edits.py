@@ -1,10 +1,12 @@
 """What an edit of a running camera leaves alone: the stream, and what is kept of it for evidence."""
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 import actors.camera as camera_module
@@ -68,6 +70,36 @@ def test_another_stream_leaves_the_old_one_to_evidence_in_its_post_roll(runtime:
     before = kept_s(runtime, from_s, to_s)
     runtime.configure(camera("plaza.mp4"))
     assert kept_s(runtime, from_s, to_s) == pytest.approx(before, abs=0.3)
+
+
+def test_what_was_hidden_when_it_was_recorded_stays_hidden_after_the_zone_is_gone(camera: Make, tmp_path: Path) -> None:
+    everywhere = {"id": "home", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    hidden = camera(privacy_zones=[everywhere])
+    running = CameraRuntime(hidden, peers=[], node="n", publisher=Nowhere(), board=None, data_dir=tmp_path)
+    running.start()
+    try:
+        from_s, to_s = watch(running, 1.5)
+        running.configure(camera())
+        clip = running._cut(from_s, to_s)
+    finally:
+        running.stop()
+    with av.open(io.BytesIO(clip.data)) as container:
+        seen = [frame.to_ndarray(format="gray").max() for frame in container.decode(video=0)]
+    assert len(seen) > 5
+    assert max(seen) < 40
+
+
+def test_what_a_stream_left_is_forgotten_whether_or_not_another_comes(
+    runtime: CameraRuntime, make_camera: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "OLD_STREAM_S", 0.2)
+    watch(runtime, 0.5)
+    runtime.configure(make_camera(source="rtsp://127.0.0.1:9/nothing"))
+    assert runtime._left is not None
+    ends_s = time.monotonic() + 30
+    while runtime._left is not None and time.monotonic() < ends_s:
+        time.sleep(0.05)
+    assert runtime._left is None
 
 
 def test_the_recorder_takes_over_how_much_is_recorded(runtime: CameraRuntime, camera: Make) -> None:
