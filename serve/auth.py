@@ -88,6 +88,11 @@ class Credentials:
             self._kept[credential] = (time.monotonic(), holder)
         return holder
 
+    def provided(self) -> list[Person]:
+        """Whom an identity provider has sent, while what it said of them lasts."""
+        last = {kept.person.id: kept for until_s, kept in list(self._provided.values()) if until_s > time.time()}
+        return [kept.person for kept in last.values() if not self._people.account(kept.person.id).disabled]
+
     def _ask(self, credential: str) -> Holder | None:
         if not credential.startswith("oidc:"):
             return self._people.holder(credential)
