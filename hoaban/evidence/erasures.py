@@ -29,7 +29,7 @@ def broken(records: Iterable[Record], trusted: Trusted, head: str | None = None)
     cannot be told.
     """
     found: list[str] = []
-    last, before = 0, set[str]()
+    last, before = 0, set[str | None]()
     for record in records:
         name = f"record {record.number}"
         if record.number != last + 1:
