@@ -2,12 +2,13 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from actors import duties
 from actors.board import Board
 from actors.store import EventStore
 from hoaban.access import Permission, Person
@@ -86,6 +87,36 @@ def districts(
         view = DistrictUptimeView(district=district["id"], name=district["name"], cameras=views, **_figures(total))
         found.append(view)
     return found
+
+
+class DutyView(BaseModel):
+    """Work that nobody waits for. silent: nothing is heard of it, it hangs or does not run; unknown: nor ever was."""
+
+    duty: str
+    state: Literal["sound", "failing", "silent", "unknown"]
+    since_s: float | None = Field(description="since when it is sound, or failing")
+    heard_s: float | None = Field(description="when it was heard of last")
+    why: str | None
+
+
+@router.get("/duties")
+def of_duties(request: Request, _: Annotated[Person, may(Permission.METRICS_READ)]) -> list[DutyView]:
+    """Whether evidence is sealed, and what is over erased; why not, where it is not, as on a disk that is full."""
+    now_s = time.time()
+    return [_duty(name, said, now_s) for name, said in duties.told(request.app.state.board).items()]
+
+
+def _duty(name: str, said: dict[str, Any] | None, now_s: float) -> DutyView:
+    if said is None:
+        return DutyView(duty=name, state="unknown", since_s=None, heard_s=None, why=None)
+    silent = now_s - said["at_s"] > duties.SILENT_AFTER_S
+    return DutyView(
+        duty=name,
+        state="silent" if silent else "failing" if said["why"] else "sound",
+        since_s=said["since_s"],
+        heard_s=said["at_s"],
+        why=said["why"] or None,
+    )
 
 
 def clock_ahead_s(fleet: dict[str, Any] | None, at: datetime | None = None) -> float:
