@@ -153,7 +153,10 @@ def test_it_is_given_to_one_of_who_may_handle_it_and_graded_for_a_reason(system:
     app = click(app, "Assign")
     assert "Assigned." in told(app)
     assert (store.get(2).assignee, store.log(2)[-1].detail) == ("Lan", {"assignee": "Lan"})
-    assert list(app.dataframe[0].value["Assigned to"]) == ["Lan", ""]
+    assert dict(zip(app.dataframe[0].value["#"], app.dataframe[0].value["Assigned to"], strict=True)) == {
+        1: "",
+        2: "Lan",
+    }
     next(box for box in app.selectbox if box.label == "New severity").set_value("critical")
     app = click(app, "Change the severity")
     assert store.get(2).severity == "high"

@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,22 @@ def intrusion(number: int) -> Event:
     return bind(finding, frame, "shared", Provenance(MODEL, "c", "0"))
 
 
-def all_steps(system: System, sealer: Sealer) -> int:
+def workers(system: System) -> list[Callable[[], int]]:
     """A piece of each kind of work; how much was done."""
-    return sealer.step() + follow(system.store.engine, GROUND, NOW_S, batch=3) + system.purger.step(NOW_S)
-
-
-def work_until_killed(root: Path, url: str, began: Any) -> None:
-    actors.retention.BATCH = 5
-    system = System(root, url)
     sealer = Sealer(system.files, system.records, SIGNER)
-    began.set()
+    return [
+        sealer.step,
+        lambda: system.purger.step(NOW_S),
+        lambda: follow(system.store.engine, GROUND, NOW_S, batch=3),
+    ]
+
+
+def work_until_killed(root: Path, url: str, which: int, began: Any) -> None:
+    actors.retention.BATCH = 5
+    work = workers(System(root, url))[which]
+    began.release()
     while True:
-        all_steps(system, sealer)
+        work()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -67,21 +72,26 @@ def test_all_is_sealed_erased_and_made_an_incident_once_whatever_is_killed(
         for events in (over, young):
             for event in events[number * EACH : (number + 1) * EACH]:
                 leave_candidate(tmp_path / "evidence", event)
-        began = processes.Event()
-        child = processes.Process(target=work_until_killed, args=(tmp_path, store_url, began))
-        child.start()
-        assert began.wait(60)
-        time.sleep(chance.uniform(0.0, 0.3))
+        began = processes.Semaphore(0)
+        children = [
+            processes.Process(target=work_until_killed, args=(tmp_path, store_url, which, began)) for which in range(3)
+        ]
+        for child in children:
+            child.start()
+        for _ in children:
+            assert began.acquire(timeout=60)
+        time.sleep(chance.uniform(0.0, 1.0))
         if "postgresql" in store_url and chance.random() < 0.7:
             postgres.kill()
             time.sleep(chance.uniform(0.0, 0.1))
-        child.kill()
-        child.join()
+        for child in children:
+            child.kill()
+            child.join()
         postgres.start()
 
     system = System(tmp_path, store_url)
-    sealer = Sealer(system.files, system.records, SIGNER)
-    while all_steps(system, sealer) or system.retention.unfinished():
+    work = workers(system)
+    while sum(step() for step in work) or system.retention.unfinished():
         system.retention.lease(system.eraser._worker, time.time() + 2 * LEASE_S)  # what the dead held is free by then
     erasures = system.retention.records()
     chain = [Record(one.number or 0, one.id, one.manifest or b"", one.signature or b"") for one in erasures]
