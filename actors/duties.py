@@ -1,6 +1,8 @@
 """How work goes that nobody waits for: told on the board, so that a disk that is full is told by more than a log."""
 
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import redis
@@ -12,6 +14,25 @@ DUTIES = (SEALING, ERASING)
 RENEW_S = 20.0
 SILENT_AFTER_S = 180.0
 """a piece of work may take minutes; who then says nothing hangs, is gone, or has no Redis to say it to"""
+
+
+class State(StrEnum):
+    SOUND = "sound"
+    FAILING = "failing"
+    SILENT = "silent"
+    UNKNOWN = "unknown"
+    """nothing was ever heard of it"""
+
+
+@dataclass(frozen=True, slots=True)
+class DutyState:
+    """How a kind of work goes. since_s: it is sound, or failing. heard_s: of it last. why: it fails."""
+
+    duty: str
+    state: State
+    since_s: float | None
+    heard_s: float | None
+    why: str | None
 
 
 class Duty:
@@ -38,9 +59,18 @@ class Duty:
             self._told_s = time.monotonic()
 
 
-def told(board: Board) -> dict[str, dict[str, Any] | None]:
-    """duty -> what was told of it last: since_s, at_s, why. None: nothing ever."""
-    return {name: board.get_json(_key(name)) for name in DUTIES}
+def states(board: Board, now_s: float) -> list[DutyState]:
+    """How each kind of work goes."""
+    return [_state(name, board.get_json(_key(name)), now_s) for name in DUTIES]
+
+
+def _state(name: str, said: dict[str, Any] | None, now_s: float) -> DutyState:
+    if said is None:
+        return DutyState(name, State.UNKNOWN, None, None, None)
+    state = State.FAILING if said["why"] else State.SOUND
+    if now_s - said["at_s"] > SILENT_AFTER_S:
+        state = State.SILENT
+    return DutyState(name, state, said["since_s"], said["at_s"], said["why"] or None)
 
 
 def _key(name: str) -> str:

@@ -85,9 +85,10 @@ def flash() -> None:
 def choose_assignee(api: ApiClient, of: str, number: int, now: str | None) -> str | None:
     """A form that gives a case of "incidents" or "work-orders" to one of who may handle it; the name, once sent."""
     found, error = session.latest(f"assignees-{of}-{number}", lambda: api.assignees(of, number))
+    missing(error)
     if not found:
-        missing(error)
-        st.caption("" if error else t("Nobody may be assigned here. An admin grants roles."))
+        if found is not None:
+            st.caption(t("Nobody may be assigned here. An admin grants roles."))
         return None
     agencies = {one["name"]: one["agency"] for one in found}
     names = list(agencies)

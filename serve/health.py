@@ -1,8 +1,9 @@
 """Uptime of cameras by district, from their health events and from who reports now."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
@@ -93,7 +94,7 @@ class DutyView(BaseModel):
     """Work that nobody waits for. silent: nothing is heard of it, it hangs or does not run; unknown: nor ever was."""
 
     duty: str
-    state: Literal["sound", "failing", "silent", "unknown"]
+    state: duties.State
     since_s: float | None = Field(description="since when it is sound, or failing")
     heard_s: float | None = Field(description="when it was heard of last")
     why: str | None
@@ -102,21 +103,7 @@ class DutyView(BaseModel):
 @router.get("/duties")
 def of_duties(request: Request, _: Annotated[Person, may(Permission.METRICS_READ)]) -> list[DutyView]:
     """Whether evidence is sealed, and what is over erased; why not, where it is not, as on a disk that is full."""
-    now_s = time.time()
-    return [_duty(name, said, now_s) for name, said in duties.told(request.app.state.board).items()]
-
-
-def _duty(name: str, said: dict[str, Any] | None, now_s: float) -> DutyView:
-    if said is None:
-        return DutyView(duty=name, state="unknown", since_s=None, heard_s=None, why=None)
-    silent = now_s - said["at_s"] > duties.SILENT_AFTER_S
-    return DutyView(
-        duty=name,
-        state="silent" if silent else "failing" if said["why"] else "sound",
-        since_s=said["since_s"],
-        heard_s=said["at_s"],
-        why=said["why"] or None,
-    )
+    return [DutyView(**asdict(one)) for one in duties.states(request.app.state.board, time.time())]
 
 
 def clock_ahead_s(fleet: dict[str, Any] | None, at: datetime | None = None) -> float:

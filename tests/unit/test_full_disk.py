@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 import actors.retention
 from actors.board import Board
-from actors.duties import ERASING, Duty, told
+from actors.duties import ERASING, Duty, DutyState, states
 from actors.embedded_redis import EmbeddedRedis
 from actors.proof.archive import folder
 from actors.proof.files import UNDER_WAY, PackageFiles
@@ -26,7 +26,6 @@ from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S
 from hoaban.evidence.review import State
 from hoaban.evidence.verify import verify
-from serve.health import _duty
 from tests.evidence import leave_candidate, red_light
 from tests.unit.test_retention import SIGNER, TRUSTED, System
 
@@ -130,18 +129,21 @@ def telling(root: Path, redis_url: str) -> None:
     system.event(100, days=1)
     actors.retention.AGAIN_S = 0.0
     timer = PurgeTimer(system.purger, Duty(board, ERASING))
-    assert _duty(ERASING, told(board)[ERASING], time.time()).state == "unknown"
+
+    def erasing(in_s: float = 0.0) -> DutyState:
+        return next(one for one in states(board, time.time() + in_s) if one.duty == ERASING)
+
+    assert erasing().state == "unknown"
     room_for(8000)
     timer.tick()
-    failing = _duty(ERASING, told(board)[ERASING], time.time())
+    failing = erasing()
     assert failing.state == "failing"
     assert "disk" in str(failing.why)
     room_for(None)
     timer.tick()
-    sound = _duty(ERASING, told(board)[ERASING], time.time())
-    assert (sound.state, sound.why) == ("sound", None)
-    assert sound.since_s >= failing.since_s
-    assert _duty(ERASING, told(board)[ERASING], time.time() + 1000).state == "silent"
+    assert (erasing().state, erasing().why) == ("sound", None)
+    assert erasing().since_s >= failing.since_s
+    assert erasing(in_s=1000).state == "silent"
 
 
 def test_what_fails_for_want_of_room_is_told_until_it_is_done(tmp_path: Path) -> None:
