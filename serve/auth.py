@@ -89,9 +89,11 @@ class Credentials:
         return holder
 
     def provided(self) -> list[Person]:
-        """Whom an identity provider has sent, while what it said of them lasts."""
-        last = {kept.person.id: kept for until_s, kept in list(self._provided.values()) if until_s > time.time()}
-        return [kept.person for kept in last.values() if not self._people.account(kept.person.id).disabled]
+        """Whom an identity provider has sent, while what it said of them lasts; once for each that it said."""
+        now_s = time.time()
+        lasting = [kept.person for until_s, kept in list(self._provided.values()) if until_s > now_s]
+        disabled = {id: self._people.account(id).disabled for id in {person.id for person in lasting}}
+        return [person for person in lasting if not disabled[person.id]]
 
     def _ask(self, credential: str) -> Holder | None:
         if not credential.startswith("oidc:"):

@@ -147,10 +147,14 @@ class PeopleStore:
             return [_account(row, _given(connection, row.id)) for row in rows]
 
     def holding(self, roles: Collection[Role]) -> list[Person]:
-        """People who may sign in and hold one of these roles somewhere, with all their grants that count."""
+        """People who may sign in and hold one of these roles somewhere, with all their grants that count.
+
+        Not those whom an identity provider alone sends: what they may do it says, and no grant here.
+        """
         held = sa.select(grants.c.holder).where(grants.c.role.in_([role.value for role in roles]), ~grants.c.waits)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(people).where(people.c.id.in_(held), ~people.c.disabled)).all()
+            here = people.c.issuer.is_(None) | people.c.password.is_not(None)
+            rows = connection.execute(sa.select(people).where(people.c.id.in_(held), here, ~people.c.disabled)).all()
             return [_person(row, _held(connection, row.id)) for row in rows]
 
     def from_issuer(self, issuer: str, subject: str) -> Account | None:

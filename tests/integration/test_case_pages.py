@@ -271,11 +271,15 @@ def test_a_handler_takes_a_report_to_its_answer(system: DashboardSystem, tmp_pat
 def test_a_repair_from_its_order_to_its_mean_time(system: DashboardSystem) -> None:
     assert "No camera waits for repair." in told(page("work_orders"))
     now_s = time.time()
+    PeopleStore(system.store.engine).add("Thợ", Role.OPERATOR, by="test")
     system.happen("gate", health_finding("camera_health", "covered", "start", "lens lost"), now_s - 7200)
     keep(system)
     app = page("work_orders")
     assert list(app.dataframe[0].value["State"]) == ["to be repaired"]
     assert "lens lost" in told(app)
+    next(box for box in app.selectbox if box.label == "Assigned to").set_value("Thợ")
+    app = click(app, "Assign")
+    assert list(app.dataframe[0].value["Assigned to"]) == ["Thợ"]
     app = click(app, "Start")
     system.happen("gate", health_finding("camera_health", "covered", "end", "clear"), now_s - 3600)
     keep(system)
