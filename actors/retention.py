@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from actors.board import Board
 from actors.disagreements import Disagreements, Kept, folder_beside
+from actors.duties import ERASING, Duty
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
@@ -229,29 +230,35 @@ class Purger:
 class PurgeTimer:
     """Calls a purger every hour, and on at once while there is more to do. What goes wrong is tried again."""
 
-    def __init__(self, purger: Purger) -> None:
-        self._purger = purger
-        self._due_s = float("-inf")
+    def __init__(self, purger: Purger, duty: Duty | None = None) -> None:
+        self._purger, self._duty = purger, duty
+        self._due_s, self._why = float("-inf"), ""
 
     def tick(self) -> None:
         """A piece of work, when it is due. Raises nothing: events must be stored whatever becomes of old ones."""
-        if time.monotonic() < self._due_s:
-            return
+        if time.monotonic() >= self._due_s:
+            self._step()
+        if self._duty is not None:
+            self._duty.tell(self._why)
+
+    def _step(self) -> None:
         try:
             if gone := self._purger.step(time.time()):
                 log.info("erased what is over", count=gone)
             else:
                 self._due_s = time.monotonic() + EVERY_S
-        except Exception:
+            self._why = ""
+        except Exception as error:
             log.exception("nothing is erased now; trying again")
             self._due_s = time.monotonic() + AGAIN_S
+            self._why = (str(error) or type(error).__name__).splitlines()[0]
 
 
 def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
     """The purge of a system. Raises OSError when the evidence's place cannot be reached."""
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
     eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir).signer)
-    return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))))
+    return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))), Duty(board, ERASING))
 
 
 def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:

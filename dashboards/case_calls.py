@@ -84,6 +84,13 @@ class ReportDetail(Report):
     near: list[dict[str, Any]]
 
 
+class Assignee(TypedDict):
+    """Who may be given a case."""
+
+    name: str
+    agency: str | None
+
+
 class WorkOrder(TypedDict):
     number: int
     camera: str
@@ -129,6 +136,10 @@ class CaseCalls:
 
     def act_on_incident(self, number: int, action: str, version: int, **more: Any) -> Incident:
         return cast(Incident, self._call("POST", f"/incidents/{number}/{action}", json={"version": version} | more))
+
+    def assignees(self, of: str, number: int) -> list[Assignee]:
+        """Who may be given a case of "incidents" or "work-orders"."""
+        return cast(list[Assignee], self._call("GET", f"/{of}/{number}/assignees"))
 
     def handovers(self) -> list[Handover]:
         return cast(list[Handover], self._call("GET", "/handovers", params={"limit": 10}))

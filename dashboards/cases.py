@@ -82,6 +82,28 @@ def flash() -> None:
         {"success": st.success, "warning": st.warning, "error": st.error}[kind](text, icon=icon)
 
 
+def choose_assignee(api: ApiClient, of: str, number: int, now: str | None) -> str | None:
+    """A form that gives a case of "incidents" or "work-orders" to one of who may handle it; the name, once sent."""
+    found, error = session.latest(f"assignees-{of}-{number}", lambda: api.assignees(of, number))
+    if error is not None and error.status != 403:  # who may not handle it is asked nothing
+        session.trouble(error)
+    if not found:
+        if found is not None:
+            st.caption(t("Nobody may be assigned here. An admin grants roles."))
+        return None
+    agencies = {one["name"]: one["agency"] for one in found}
+    names = list(agencies)
+    with st.form(f"assign-{number}", border=False):
+        who = st.selectbox(
+            t("Assigned to"),
+            names,
+            index=names.index(now) if now in agencies else None,
+            placeholder=t("Choose a person"),
+            format_func=lambda name: " · ".join(filter(None, [name, agencies[name]])),
+        )
+        return who if st.form_submit_button(t("Assign")) else None
+
+
 def missing(error: ApiError | None) -> None:
     """Why there is no list at all: no right to it, or no answer."""
     if error is not None and error.status == 403:

@@ -107,6 +107,7 @@ TERMS = {
     "did_acknowledge": "Acknowledged.",
     "did_assign": "Assigned.",
     "did_start": "Begun.",
+    "did_grade": "Severity changed.",
     "did_resolve": "Resolved.",
     "did_dismiss": "Dismissed.",
     "did_reopen": "Reopened.",

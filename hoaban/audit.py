@@ -60,11 +60,12 @@ def broken(
     """
     found: list[str] = []
     (seq, previous), at_head = after, None
-    cut: tuple[object, object] | None = None
+    cut: tuple[int, str] | None = None
     told: set[tuple[object, object]] = set()
     for record in records:
         if (seq, previous) == (0, START) and record.seq > 1:
             cut = seq, previous = record.seq - 1, record.previous
+            at_head = previous if head is not None and head[0] == seq else None
         if record.action == PRUNED and record.outcome == "done":
             told.add((record.detail.get("through"), record.detail.get("digest")))
         if record.seq != seq + 1:
@@ -80,6 +81,10 @@ def broken(
         found.insert(0, f"records up to {cut[0]} are missing, and no record says that their term was over")
     if head is not None and head[0] > 0 and at_head != head[1]:
         words = f"the chain ends at record {seq}" if at_head is None else "that record is another now"
+        if cut is not None and head[0] < cut[0]:
+            words = (
+                f"records up to {cut[0]} were taken out since, so this anchor says nothing of the rest; use a newer one"
+            )
         found.append(f"record {head[0]} was once the newest, by the anchor; {words}")
     return found
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from actors import duties
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
 from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
@@ -182,6 +183,7 @@ def _figures(request: Request, statuses: dict[str, dict[str, Any]]) -> metrics.S
         backlog=request.app.state.board.backlog(),
         targets=Outbox(request.app.state.store.engine).states(),
         data_dir=request.app.state.data_dir,
+        duties=duties.states(request.app.state.board, time.time()),
     )
 
 

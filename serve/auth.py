@@ -88,6 +88,13 @@ class Credentials:
             self._kept[credential] = (time.monotonic(), holder)
         return holder
 
+    def provided(self) -> list[Person]:
+        """Whom an identity provider has sent, while what it said of them lasts; once for each that it said."""
+        now_s = time.time()
+        lasting = [kept.person for until_s, kept in list(self._provided.values()) if until_s > now_s]
+        disabled = {id: self._people.account(id).disabled for id in {person.id for person in lasting}}
+        return [person for person in lasting if not disabled[person.id]]
+
     def _ask(self, credential: str) -> Holder | None:
         if not credential.startswith("oidc:"):
             return self._people.holder(credential)

@@ -1,6 +1,7 @@
 """Uptime of cameras by district, from their health events and from who reports now."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from actors import duties
 from actors.board import Board
 from actors.store import EventStore
 from hoaban.access import Permission, Person
@@ -86,6 +88,22 @@ def districts(
         view = DistrictUptimeView(district=district["id"], name=district["name"], cameras=views, **_figures(total))
         found.append(view)
     return found
+
+
+class DutyView(BaseModel):
+    """Work that nobody waits for. silent: nothing is heard of it, it hangs or does not run; unknown: nor ever was."""
+
+    duty: str
+    state: duties.State
+    since_s: float | None = Field(description="since when it is sound, or failing")
+    heard_s: float | None = Field(description="when it was heard of last")
+    why: str | None
+
+
+@router.get("/duties")
+def of_duties(request: Request, _: Annotated[Person, may(Permission.METRICS_READ)]) -> list[DutyView]:
+    """Whether evidence is sealed, and what is over erased; why not, where it is not, as on a disk that is full."""
+    return [DutyView(**asdict(one)) for one in duties.states(request.app.state.board, time.time())]
 
 
 def clock_ahead_s(fleet: dict[str, Any] | None, at: datetime | None = None) -> float:

@@ -20,6 +20,7 @@ from hoaban.incidents.reports import nearest
 from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import INCIDENT, Action, Dismissal, State, allowed_in
 from serve import cases
+from serve.assignees import AssigneeView, Assignment, assignees, chosen, views
 from serve.auditing import given, recorded
 from serve.auth import cameras_for, check, may, refused, signed_in, visible
 from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
@@ -84,10 +85,6 @@ class IncidentDetail(IncidentView):
     log: list[LogView]
     stored: list[EventView]
     neighbours: list[NeighbourView]
-
-
-class Assignment(Change):
-    assignee: str = Field(min_length=1, max_length=128, description="a person or a team")
 
 
 class Dismissing(Change):
@@ -223,6 +220,13 @@ def incident(request: Request, response: Response, number: Number, person: Seer)
     )
 
 
+@router.get("/incidents/{number}/assignees", responses={404: {"model": Problem}})
+def possible_assignees(request: Request, number: Number, person: Handler) -> list[AssigneeView]:
+    """Who may be given it: people who may handle incidents at one of its cameras."""
+    found = _reached(request, person, Permission.INCIDENT_HANDLE, number)
+    return views(assignees(request, Permission.INCIDENT_HANDLE, found.cameras))
+
+
 @router.post("/incidents/{number}/acknowledge", responses=REFUSALS)
 def acknowledge(
     request: Request, number: Number, change: Change, person: Handler, if_match: IfMatch = None
@@ -235,8 +239,10 @@ def acknowledge(
 def assign(
     request: Request, number: Number, change: Assignment, person: Handler, if_match: IfMatch = None
 ) -> IncidentView:
-    """Give it to a person or a team."""
-    return _act(request, person, number, Action.ASSIGN, change, if_match, assignee=change.assignee)
+    """Give it to a person who may handle it."""
+    found = _reached(request, person, Permission.INCIDENT_HANDLE, number)
+    to = chosen(request, Permission.INCIDENT_HANDLE, found.cameras, change.assignee)
+    return _act(request, person, number, Action.ASSIGN, change, if_match, assignee=to)
 
 
 @router.post("/incidents/{number}/start", responses=REFUSALS)
@@ -330,7 +336,7 @@ def _act(
     action: Action,
     change: Change,
     if_match: str | None,
-    assignee: str | None = None,
+    assignee: Person | None = None,
     dismissal: Dismissal | None = None,
     severity: Severity | None = None,
 ) -> IncidentView:
@@ -340,7 +346,7 @@ def _act(
     version = None if free else cases.seen_version(change, if_match)
     # Words stay in the incident's log, which goes with it; the audit chain is kept for ever.
     how: dict[str, Any] = {"assignee": assignee, "dismissal": dismissal, "severity": severity}
-    about = {"version": version} | how
+    about = {"version": version} | how | {"assignee": assignee.id if assignee else None}
     with (
         told("incident", number, lambda: _view(store.get(number), seen)),
         recorded(request, person, f"incident.{action}", f"/incidents/{number}", camera=found.camera, **given(about)),

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from actors.duties import DutyState, State
 from actors.store.outbox import TargetState
 
 COUNTERS = {
@@ -86,6 +87,7 @@ class SystemFigures:
     backlog: tuple[int, int]
     targets: Sequence[TargetState]
     data_dir: str | None
+    duties: Sequence[DutyState]
 
 
 class _System:
@@ -106,6 +108,10 @@ class _System:
             disk = shutil.disk_usage(found.data_dir)
             yield GaugeMetricFamily("hoaban_disk_free_bytes", "Free on the data folder's disk", disk.free)
             yield GaugeMetricFamily("hoaban_disk_size_bytes", "Size of the data folder's disk", disk.total)
+        sound = GaugeMetricFamily("hoaban_duty_sound", "1 while sealing, or erasing, is done", labels=["duty"])
+        for duty in found.duties:
+            sound.add_metric([duty.duty], int(duty.state is State.SOUND))
+        yield sound
         waiting = GaugeMetricFamily("hoaban_deliveries_waiting", "Events that wait for a target", labels=["target"])
         dead = GaugeMetricFamily("hoaban_deliveries_dead", "Events given up for a target", labels=["target"])
         sent = CounterMetricFamily("hoaban_deliveries", "Events that a target has taken", labels=["target"])

@@ -12,6 +12,7 @@ from hoaban.incidents.settings import Severity
 from hoaban.incidents.states import BY_THE_CAMERA, ORDER, OrderAction, OrderState, allowed_in
 from hoaban.incidents.timers import overdue
 from serve import cases
+from serve.assignees import AssigneeView, Assignment, assignees, chosen, views
 from serve.auditing import given, recorded
 from serve.auth import cameras_for, check_at, may
 from serve.cases import REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
@@ -62,10 +63,6 @@ class RepairTimeView(BaseModel):
     mean_s: float
 
 
-class Assignment(Change):
-    assignee: str = Field(min_length=1, max_length=128)
-
-
 class WithNote(Change):
     note: Note
 
@@ -109,12 +106,21 @@ def work_order(request: Request, response: Response, number: Number, person: See
     return WorkOrderDetail(**_view(found).model_dump(), log=log)
 
 
+@router.get("/{number}/assignees", responses={404: {"model": Problem}})
+def possible_assignees(request: Request, number: Number, person: Handler) -> list[AssigneeView]:
+    """Who may be given it: people who may handle work orders of its camera."""
+    found = _reached(request, person, Permission.WORKORDER_HANDLE, number)
+    return views(assignees(request, Permission.WORKORDER_HANDLE, [found.camera]))
+
+
 @router.post("/{number}/assign", responses=REFUSALS)
 def assign(
     request: Request, number: Number, change: Assignment, person: Handler, if_match: IfMatch = None
 ) -> WorkOrderView:
-    """Give it to who repairs."""
-    return _act(request, person, number, OrderAction.ASSIGN, change, if_match, change.assignee)
+    """Give it to a person who may handle it."""
+    found = _reached(request, person, Permission.WORKORDER_HANDLE, number)
+    to = chosen(request, Permission.WORKORDER_HANDLE, [found.camera], change.assignee)
+    return _act(request, person, number, OrderAction.ASSIGN, change, if_match, to)
 
 
 @router.post("/{number}/start", responses=REFUSALS)
@@ -152,11 +158,11 @@ def _act(
     action: OrderAction,
     change: Change,
     if_match: str | None,
-    assignee: str | None = None,
+    assignee: Person | None = None,
 ) -> WorkOrderView:
     found = _reached(request, person, Permission.WORKORDER_HANDLE, number)
     version, store = cases.seen_version(change, if_match), _store(request)
-    about = given({"version": version, "assignee": assignee})
+    about = given({"version": version, "assignee": assignee.id if assignee else None})
     with (
         told("work order", number, lambda: _view(store.get(number))),
         recorded(request, person, f"workorder.{action}", f"/work-orders/{number}", camera=found.camera, **about),

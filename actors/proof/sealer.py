@@ -12,6 +12,7 @@ import sqlalchemy.exc
 import structlog
 
 from actors.board import Board
+from actors.duties import SEALING, Duty
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.proof.owners import keep_owners
@@ -184,6 +185,7 @@ class EvidenceActor:
 
     def __init__(self, store_url: str, evidence_url: str, data_dir: str, redis_url: str) -> None:
         self._store, self._board = EventStore.open(store_url), Board(redis_url)
+        self._duty = Duty(self._board, SEALING)
         self._where = (evidence_url, data_dir)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="seal", daemon=True)
@@ -202,11 +204,15 @@ class EvidenceActor:
                 sealer = sealer or self._make()
                 sealer.step()
                 keep_owners(self._board, EvidenceRecords(self._store.engine))
+                self._duty.tell()
             except (OSError, sqlalchemy.exc.SQLAlchemyError, redis.RedisError, SigningKeyError, StampError) as error:
-                log.warning("evidence is not sealed; trying again", error=str(error).splitlines()[0])
+                why = (str(error) or type(error).__name__).splitlines()[0]
+                log.warning("evidence is not sealed; trying again", error=why)
+                self._duty.tell(why)
                 self._stopping.wait(5.0)
-            except Exception:
+            except Exception as error:
                 log.exception("evidence is not sealed; trying again")
+                self._duty.tell(type(error).__name__)
                 self._stopping.wait(5.0)
             if sealer is None or not sealer.behind:
                 self._stopping.wait(EVERY_S)

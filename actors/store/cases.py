@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from actors.store.tables import people
 from hoaban.access import Person
 from hoaban.incidents.states import after
 
@@ -45,9 +46,14 @@ class Cases:
     table: sa.Table
     log: sa.Table
 
+    def select(self) -> sa.Select[Any]:
+        """The cases with the names of their assignees, whose ids are stored. What was typed in before there were ids,
+        or stands in the settings, is nobody's id, and stays as it is."""
+        return sa.select(*(_named(column) if column.name == "assignee" else column for column in self.table.c))
+
     def row(self, connection: Connection, number: int) -> Mapping[str, Any]:
         """Raises KeyError."""
-        row = connection.execute(sa.select(self.table).where(self.table.c.number == number)).mappings().one_or_none()
+        row = connection.execute(self.select().where(self.table.c.number == number)).mappings().one_or_none()
         if row is None:
             raise KeyError(number)
         return row
@@ -112,3 +118,8 @@ class Cases:
         """The log of one case, the oldest line first; of a very long one the newest lines."""
         query = sa.select(self.log).where(self.log.c.about == number).order_by(self.log.c.seq.desc()).limit(newest)
         return [LogLine(**row) for row in connection.execute(query).mappings()][::-1]
+
+
+def _named(id: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    name = sa.select(people.c.name).where(people.c.id == id).scalar_subquery()
+    return sa.func.coalesce(name, id).label(id.name)

@@ -101,7 +101,7 @@ class IncidentStore:
         limit: int = 100,
     ) -> tuple[list[Incident], int | None]:
         """Incidents, the newest first, and the cursor of the next page. since_s: their newest event is not older."""
-        query = sa.select(incidents).order_by(incidents.c.number.desc()).limit(limit + 1)
+        query = CASES.select().order_by(incidents.c.number.desc()).limit(limit + 1)
         for wanted in (cameras, None if camera is None else [camera]):
             if wanted is not None:
                 query = query.where(_seen_by(wanted))
@@ -161,21 +161,23 @@ class IncidentStore:
         now_s: float,
         *,
         note: str | None = None,
-        assignee: str | None = None,
+        assignee: Person | None = None,
         dismissal: Dismissal | None = None,
         severity: Severity | None = None,
     ) -> Incident:
         """Do what a person does. Raises KeyError, StaleError, NotAllowedError."""
         changed: dict[str, Any] = {}
-        if action is Action.ASSIGN:
-            changed["assignee"] = assignee
+        if action is Action.ASSIGN and assignee is not None:
+            changed["assignee"] = assignee.id
         if action is Action.DISMISS:
             changed["dismissal"] = None if dismissal is None else dismissal.value
         if action is Action.REOPEN:
             changed |= {"waiting_since_s": now_s, "escalated_s": None, "proposed_s": None, "dismissal": None}
         if action is Action.GRADE and severity is not None:
             changed["severity"] = severity.value
-        detail = {key: changed[key] for key in ("assignee", "dismissal", "severity") if changed.get(key) is not None}
+        detail = {key: changed[key] for key in ("dismissal", "severity") if changed.get(key) is not None}
+        if "assignee" in changed and assignee is not None:
+            detail["assignee"] = assignee.name  # the log: as they are called now
         with turn(self._engine, TURN) as connection:
             CASES.edit(
                 connection, number, INCIDENT, action, by, now_s, version=version, note=note, detail=detail, **changed
@@ -189,7 +191,7 @@ class IncidentStore:
         self, by: Person, to_name: str, note: str, now_s: float, cameras: Collection[str] | None = None
     ) -> Handover:
         """Sign off: a note with all open incidents as they stand at this moment."""
-        query = sa.select(incidents).where(incidents.c.state.in_(STILL_OPEN)).order_by(incidents.c.number)
+        query = CASES.select().where(incidents.c.state.in_(STILL_OPEN)).order_by(incidents.c.number)
         if cameras is not None:
             query = query.where(_seen_by(cameras))
         shown = ("number", "kind", "severity", "state", "camera", "district", "assignee", "last_s", "escalated_s")

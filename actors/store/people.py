@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -145,6 +145,17 @@ class PeopleStore:
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(people).order_by(people.c.name)).all()
             return [_account(row, _given(connection, row.id)) for row in rows]
+
+    def holding(self, roles: Collection[Role]) -> list[Person]:
+        """People who may sign in and hold one of these roles somewhere, with all their grants that count.
+
+        Not those whom an identity provider alone sends: what they may do it says, and no grant here.
+        """
+        held = sa.select(grants.c.holder).where(grants.c.role.in_([role.value for role in roles]), ~grants.c.waits)
+        with self._engine.connect() as connection:
+            here = people.c.issuer.is_(None) | people.c.password.is_not(None)
+            rows = connection.execute(sa.select(people).where(people.c.id.in_(held), here, ~people.c.disabled)).all()
+            return [_person(row, _held(connection, row.id)) for row in rows]
 
     def from_issuer(self, issuer: str, subject: str) -> Account | None:
         """The person an identity provider knows by this subject."""
@@ -325,8 +336,7 @@ class PeopleStore:
         row = connection.execute(query.where(which, ~sessions.c.ended, ~people.c.disabled)).one_or_none()
         if row is None or aware(row.access_until) <= datetime.now(UTC):
             return None
-        person = Person(row.id, row.name, row.agency, _held(connection, row.id), row.neighbourhood)
-        return Holder(person, f"session:{row.session}")
+        return Holder(_person(row, _held(connection, row.id)), f"session:{row.session}")
 
     def _find(self, connection: Connection, which: str) -> Row[Any]:
         # An id first: a person could be named like another's id.
@@ -407,6 +417,10 @@ def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
 
 def _held(connection: Connection, holder: str) -> tuple[Grant, ...]:
     return tuple(given.grant for given in _given(connection, holder) if not given.waits)
+
+
+def _person(row: Row[Any], held: tuple[Grant, ...]) -> Person:
+    return Person(row.id, row.name, row.agency, held, row.neighbourhood)
 
 
 def _account(row: Row[Any], given: tuple[GivenGrant, ...]) -> Account:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -61,7 +60,7 @@ class WorkOrderStore:
         limit: int = 100,
     ) -> tuple[list[WorkOrder], int | None]:
         """Orders, the newest first, and the cursor of the next page."""
-        query = sa.select(work_orders).order_by(work_orders.c.number.desc()).limit(limit + 1)
+        query = ORDERS.select().order_by(work_orders.c.number.desc()).limit(limit + 1)
         if cameras is not None:
             query = query.where(work_orders.c.camera.in_(cameras))
         if states:
@@ -93,13 +92,15 @@ class WorkOrderStore:
         now_s: float,
         *,
         note: str | None = None,
-        assignee: str | None = None,
+        assignee: Person | None = None,
     ) -> WorkOrder:
         """Do what a person does. Raises KeyError, StaleError, NotAllowedError."""
-        changed: dict[str, Any] = {"assignee": assignee} if action is OrderAction.ASSIGN else {}
+        changed, detail = {}, {}
+        if action is OrderAction.ASSIGN and assignee is not None:
+            changed, detail = {"assignee": assignee.id}, {"assignee": assignee.name}  # the log: as they are called now
         with turn(self._engine, TURN) as connection:
             ORDERS.edit(
-                connection, number, ORDER, action, by, now_s, version=version, note=note, detail=changed, **changed
+                connection, number, ORDER, action, by, now_s, version=version, note=note, detail=detail, **changed
             )
             return WorkOrder(**ORDERS.row(connection, number))
 

@@ -98,12 +98,19 @@ def actions(seen: IncidentDetail) -> None:
     for column, (label, action, key, icon) in zip(st.columns(len(plain)), plain, strict=True):
         if column.button(label, icon=icon, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
             do(action)
-    with st.expander(t("More: assign, dismiss, comment, reopen")):
-        if "assign" in allowed:
-            with st.form(f"assign-{number}", border=False):
-                who = st.text_input(t("Assigned to"), seen["assignee"] or "", max_chars=128)
-                if st.form_submit_button(t("Assign")) and who.strip():
-                    do("assign", assignee=who.strip())
+    with st.expander(t("More: assign, severity, dismiss, comment, reopen")):
+        if "assign" in allowed and (who := cases.choose_assignee(api, "incidents", number, seen["assignee"])):
+            do("assign", assignee=who)
+        if "grade" in allowed:
+            with st.form(f"grade-{number}", border=False):
+                graded = st.selectbox(
+                    t("New severity"),
+                    [one for one in cases.SEVERITIES if one != seen["severity"]],
+                    format_func=cases.severity,
+                )
+                words = st.text_input(t("Why its severity changes"), max_chars=1000, key=f"grade-words-{number}")
+                if st.form_submit_button(t("Change the severity")) and words.strip():
+                    do("grade", severity=graded, note=words.strip())
         if "dismiss" in allowed:
             with st.form(f"dismiss-{number}", border=False):
                 reason = st.selectbox(t("Why it is no incident"), DISMISSALS, format_func=term)

@@ -89,11 +89,8 @@ def actions(seen: WorkOrderDetail) -> None:
         if column.button(label, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
             do(action)
     with st.expander(t("More: assign, note, cancel")):
-        if "assign" in allowed:
-            with st.form(f"assign-{number}", border=False):
-                who = st.text_input(t("Assigned to"), seen["assignee"] or "", max_chars=128)
-                if st.form_submit_button(t("Assign")) and who.strip():
-                    do("assign", assignee=who.strip())
+        if "assign" in allowed and (who := cases.choose_assignee(api, "work-orders", number, seen["assignee"])):
+            do("assign", assignee=who)
         with st.form(f"note-{number}", border=False, clear_on_submit=True):
             words = st.text_area(t("Note"), max_chars=4000)
             say, end = st.columns(2)

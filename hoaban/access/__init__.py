@@ -1,6 +1,6 @@
 """Who may do what, and where: decided from values alone."""
 
-from hoaban.access.decide import Decision, Place, covers, decide, reaches
+from hoaban.access.decide import Decision, Place, covers, decide, entrusted, reaches
 from hoaban.access.person import Grant, Person, Scope
 from hoaban.access.roles import GRANTS, PROVINCE_WIDE, TWO_PEOPLE, Permission, Role
 
@@ -17,5 +17,6 @@ __all__ = [
     "Scope",
     "covers",
     "decide",
+    "entrusted",
     "reaches",
 ]

@@ -52,6 +52,11 @@ def reaches(person: Person, place: Place) -> bool:
     return any(covers(grant.scope, place) for grant in person.grants)
 
 
+def entrusted(person: Person, permission: Permission, place: Place) -> bool:
+    """Whether any grant of the person gives the permission at the place, at whatever hour."""
+    return any(permission in GRANTS[grant.role] and _covers(grant.scope, permission, place) for grant in person.grants)
+
+
 def _covers(scope: Scope, permission: Permission, place: Place | None) -> bool:
     if place is None or permission in PROVINCE_WIDE:
         return scope.everywhere or permission not in PROVINCE_WIDE

@@ -1,4 +1,8 @@
-"""The chain of erasures' records: each names the one before it, so none can be changed, taken out or put in alone."""
+"""The chain of erasures' records: each names the one before it, so none can be changed, taken out or put in alone.
+
+Records of before 0009_proof may name an earlier one instead: an erasure that was cut off and finished after a newer one
+was named by none. Of these alone it cannot be told when they are taken out; since then each names the one before.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ def broken(records: Iterable[Record], trusted: Trusted, head: str | None = None)
     cannot be told.
     """
     found: list[str] = []
-    last, previous, at_head = 0, None, head is None
+    last, before = 0, set[str | None]()
     for record in records:
         name = f"record {record.number}"
         if record.number != last + 1:
@@ -38,11 +42,11 @@ def broken(records: Iterable[Record], trusted: Trusted, head: str | None = None)
                 found.append(f"{name} was changed after it was signed, or signed with a key that is not trusted")
             if manifest.id != record.id:
                 found.append(f"{name} is of erasure {manifest.id} and kept for {record.id}")
-            if manifest.body.get("previous") != previous:
+            if manifest.body.get("previous") not in (before or {None}):
                 found.append(f"{name} does not follow the one before it: that one was changed, or one is gone")
-        last, previous = record.number, m.digest(record.manifest)
-        at_head = at_head or previous == head
-    if not at_head:
+        last = record.number
+        before.add(m.digest(record.manifest))
+    if head is not None and head not in before:
         found.append(f"the record {head} was once the newest and is gone: records are missing at the end")
     return found
 

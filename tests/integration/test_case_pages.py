@@ -139,6 +139,34 @@ def test_dismissing_needs_words_and_escalation_is_told(system: DashboardSystem) 
     assert (store.get(2).state, store.get(2).dismissal) == ("dismissed", "false_alarm")
 
 
+def test_it_is_given_to_one_of_who_may_handle_it_and_graded_for_a_reason(system: DashboardSystem) -> None:
+    store, people = two_incidents(system), PeopleStore(system.store.engine)
+    assert "Nobody may be assigned here." in told(page("incidents"))
+    people.add("Lan", Role.OPERATOR, agency="police", by="test")
+    people.add("Xem", Role.VIEWER, by="test")
+    app = page("incidents")
+    who = next(box for box in app.selectbox if box.label == "Assigned to")
+    assert (who.options, who.value) == (["Lan · police"], None)
+    app = click(app, "Assign")
+    assert store.get(2).assignee is None
+    next(box for box in app.selectbox if box.label == "Assigned to").set_value("Lan")
+    app = click(app, "Assign")
+    assert "Assigned." in told(app)
+    assert (store.get(2).assignee, store.log(2)[-1].detail) == ("Lan", {"assignee": "Lan"})
+    assert dict(zip(app.dataframe[0].value["#"], app.dataframe[0].value["Assigned to"], strict=True)) == {
+        1: "",
+        2: "Lan",
+    }
+    next(box for box in app.selectbox if box.label == "New severity").set_value("critical")
+    app = click(app, "Change the severity")
+    assert store.get(2).severity == "high"
+    fill(app, "Why its severity changes", "có <b>lửa</b>")
+    app = click(app, "Change the severity")
+    assert (store.get(2).severity, store.log(2)[-1].note) == ("critical", "có <b>lửa</b>")
+    assert "Severity changed." in told(app)
+    assert "<b>lửa" not in told(app)
+
+
 def test_a_shift_is_handed_over_on_the_page(system: DashboardSystem) -> None:
     two_incidents(system)
     app = page("incidents")
@@ -243,11 +271,15 @@ def test_a_handler_takes_a_report_to_its_answer(system: DashboardSystem, tmp_pat
 def test_a_repair_from_its_order_to_its_mean_time(system: DashboardSystem) -> None:
     assert "No camera waits for repair." in told(page("work_orders"))
     now_s = time.time()
+    PeopleStore(system.store.engine).add("Thợ", Role.OPERATOR, by="test")
     system.happen("gate", health_finding("camera_health", "covered", "start", "lens lost"), now_s - 7200)
     keep(system)
     app = page("work_orders")
     assert list(app.dataframe[0].value["State"]) == ["to be repaired"]
     assert "lens lost" in told(app)
+    next(box for box in app.selectbox if box.label == "Assigned to").set_value("Thợ")
+    app = click(app, "Assign")
+    assert list(app.dataframe[0].value["Assigned to"]) == ["Thợ"]
     app = click(app, "Start")
     system.happen("gate", health_finding("camera_health", "covered", "end", "clear"), now_s - 3600)
     keep(system)

@@ -13,16 +13,20 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from actors.store import ReportStore
 from actors.store.incident_keeping import Ground, follow, keep_time
+from actors.store.incident_tables import incidents
+from actors.store.tables import people as people_table
 from actors.watchlist import WatchlistKey
 from hoaban.access import Grant, Role, Scope
 from hoaban.access.settings import AccessSettings
 from hoaban.events import Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Fleet
 from hoaban.frames import FrameMeta
+from hoaban.schedule import Hours
 from hoaban.stream_health import health_finding
 from tests.api_system import CAMERAS, Api, running_api
 
@@ -90,6 +94,7 @@ def post(api: Api, path: str, token: str, **body: Any) -> Any:
 def test_an_incident_goes_its_way_and_each_step_is_in_its_log(api: Api) -> None:
     token, number = api.token(OPERATOR), incident(api, "gate")
     at = f"/incidents/{number}"
+    api.people.add("Tổ 2", OPERATOR, by="test")
     assert api.get(at, token).headers["ETag"] == '"1"'
     steps = [
         ("acknowledge", {}), ("assign", {"assignee": "Tổ 2"}), ("start", {}), ("comment", {"note": "đang đến"}),
@@ -106,6 +111,60 @@ def test_an_incident_goes_its_way_and_each_step_is_in_its_log(api: Api) -> None:
     assert seen["log"][2]["detail"] == {"assignee": "Tổ 2"}
     assert [row["event"]["type"] for row in seen["stored"]] == ["hoaban.intrusion"]
     assert [near["camera"] for near in seen["neighbours"]] == ["bridge"]
+
+
+def test_an_incident_is_given_only_to_a_person_who_may_handle_it_there(api: Api) -> None:
+    token, number = api.token(OPERATOR), incident(api, "gate", "bridge")
+    at, asleep = f"/incidents/{number}", Hours.model_validate({"days": ["mon"], "from": "00:00", "to": "00:01"})
+    give, people = f"{at}/assign", api.people
+
+    def add(name: str, *grants: Role | Grant, **more: Any) -> str:
+        return people.add(name, *grants, by="test", **more).id  # type: ignore[no-any-return]
+
+    able = {
+        "Hoa": add("Hoa", Grant(Role.OFFICER, Scope(agencies=frozenset({"police"}))), agency="police"),
+        "Mai": add("Mai", Grant(Role.OPERATOR, NORTH)),
+        "Ca đêm": add("Ca đêm", Grant(Role.OPERATOR, Scope(hours=(asleep,)))),
+    }
+    unable = {
+        "Nam": add("Nam", OF_THE_SOUTH),
+        "Xem": add("Xem", Role.VIEWER),
+        "Chờ": add("Chờ", Role.OFFICER, two=True),
+        "Nghỉ": add("Nghỉ", OPERATOR),
+        "Tên khác": add("Hoa 2", Role.VIEWER),
+    }
+    people.set_disabled("Nghỉ", True)
+    listed = {one["name"]: one for one in api.get(f"{at}/assignees", token).json()}
+    assert able.keys() <= listed.keys()
+    assert not unable.keys() & listed.keys()
+    assert listed["Hoa"] == {"name": "Hoa", "agency": "police"}
+    for who in (*unable, *unable.values(), "Tổ 9", next(iter(api._made))):
+        refused = post(api, give, token, version=1, assignee=str(who))
+        assert refused.status_code == 422, who
+        assert f"GET /api/v1{at}/assignees" in refused.json()["detail"]
+    assert api.get(at, token).json()["version"] == 1
+    for version, who in enumerate(["Hoa", able["Mai"]], 1):
+        assert post(api, give, token, version=version, assignee=who).status_code == 200
+    seen = api.get(at, token).json()
+    assert (seen["assignee"], [line["detail"] for line in seen["log"][-2:]]) == (
+        "Mai", [{"assignee": "Hoa"}, {"assignee": "Mai"}],
+    )  # fmt: skip
+    with api.store.engine.begin() as connection:
+        of_it = sa.update(incidents).where(incidents.c.number == number)
+        assert (
+            connection.execute(sa.select(incidents.c.assignee).where(incidents.c.number == number)).scalar()
+            == (able["Mai"])
+        )
+        connection.execute(sa.update(people_table).where(people_table.c.id == able["Mai"]).values(name="Mai Anh"))
+    seen = api.get(at, token).json()
+    assert (seen["assignee"], seen["log"][-1]["detail"]) == ("Mai Anh", {"assignee": "Mai"})
+    with api.store.engine.begin() as connection:
+        connection.execute(of_it.values(assignee="Tổ 2 phường"))  # as an earlier version let it be typed in
+    assert api.get(at, token).json()["assignee"] == "Tổ 2 phường"
+    given = post(api, "/handovers", token, to="Bình", note="x").json()["incidents"]
+    assert next(one for one in given if one["number"] == number)["assignee"] == "Tổ 2 phường"
+    assert api.get(f"{at}/assignees", api.token(Role.VIEWER)).status_code == 403
+    assert api.get(f"{at}/assignees", api.token(OF_THE_SOUTH)).status_code == 404
 
 
 def test_the_second_of_two_changes_is_refused_with_how_it_stands(api: Api) -> None:
@@ -356,7 +415,13 @@ def test_a_fault_becomes_an_order_that_is_repaired_and_counted(api: Api) -> None
     at = f"/work-orders/{order['number']}"
     assert (order["fault"], order["reason"], order["overdue"]) == ("covered", "lens lost", False)
     assert order["allowed"] == ["assign", "start", "cancel", "note"]
-    assert post(api, f"{at}/assign", token, version=1, assignee="Tổ 1").json()["assignee"] == "Tổ 1"
+    api.people.add("Thợ", OF_THE_SOUTH, agency="ward", by="test")
+    assert {"name": "Thợ", "agency": "ward"} in api.get(f"{at}/assignees", token).json()
+    api.people.add("Thợ phía bắc", Grant(Role.OPERATOR, NORTH), by="test")
+    assert post(api, f"{at}/assign", token, version=1, assignee="Thợ phía bắc").status_code == 422
+    assert post(api, f"{at}/assign", token, version=1, assignee="Thợ").json()["assignee"] == "Thợ"
+    assert api.get("/work-orders", token, camera="shop").json()["work_orders"][0]["assignee"] == "Thợ"
+    assert api.get(at, token).json()["log"][-1]["detail"] == {"assignee": "Thợ"}
     assert post(api, f"{at}/done", token, version=2).status_code == 409
     happen(api, "shop", health_finding("camera_health", "covered", "end", "clear"), now_s - 400)
     follow(api.store.engine, ground(api), now_s)
@@ -431,8 +496,9 @@ def test_what_is_done_to_a_case_is_in_the_audit_chain_without_the_words_said(api
     token, before = api.token(OPERATOR), api.app.state.audit.head()[0]
     number, words = incident(api, "gate"), "the caller's number is 0912345678"
     post(api, f"/incidents/{number}/acknowledge", token, version=1, note=words)
-    post(api, f"/incidents/{number}/assign", token, version=2, assignee="Team 2")
-    post(api, f"/incidents/{number}/assign", token, version=2, assignee="Team 3")  # somebody was first
+    lan = api.people.add("Lan", OPERATOR, by="test").id
+    for _ in range(2):  # of two at once one was first
+        post(api, f"/incidents/{number}/assign", token, version=2, assignee="Lan")
     post(api, f"/incidents/{number}/comment", token, note=words)
     post(api, f"/incidents/{number}/dismiss", token, version=4, reason="false_alarm", note=words)
     report = api.ask("POST", "/reports", token, json={"text": words, "lat": 21.386, "lon": 103.017}).json()["number"]
@@ -458,6 +524,6 @@ def test_what_is_done_to_a_case_is_in_the_audit_chain_without_the_words_said(api
         ("handover.accept", f"/handovers/{given}", "done"),
     ]
     assert {one.camera for one in told if not one.action.startswith("handover")} == {"gate"}
-    assert told[1].detail["assignee"] == "Team 2"
+    assert told[1].detail["assignee"] == lan
     assert told[7].detail["incident"] == number
     assert "0912345678" not in str(told)

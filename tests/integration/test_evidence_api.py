@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from actors.proof.archive import open_package, zipped
 from actors.proof.files import PackageFiles
@@ -218,6 +219,37 @@ def test_an_export_rests_on_the_decision_that_was_seen(office: Office, monkeypat
 
     monkeypatch.setattr(PackageFiles, "read_all", slowly)
     assert office.post(path, reason=REASON, version=3).status_code == 409
+
+
+def test_on_a_full_disk_nothing_leaves_of_which_no_record_can_be_kept(office: Office) -> None:
+    """SQLite itself refuses to grow, as it does on a full disk."""
+    case = office.case(track=91)
+    office.decide(case)
+    engine, words = office.api.app.state.store.engine, "for the court " * 30
+
+    def full(connection: sa.Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def free(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000000")
+
+    def export() -> Any:
+        return office.post(f"/evidence/{case}/export", reason=words, version=1)
+
+    before = len(office.audited("evidence.export"))
+    sa.event.listen(engine, "begin", full)
+    try:
+        answers = [export() for _ in range(40)]
+    finally:
+        sa.event.remove(engine, "begin", full)
+        sa.event.listen(engine, "begin", free)
+    left = [answer for answer in answers if answer.status_code == 200]
+    assert {answer.status_code for answer in answers} in ({503}, {200, 503})
+    assert all(not answer.content.startswith(b"PK") for answer in answers if answer.status_code == 503)
+    assert len(office.audited("evidence.export")) == before + len(left)
+    assert export().status_code == 200
+    sa.event.remove(engine, "begin", free)
 
 
 def test_an_unblurred_export_needs_a_permit_beside_the_right_to_export(office: Office) -> None:

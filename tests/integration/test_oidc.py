@@ -19,8 +19,10 @@ from joserfc.jwk import RSAKey
 
 import serve.oidc
 from actors.processes import die_with_parent, end
+from hoaban.access import Role
 from hoaban.access.settings import AccessSettings
 from tests.api_system import Api, running_api
+from tests.integration.test_cases_api import incident
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).resolve().parents[1] / "oidc"
@@ -158,6 +160,22 @@ def test_a_person_shut_out_here_stays_out_whatever_the_provider_says(api: Api, p
     assert api.get("/session", token).status_code == 401
     api.people.set_disabled("Lan", False)
     assert api.get("/session", token).status_code == 200
+
+
+def test_whom_the_provider_sends_can_be_given_a_case_while_its_word_lasts(api: Api, provider: RunningProvider) -> None:
+    token, number = provider.token("operators"), incident(api, "gate")
+    api.people.add("Mây", Role.OPERATOR, issuer=("https://elsewhere", "may"), by="test")  # the grant gives nothing
+
+    def names() -> list[str]:
+        return [one["name"] for one in api.get(f"/incidents/{number}/assignees", api.token(Role.OPERATOR)).json()]
+
+    assert api.get("/session", token).status_code == 200
+    assert names() == ["Lan"]
+    api.people.set_disabled("Lan", True)
+    assert names() == []
+    api.people.set_disabled("Lan", False)
+    answer = api.ask("POST", f"/incidents/{number}/assign", token, json={"version": 1, "assignee": "Lan"})
+    assert (answer.status_code, answer.json()["assignee"]) == (200, "Lan")
 
 
 def test_keys_that_were_rotated_are_found_and_the_old_are_dead(

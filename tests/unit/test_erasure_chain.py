@@ -15,15 +15,17 @@ from hoaban.evidence.erasures import Record, broken
 from tests.unit.test_retention import SIGNER, TRUSTED, System
 
 
+def record(number: int, previous: Record | None) -> Record:
+    about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "b", "basis": "x"}
+    named = m.digest(previous.manifest) if previous else None
+    body = m.canonical(m.of_erasure(f"e{number}", **about, previous=named, erased=[{"what": "event", "id": "i"}]))
+    return Record(number, f"e{number}", body, SIGNER.sign(body))
+
+
 def chain(length: int) -> list[Record]:
     made: list[Record] = []
     for number in range(1, length + 1):
-        previous = m.digest(made[-1].manifest) if made else None
-        about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "b", "basis": "x"}
-        body = m.canonical(
-            m.of_erasure(f"e{number}", **about, previous=previous, erased=[{"what": "event", "id": "i"}])
-        )
-        made.append(Record(number, f"e{number}", body, SIGNER.sign(body)))
+        made.append(record(number, made[-1] if made else None))
     return made
 
 
@@ -35,6 +37,15 @@ def test_a_whole_chain_is_sound() -> None:
     assert (
         broken(CHAIN, TRUSTED, HEAD) == broken(CHAIN, TRUSTED, m.digest(CHAIN[2].manifest)) == broken([], TRUSTED) == []
     )
+
+
+def test_of_an_earlier_version_one_may_be_named_by_none() -> None:
+    first = record(1, None)
+    late = record(2, first)  # begun before the first, cut off, and finished when that was there
+    after = record(3, first)
+    assert broken([first, late, after, record(4, after)], TRUSTED, m.digest(after.manifest)) == []
+    assert "does not follow" in broken([first, replace(after, number=2), record(3, late)], TRUSTED)[0]
+    assert broken([first, record(2, None)], TRUSTED)
 
 
 @given(st.data())

@@ -11,8 +11,11 @@ from actors.store import engine as engine_module
 from actors.store.evidence import evidence
 from actors.store.retention import erasures
 from actors.store.tables import events
+from hoaban.evidence import manifest as m
+from hoaban.evidence.erasures import Record, broken
 from hoaban.evidence.review import State
 from tests.events import some_events
+from tests.unit.test_retention import SIGNER, TRUSTED
 
 OLD = {
     "events": {"plate"},
@@ -24,6 +27,12 @@ def old(table: sa.Table, row: dict) -> sa.Insert:
     """Into a table as it was."""
     columns = [sa.Column(c.name, c.type) for c in table.columns if c.name not in OLD.get(table.name, set())]
     return sa.insert(sa.Table(table.name, sa.MetaData(), *columns)).values(row)
+
+
+def signed(id: str, previous: bytes | None) -> bytes:
+    about = {"key": SIGNER.id, "at": "2026-01-01T00:00:00Z", "rule": "r", "by": "n", "basis": "b"}
+    named = m.digest(previous) if previous else None
+    return m.canonical(m.of_erasure(id, **about, previous=named, erased=[{"what": "event", "id": "i"}]))
 
 
 def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_url: str) -> None:
@@ -45,17 +54,22 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_u
         case |= {"missing": {}, "files": {}, "simulated": False, "sealed_s": 1.0, "state": "rejected", "version": 1}
         connection.execute(old(evidence, case))
         about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 5.0}
-        for id, plan, signature in (
-            ("one", [], b"s"),
-            ("open", [{"what": "evidence", "id": "case"}], None),
-            ("two", [], b"s"),
+        first, going = signed("newer", None), [{"what": "evidence", "id": "case"}]
+        for id, plan, manifest in (
+            ("cut off", [], signed("cut off", first)),
+            ("open", going, None),
+            ("newer", [], first),
+            ("newest", [], signed("newest", first)),
         ):
-            row = about | {"id": id, "plan": plan, "signature": signature, "manifest": signature}
-            connection.execute(old(erasures, row))
+            row = about | {"id": id, "plan": plan, "manifest": manifest}
+            connection.execute(old(erasures, row | {"signature": SIGNER.sign(manifest) if manifest else None}))
     engine.dispose()
     store = EventStore.open(store_url)
     retention = RetentionStore(store.engine)
-    assert [(one.id, one.number) for one in retention.records()] == [("one", 1), ("two", 2)]
+    records = retention.records()
+    assert [(one.id, one.number) for one in records] == [("newer", 1), ("cut off", 2), ("newest", 3)]
+    chain = [Record(one.number, one.id, one.manifest, one.signature) for one in records]
+    assert broken(chain, TRUSTED, m.digest(chain[-1].manifest)) == []
     assert [one.id for one in retention.unfinished()] == ["open"]
     assert EvidenceRecords(store.engine).get("case").state is State.ERASING
     assert [one["id"] for one in retention.events_by_plate("30a 123 41", [], None, None, 9)] == ["e1"]

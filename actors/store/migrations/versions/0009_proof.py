@@ -1,5 +1,10 @@
 """Erasures that one worker finishes, records in a row, what was erased before it was sealed, plates of events"""
 
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,7 +16,7 @@ down_revision = "0008_access"
 evidence = sa.table("evidence", sa.column("id"), sa.column("state"))
 erasures = sa.table(
     "erasures",
-    *(sa.column(name) for name in ("seq", "id", "begun_s", "signature", "number", "done_s")),
+    *(sa.column(name) for name in ("seq", "id", "begun_s", "manifest", "signature", "number", "done_s")),
     sa.column("plan", sa.JSON),
 )
 events = sa.table("events", sa.column("seq"), sa.column("plate"), sa.column("body", sa.JSON))
@@ -42,17 +47,39 @@ def upgrade() -> None:
 def _number_records() -> None:
     """Records get their places; what had begun and was not done is not to be decided or held any more."""
     connection = op.get_bind()
-    number = 0
-    for row in connection.execute(sa.select(erasures).order_by(erasures.c.seq)).all():
+    rows = connection.execute(sa.select(erasures).order_by(erasures.c.seq)).all()
+    for number, row in enumerate(_linked([row for row in rows if row.signature is not None]), 1):
+        values = {"number": number, "done_s": row.begun_s}
+        connection.execute(sa.update(erasures).where(erasures.c.seq == row.seq).values(values))
+    for row in rows:
         if row.signature is not None:
-            number += 1
-            values = {"number": number, "done_s": row.begun_s}
-            connection.execute(sa.update(erasures).where(erasures.c.seq == row.seq).values(values))
             continue
         going = [one["id"] for one in row.plan if one["what"] == "evidence"]
         connection.execute(
             sa.update(evidence).where(evidence.c.id.in_(going), evidence.c.state != "erased").values(state="erasing")
         )
+
+
+def _linked(rows: Sequence[Any]) -> Iterator[Any]:
+    """Records in the order in which they were signed: each names the one before. An older erasure may have been cut
+    off, and finished after a newer one."""
+    digests = {row.seq: hashlib.sha256(row.manifest).hexdigest() for row in rows}
+    known, after = set(digests.values()), {}
+    for row in rows:
+        previous = _previous(row.manifest)
+        after.setdefault(previous if previous in known else None, []).append(row)
+    waiting = after.pop(None, [])
+    while waiting:
+        row = waiting.pop(0)
+        yield row
+        waiting = after.pop(digests[row.seq], []) + waiting
+
+
+def _previous(manifest: bytes) -> str | None:
+    try:
+        return json.loads(manifest).get("previous")
+    except (ValueError, AttributeError):  # none that was ever written here: it stays where it is, and is found wrong
+        return None
 
 
 def _fill_plates() -> None:
