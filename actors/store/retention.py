@@ -289,12 +289,8 @@ class RetentionStore:
         with turn(self._engine, TURN) as connection:
             there = (evidence.c.id == case.id) & ~_held(evidence, evidence.c.captured_s, now_s)
             there &= evidence.c.state.not_in([State.ERASING, State.ERASED])
-            row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one_or_none()
-            if row is None or name not in row.files:
+            if not _unlist(connection, there, name):
                 return None
-            files = {other: entry for other, entry in row.files.items() if other != name}
-            missing = row.missing | {name: "erased: its term is over"}
-            connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
             id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
 
@@ -315,13 +311,22 @@ class RetentionStore:
         return self.erasure(id)
 
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
-        """All of it is gone: take its cases out of the tables. Done again it does nothing more."""
+        """All of it is gone: take its cases out of the tables. Done again it does nothing more.
+
+        An erasure that an earlier version began (before 0009_proof) has its events and files in the tables still.
+        """
         cases = [one["id"] for one in erasure.plan if one["what"] == "evidence"]
+        named = [one["id"] for one in erasure.plan if one["what"] == "event"]
         values = {"state": State.ERASED, "erased_s": now_s, "plate": None, "doubts": [], "missing": {}, "files": {}}
-        with self._engine.begin() as connection:
+        with turn(self._engine, TURN) as connection:
             there = evidence.c.id.in_(cases) & (evidence.c.state == State.ERASING)
             connection.execute(sa.update(evidence).where(there).values(values))
             connection.execute(sa.delete(events).where(events.c.id.in_(cases)))
+            there = sa.select(events.c.id, events.c.body).where(events.c.id.in_(named))
+            _delete_events(connection, connection.execute(there).all(), now_s)
+            for one in erasure.plan:
+                if one["what"] == "file":
+                    _unlist(connection, evidence.c.id == one["id"], one["name"])
             undone = (erasures.c.id == erasure.id) & erasures.c.done_s.is_(None)
             connection.execute(sa.update(erasures).where(undone).values(done_s=now_s, leased_until_s=None))
 
@@ -379,6 +384,17 @@ def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: li
     row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
     connection.execute(sa.insert(erasures).values(row))
     return id
+
+
+def _unlist(connection: Connection, there: sa.ColumnElement[bool], name: str) -> bool:
+    """Take a file out of what a case lists; False when it is not listed there."""
+    row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one_or_none()
+    if row is None or name not in row.files:
+        return False
+    files = {other: entry for other, entry in row.files.items() if other != name}
+    missing = row.missing | {name: "erased: its term is over"}
+    connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
+    return True
 
 
 def _check_subject(connection: Connection, kind: str, subject: str) -> None:
