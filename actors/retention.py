@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -33,6 +34,15 @@ EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
 
 
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """An erasure that is left alone for a while. until_s: by time.monotonic()."""
+
+    until_s: float
+    pause_s: float
+    why: str
+
+
 class Eraser:
     """Erases packages and events so that it can be shown: written down first, then done, then signed.
 
@@ -44,6 +54,12 @@ class Eraser:
     ) -> None:
         self.store, self.records, self.files, self._signer = store, records, files, signer
         self._worker = secrets.token_hex(8)
+        self._aside: dict[str, _Aside] = {}
+
+    @property
+    def stuck(self) -> str:
+        """Which erasures cannot be finished now, and why; "" for none."""
+        return "; ".join(f"erasure {id} cannot be finished: {one.why}" for id, one in sorted(self._aside.items()))
 
     def erase(
         self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str, now_s: float
@@ -80,12 +96,30 @@ class Eraser:
         return int(begun.plan[0]["count"])
 
     def finish(self) -> int:
-        """Take up what an earlier process began and nobody else is finishing; how many erasures."""
+        """Take up what an earlier process began and nobody else is finishing; how many erasures.
+
+        One that cannot be finished is set aside for a growing while (`stuck`), so that it stops no other.
+        Raises SQLAlchemyError: without the store none can be.
+        """
         found = 0
-        while (erasure := self.store.lease(self._worker, time.time())) is not None:
-            self._finish(erasure)
-            found += 1
-        return found
+        self._aside = {one.id: self._aside[one.id] for one in self.store.unfinished() if one.id in self._aside}
+        while True:
+            waiting = [id for id, one in self._aside.items() if one.until_s > time.monotonic()]
+            erasure = self.store.lease(self._worker, time.time(), leave=waiting)
+            if erasure is None:
+                return found
+            try:
+                self._finish(erasure)
+            except SQLAlchemyError:
+                raise
+            except Exception as error:
+                log.exception("an erasure cannot be finished now; set aside", erasure=erasure.id)
+                before = self._aside.get(erasure.id)
+                pause_s = AGAIN_S if before is None else min(2 * before.pause_s, EVERY_S)
+                self._aside[erasure.id] = _Aside(time.monotonic() + pause_s, pause_s, _first_line(error))
+            else:
+                self._aside.pop(erasure.id, None)
+                found += 1
 
     def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
@@ -152,6 +186,11 @@ class Purger:
 
     def __init__(self, board: Board, eraser: Eraser, disagreements: Disagreements | None = None) -> None:
         self._board, self._eraser, self._disagreements = board, eraser, disagreements
+
+    @property
+    def stuck(self) -> str:
+        """Which erasures cannot be finished now, and why; "" for none."""
+        return self._eraser.stuck
 
     def step(self, now_s: float) -> int:
         """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
@@ -246,12 +285,16 @@ class PurgeTimer:
             if gone := self._purger.step(time.time()):
                 log.info("erased what is over", count=gone)
             else:
-                self._due_s = time.monotonic() + EVERY_S
-            self._why = ""
+                self._due_s = time.monotonic() + (AGAIN_S if self._purger.stuck else EVERY_S)
+            self._why = self._purger.stuck
         except Exception as error:
             log.exception("nothing is erased now; trying again")
             self._due_s = time.monotonic() + AGAIN_S
-            self._why = (str(error) or type(error).__name__).splitlines()[0]
+            self._why = _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:

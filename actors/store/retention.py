@@ -330,13 +330,13 @@ class RetentionStore:
             undone = (erasures.c.id == erasure.id) & erasures.c.done_s.is_(None)
             connection.execute(sa.update(erasures).where(undone).values(done_s=now_s, leased_until_s=None))
 
-    def lease(self, worker: str, now_s: float, id: str | None = None) -> Erasure | None:
+    def lease(self, worker: str, now_s: float, id: str | None = None, leave: Sequence[str] = ()) -> Erasure | None:
         """An erasure that is not done, to be finished by this worker alone: the oldest that nobody else has, or the
-        one with this id, again. None where there is none."""
+        one with this id, again; none of those to leave alone. None where there is none."""
         # A lease that ends far later than any can was made by a clock that has been set back since.
         free = erasures.c.worker.is_(None) | erasures.c.leased_until_s.is_(None) | (erasures.c.worker == worker)
         free |= ~erasures.c.leased_until_s.between(now_s, now_s + 2 * LEASE_S)
-        open_ = erasures.c.done_s.is_(None) & free
+        open_ = erasures.c.done_s.is_(None) & free & erasures.c.id.not_in(list(leave))
         with turn(self._engine, TURN) as connection:
             query = sa.select(erasures.c.id).where(open_).order_by(erasures.c.seq).limit(1)
             found = connection.execute(query if id is None else query.where(erasures.c.id == id)).scalar()

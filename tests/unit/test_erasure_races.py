@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,3 +239,30 @@ def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tm
     assert system.records.get(other).state is State.REJECTED
     assert (system.root / other / "manifest.json").exists()
     system.store.close()
+
+
+def test_an_erasure_that_cannot_be_finished_stops_no_other_and_is_told(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, other, event = rejected(system, 20000), rejected(system, 20001), system.event(20001, days=1)
+    remove, is_locked = system.files.remove, [True]
+
+    def refusing(package: str, **more: str) -> None:
+        if is_locked[0] and package.endswith(locked):
+            raise PermissionError(13, "the bucket has an object lock")
+        remove(package, **more)
+
+    system.files.remove = refusing  # type: ignore[method-assign]
+    with pytest.raises(PermissionError):
+        system.eraser.erase([system.records.get(locked)], [], *BASIS, now_s=0)
+    (begun,) = system.retention.unfinished()
+    assert system.purge(20031.5) >= 2
+    assert system.records.get(other).state is State.ERASED
+    assert event not in system.left()
+    assert system.purger.stuck.startswith(f"erasure {begun.id} cannot be finished: ")
+    assert "object lock" in system.purger.stuck
+    is_locked[0] = False
+    assert system.purge(20031.5) == 0  # it is left alone for a while
+    monkeypatch.setattr(time, "monotonic", lambda now_s=time.monotonic: now_s() + 1000)
+    assert system.purge(20031.5) == 1
+    assert (system.records.get(locked).state, system.purger.stuck) == (State.ERASED, "")

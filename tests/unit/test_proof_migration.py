@@ -56,7 +56,9 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_u
         case |= {"missing": {}, "files": {}, "simulated": False, "sealed_s": 1.0, "state": "rejected", "version": 1}
         connection.execute(old(evidence, case))
         about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 5.0}
-        connection.execute(old(evidence, case | {"id": "long", "state": "confirmed", "files": {m.CLIP: {"sha256": "0"}}}))
+        connection.execute(
+            old(evidence, case | {"id": "long", "state": "confirmed", "files": {m.CLIP: {"sha256": "0"}}})
+        )
         first, going = signed("newer", None), [{"what": "evidence", "id": "case"}]
         going += [{"what": "event", "id": "e0"}, {"what": "file", "id": "long", "name": m.CLIP}]
         for id, plan, manifest in (
