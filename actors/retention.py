@@ -1,6 +1,7 @@
 """Erasing what is over: a bounded piece of work at a time, each with a signed record of what went."""
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from actors.store.retention import LEASE_S, Begun, Erasure, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
+from hoaban.evidence.review import State
 from hoaban.evidence.signing import Signer
 from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
@@ -71,9 +73,13 @@ class Eraser:
         begun = self.store.begin_erasure(list(cases), list(events), rule, basis, by, self._worker, now_s)
         return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
-    def erase_events(self, group: Group, before_s: float, rule: str, basis: str, now_s: float) -> int:
-        """Erase a batch of a group's events; how many."""
-        begun = self.store.take_events(group, before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+    def erase_events(
+        self, group: Group, before_s: float, unsealed_before_s: float, rule: str, basis: str, now_s: float
+    ) -> int:
+        """Erase a batch of a group's events; how many. Times as RetentionStore.take_events takes them."""
+        begun = self.store.take_events(
+            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s
+        )
         if begun is None:
             return 0
         self._finish(begun)
@@ -215,9 +221,10 @@ class Purger:
         days = retention.audit_days
         if gone := self._eraser.erase_audit(now_s - days * DAY_S, "audit_days", f"kept for {days} days", now_s):
             return gone
-        for group, term in self._over(retention, owners, now_s):
-            before_s = now_s - (term.days or 0) * DAY_S
-            if gone := self._eraser.erase_events(group, before_s, term.rule, f"kept for {term.days} days", now_s):
+        for group, term, unsealed_days in self._over(retention, owners, now_s):
+            before_s, unsealed_s = now_s - (term.days or 0) * DAY_S, now_s - unsealed_days * DAY_S
+            basis = f"kept for {term.days} days"
+            if gone := self._eraser.erase_events(group, before_s, unsealed_s, term.rule, basis, now_s):
                 return gone
         return self._sweep(retention, owners, now_s)
 
@@ -258,12 +265,16 @@ class Purger:
             for id, rule in found.over.items()
         )
 
-    def _over(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> Iterator[tuple[Group, Term]]:
+    def _over(
+        self, retention: Retention, owners: Mapping[str, int], now_s: float
+    ) -> Iterator[tuple[Group, Term, float]]:
+        """Groups with events that are over, their term, and the days after which evidence of them is over unsealed."""
         for group in self._eraser.store.groups():
             days = shorter(group.days, owners.get(group.camera))
             term = retention.events(group.type.removeprefix("hoaban."), group.role, days)
             if term.is_over(group.first_s, now_s):
-                yield group, term
+                undecided = [retention.evidence(State.OPEN, evidential, days).days for evidential in (True, False)]
+                yield group, term, max(math.inf if one is None else one for one in undecided)
 
 
 class PurgeTimer:

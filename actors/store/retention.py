@@ -163,15 +163,25 @@ class RetentionStore:
             return [Group(*row) for row in connection.execute(query)]
 
     def take_events(
-        self, group: Group, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self,
+        group: Group,
+        before_s: float,
+        unsealed_before_s: float,
+        most: int,
+        rule: str,
+        basis: str,
+        by_name: str,
+        worker: str,
+        now_s: float,
     ) -> Erasure | None:
         """Delete at most `most` events of a group captured before a time, and begin the erasure that says so, in one.
 
-        Those that a hold covers stay, and those whose case is kept: they go with it. None when nothing went.
+        Those that a hold covers stay, and those whose case is kept: they go with it. One whose evidence is recorded and
+        not sealed yet goes when it was captured before unsealed_before_s. None when nothing went.
         """
         same = [events.c.type == group.type, events.c.camera == group.camera, events.c.time_s < before_s]
         same += [_equal(events.c.role, group.role), _equal(events.c.retention_days, group.days)]
-        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, _free(now_s))
+        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, _free(now_s, unsealed_before_s))
         with turn(self._engine, TURN) as connection:
             rows = connection.execute(query.order_by(events.c.time_s).limit(most)).all()
             if not rows:
@@ -424,10 +434,19 @@ def _delete_events(connection: Connection, rows: Sequence[sa.Row[Any]], now_s: f
             connection.execute(sa.insert(tombstones), fresh)
 
 
-def _free(now_s: float) -> sa.ColumnElement[bool]:
-    """Events that no hold covers, and whose case is not kept: they go with it."""
-    cases = sa.select(evidence.c.id).where(evidence.c.id == events.c.id, evidence.c.state != State.ERASED)
-    return ~_held(events, events.c.time_s, now_s) & ~cases.exists()
+def _free(now_s: float, unsealed_before_s: float | None = None) -> sa.ColumnElement[bool]:
+    """Events that no hold covers, and whose case is not kept: they go with it.
+
+    Evidence that is recorded and not sealed yet is kept as a case is, until its own term is over: unsealed_before_s.
+    """
+    cases = sa.select(evidence.c.id).where(evidence.c.id == events.c.id)
+    gone = cases.where(evidence.c.state == State.ERASED).exists()
+    gone |= sa.select(tombstones.c.id).where(tombstones.c.id == events.c.id).exists()
+    unrecorded = events.c.body["data"]["evidence"].as_string().is_(None)
+    if unsealed_before_s is not None:
+        unrecorded |= events.c.time_s < unsealed_before_s
+    kept = cases.where(evidence.c.state != State.ERASED).exists()
+    return ~_held(events, events.c.time_s, now_s) & ~kept & (gone | unrecorded)
 
 
 def _held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnElement[bool]:

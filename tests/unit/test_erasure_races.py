@@ -160,6 +160,25 @@ def test_what_is_erased_before_it_was_sealed_is_not_sealed_later(system: System)
         system.records.get(event.id)
 
 
+def test_an_event_whose_evidence_is_not_sealed_yet_stays_until_the_evidences_own_term_is_over(system: System) -> None:
+    event, lost = red_light(at_s=20000 * DAY_S, track=3), red_light(at_s=20000 * DAY_S, track=4)
+    for one in (event, lost):
+        one.data["evidence"] = one.id
+    plain = system.event(20000)
+    system.store.write([event, lost])
+    leave_candidate(system.root, event)  # and the sealer is down
+    system.fleet["retention"] = {"events_days": 1, "evidence_days": {"open": 100}}
+    assert system.purge(20002) == 1
+    assert system.left() == {event.id, lost.id}
+    assert plain not in system.left()
+    begun = system.eraser.erase([], [event.id], *BASIS, now_s=20002 * DAY_S)
+    assert (begun.erasure, set(begun.kept)) == (None, {event.id})
+    assert Sealer(system.files, system.records, SIGNER).step() == 1
+    system.records.decide(event.id, Verdict.CONFIRMED, "seen_in_clip", "", 0, OFFICER)
+    assert system.purge(20100.5) == 1
+    assert system.left() == {event.id}
+
+
 def test_what_is_written_late_of_an_erased_case_is_removed(system: System) -> None:
     case = rejected(system, 20000)
     event = red_light(at_s=20000 * DAY_S, track=200000)
