@@ -62,6 +62,8 @@ erasures = sa.Table(
 )
 
 LEASE_S = 300.0
+RECORDS_TURN = "erasure records"
+"""taken after TURN by who takes both"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class Erasure:
     signature: bytes | None
     number: int | None
     done_s: float | None
+
+
+Make = Callable[[Erasure, str | None], tuple[bytes, bytes]]
+"""makes the record of an erasure, and its signature, from the sha256 of the record before"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +222,24 @@ class RetentionStore:
         return self.erasure(id) if id else None
 
     def take_audit(
-        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self,
+        before_s: float,
+        most: int,
+        rule: str,
+        basis: str,
+        by_name: str,
+        worker: str,
+        now_s: float,
+        make: Make,
     ) -> Erasure | None:
-        """Prune the audit chain of what was written before a time, and begin the erasure that says so."""
+        """Prune the audit chain of what was written before a time, with the signed record (as `sign`) that says so, in
+        one: no cut is ever there that nobody vouches for."""
         with turn(self._engine, TURN) as connection:
             gone = prune(connection, before_s, most, now_s, by_name, basis)
             id = _begin(connection, rule, basis, by_name, [gone], worker) if gone else None
+            if id:
+                wait_for(connection, RECORDS_TURN)
+                _sign(connection, id, make)
         return self.erasure(id) if id else None
 
     def find_events(
@@ -304,20 +322,10 @@ class RetentionStore:
             id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
 
-    def sign(self, id: str, make: Callable[[str | None], tuple[bytes, bytes]]) -> Erasure:
-        """Give an erasure its record, once, whoever asks: make(sha256 of the record before) -> record, signature."""
-        with turn(self._engine, "erasure records") as connection:
-            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
-            if row.signature is None:
-                newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
-                last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
-                manifest, signature = make(None if last is None else digest(last.manifest))
-                values = {
-                    "manifest": manifest,
-                    "signature": signature,
-                    "number": 1 if last is None else last.number + 1,
-                }
-                connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
+    def sign(self, id: str, make: Make) -> Erasure:
+        """Give an erasure its record, once, whoever asks: make(erasure, sha256 of the record before)."""
+        with turn(self._engine, RECORDS_TURN) as connection:
+            _sign(connection, id, make)
         return self.erasure(id)
 
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
@@ -381,10 +389,12 @@ class RetentionStore:
             query = sa.select(erasures).order_by(erasures.c.seq.desc()).limit(most)
             return [_erasure(row) for row in connection.execute(query)]
 
-    def records(self) -> list[Erasure]:
-        """All that have a record, in the order of the records."""
+    def records(self, rule: str | None = None) -> list[Erasure]:
+        """All that have a record, or those by a rule, in the order of the records."""
         with self._engine.connect() as connection:
             query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
+            if rule is not None:
+                query = query.where(erasures.c.rule == rule)
             return [_erasure(row) for row in connection.execute(query)]
 
 
@@ -394,6 +404,17 @@ def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: li
     row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
     connection.execute(sa.insert(erasures).values(row))
     return id
+
+
+def _sign(connection: Connection, id: str, make: Make) -> None:
+    row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
+    if row.signature is not None:
+        return
+    newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
+    last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
+    manifest, signature = make(_erasure(row), None if last is None else digest(last.manifest))
+    values = {"manifest": manifest, "signature": signature, "number": 1 if last is None else last.number + 1}
+    connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
 
 
 def _unlist(connection: Connection, there: sa.ColumnElement[bool], name: str) -> bool:
