@@ -16,7 +16,7 @@ import structlog
 
 from actors import wire
 from actors.analyser import Seen
-from actors.blur import FaceBlur, hide_plates
+from actors.blur import FaceBlur, hide_plates, mosaic
 from actors.channel import SPARE
 from actors.disagreements import Disagreements, name_of
 from actors.link import LinkedModel, ModelLink, Peer
@@ -25,7 +25,7 @@ from hoaban.disagreements import Disagreement, ShadowCount, compare
 from hoaban.events import format_time, utc
 from hoaban.fleet import Camera
 from hoaban.frames import Letterbox
-from hoaban.privacy import VEHICLES
+from hoaban.privacy import PEOPLE_WORDS, VEHICLE_WORDS, named
 from hoaban.shadow import ShadowOrder
 
 log = structlog.get_logger(__name__)
@@ -109,9 +109,12 @@ class ShadowWatcher:
         meta, camera = seen.picture.meta, self._camera
         image = seen.picture.bgr(STORED_WIDTH)
         scale = np.float32(image.shape[1] / meta.width)
-        self._blur = self._blur or FaceBlur()
-        image, how = self._blur.apply(image, _boxes(both, frozenset({"person"})) * scale)
-        hide_plates(image, _boxes(both, VEHICLES) * scale)
+        if all(named(one.labels, PEOPLE_WORDS) for one in both):
+            self._blur = self._blur or FaceBlur()
+            image, how = self._blur.apply(image, _boxes(both, PEOPLE_WORDS) * scale)
+            hide_plates(image, _boxes(both, VEHICLE_WORDS) * scale)
+        else:  # nobody knows which boxes are people
+            image, how = mosaic(image), "mosaic"
         ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
             raise ValueError("the picture could not be encoded as JPEG")
@@ -250,5 +253,5 @@ def sights(seen: Detections, scale: float) -> list[dict[str, Any]]:
 
 def _boxes(both: tuple[Detections, ...], labels: frozenset[str]) -> Floats:
     """(n, 4) boxes of all that either model took for one of these, of whatever score."""
-    found = [seen.of(label).boxes for seen in both for label in sorted(labels & set(seen.labels))]
+    found = [seen.of(label).boxes for seen in both for label in sorted(named(seen.labels, labels))]
     return np.concatenate([np.zeros((0, 4), np.float32), *found])
