@@ -85,7 +85,8 @@ def flash() -> None:
 def choose_assignee(api: ApiClient, of: str, number: int, now: str | None) -> str | None:
     """A form that gives a case of "incidents" or "work-orders" to one of who may handle it; the name, once sent."""
     found, error = session.latest(f"assignees-{of}-{number}", lambda: api.assignees(of, number))
-    missing(error)
+    if error is not None and error.status != 403:  # who may not handle it is asked nothing
+        session.trouble(error)
     if not found:
         if found is not None:
             st.caption(t("Nobody may be assigned here. An admin grants roles."))

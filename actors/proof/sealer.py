@@ -206,7 +206,7 @@ class EvidenceActor:
                 keep_owners(self._board, EvidenceRecords(self._store.engine))
                 self._duty.tell()
             except (OSError, sqlalchemy.exc.SQLAlchemyError, redis.RedisError, SigningKeyError, StampError) as error:
-                why = str(error).splitlines()[0]
+                why = (str(error) or type(error).__name__).splitlines()[0]
                 log.warning("evidence is not sealed; trying again", error=why)
                 self._duty.tell(why)
                 self._stopping.wait(5.0)

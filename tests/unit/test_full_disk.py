@@ -15,16 +15,17 @@ from sqlalchemy.exc import OperationalError
 
 import actors.retention
 from actors.board import Board
-from actors.duties import ERASING, Duty, DutyState, states
+from actors.duties import ERASING, Duty, DutyState, State, states
 from actors.embedded_redis import EmbeddedRedis
 from actors.proof.archive import folder
 from actors.proof.files import UNDER_WAY, PackageFiles
-from actors.proof.sealer import Sealer
+from actors.proof.keys import Keys
+from actors.proof.sealer import EvidenceActor, Sealer
 from actors.retention import PurgeTimer
 from actors.store import EventStore, EvidenceRecords
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S
-from hoaban.evidence.review import State
+from hoaban.evidence.review import State as Review
 from hoaban.evidence.verify import verify
 from tests.evidence import leave_candidate, red_light
 from tests.unit.test_retention import SIGNER, TRUSTED, System
@@ -82,7 +83,7 @@ def erasing(root: Path) -> None:
     assert system.retention.erasures() == []
     assert (root / "evidence" / case / m.MANIFEST).exists()
     assert system.left() == {case, event}
-    assert system.records.get(case).state is State.OPEN
+    assert system.records.get(case).state is Review.OPEN
     room_for(None)
     assert system.purge(20002) == 2
     assert system.left() == set()
@@ -146,10 +147,34 @@ def telling(root: Path, redis_url: str) -> None:
     assert erasing(in_s=1000).state == "silent"
 
 
-def test_what_fails_for_want_of_room_is_told_until_it_is_done(tmp_path: Path) -> None:
+def telling_of_sealing(root: Path, redis_url: str) -> None:
+    system, board, url = System(root, f"sqlite:///{root / 'a.db'}"), Board(redis_url), f"sqlite:///{root / 'a.db'}"
+    Keys(root).signer()
+    package = leave_candidate(root / "evidence", red_light())
+    room_for(300)
+    actor = EvidenceActor.__ray_metadata__.modified_class(url, str(root / "evidence"), str(root), redis_url)
+
+    def wait_for(state: State) -> None:
+        ends = time.monotonic() + 50
+        while states(board, time.time())[0].state is not state:
+            assert time.monotonic() < ends, states(board, time.time())
+            time.sleep(0.05)
+
+    wait_for(State.FAILING)
+    assert system.records.known() == set()
+    room_for(None)
+    wait_for(State.SOUND)
+    assert system.records.known() == {package}
+    actor.stop()
+
+
+@pytest.mark.parametrize("work", [telling, telling_of_sealing])
+def test_what_fails_for_want_of_room_is_told_until_it_is_done(
+    tmp_path: Path, work: Callable[[Path, str], None]
+) -> None:
     server = EmbeddedRedis(tmp_path / "valkey")
     url = server.start()
     try:
-        in_a_child(lambda root: telling(root, url), tmp_path)
+        in_a_child(lambda root: work(root, url), tmp_path)
     finally:
         server.stop()
