@@ -15,8 +15,12 @@ import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from actors.proof.keys import Keys
+from actors.store import RetentionStore
 from actors.store.audit import AuditStore
 from hoaban.audit import broken
+from hoaban.evidence.erasures import Record, audit_cuts
+from hoaban.evidence.signing import SigningKeyError, Trusted
 
 log = structlog.get_logger(__name__)
 KEY, ANCHOR = "audit.key", "audit-anchor.json"
@@ -74,6 +78,19 @@ class Anchor:
         return self._private().public_key()
 
 
+def vouched_cuts(store: AuditStore, folder: Path) -> set[tuple[int, str]]:
+    """The cuts of the chain's beginning that a record of an erasure names, signed with a key whose public part lies in
+    a data folder: whoever can write the database alone can make none."""
+    try:
+        trusted = Keys(folder).trusted()
+    except (OSError, SigningKeyError):
+        trusted = Trusted([])
+    kept = RetentionStore(store.engine).records("audit_days")
+    return audit_cuts(
+        (Record(one.number or 0, one.id, one.manifest or b"", one.signature or b"") for one in kept), trusted
+    )
+
+
 def advance(store: AuditStore, anchor: Anchor) -> None:
     """Move the anchor to the newest record, if all up to there follows from what was anchored.
 
@@ -85,6 +102,11 @@ def advance(store: AuditStore, anchor: Anchor) -> None:
     kept = store.record(anchored[0])
     if anchored[0] and (kept is None or kept.digest != anchored[1]):
         raise AnchorError(f"record {anchored[0]}, which was anchored, is gone or another; run hoaban audit verify")
+    cut = store.cut()
+    if cut is not None and cut not in vouched_cuts(store, anchor.path.parent):
+        raise AnchorError(
+            f"records up to {cut[0]} are gone, and no signed record vouches for it; run hoaban audit verify"
+        )
     if wrong := broken(store.records(anchored[0]), after=anchored):
         raise AnchorError(f"{wrong[0]}; run hoaban audit verify")
     if seq > anchored[0]:

@@ -22,7 +22,7 @@ from typing import Any
 import fsspec
 import sqlalchemy as sa
 
-from actors.audit_anchor import ANCHOR, KEY, Anchor, AnchorError
+from actors.audit_anchor import ANCHOR, KEY, Anchor, AnchorError, vouched_cuts
 from actors.promotions import FILE as PROMOTIONS
 from actors.proof.archive import open_package
 from actors.proof.files import UNDER_WAY
@@ -241,7 +241,7 @@ def _verify(place: Place, found: Restored) -> None:
         except AnchorError as error:
             if found.records or Anchor(place.data).begun:
                 found.wrong.append(f"{error}; restore with --keys, or `hoaban audit anchor` after a look at the chain")
-        found.wrong += broken(audit.records(), head)
+        found.wrong += broken(audit.records(), head, vouched=vouched_cuts(audit, place.data))
     finally:
         events.close()
     try:

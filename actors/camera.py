@@ -7,7 +7,6 @@ else with it.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal

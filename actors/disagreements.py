@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ import structlog
 log = structlog.get_logger(__name__)
 
 SUFFIX = "-disagreements"
+KEPT_EACH = 50
+"""of one camera and candidate, what a legal hold keeps left out"""
 NAME = re.compile(r"^(\d{15})\.([a-z0-9][a-z0-9_-]{0,62})\.([0-9a-f]{8})$")
 MODEL = re.compile(r"^[a-z0-9][a-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -40,8 +43,11 @@ class Kept:
 
 
 def folder_beside(evidence_url: str) -> str:
-    """Where disagreements lie in a system whose evidence lies there."""
-    return evidence_url.rstrip("/") + SUFFIX
+    """Where disagreements lie in a system whose evidence lies there. Beside a whole bucket is another one, of somebody
+    else perhaps: then it is a folder in it that no package has the name of."""
+    root = evidence_url.rstrip("/")
+    scheme, _, path = root.rpartition("://")
+    return f"{root}/.{SUFFIX[1:]}" if scheme and "/" not in path else root + SUFFIX
 
 
 def name_of(camera: str, captured_s: float, model: str) -> str:
@@ -62,9 +68,10 @@ class Disagreements:
         self._fs.pipe_file(f"{self._root}/{model}/{id}.jpg", jpeg)
         self._fs.pipe_file(f"{self._root}/{model}/{id}.json", json.dumps(record, ensure_ascii=False).encode())
 
-    def kept(self, model: str | None = None) -> list[Kept]:
-        """Those that are whole, the newest first; of one candidate, or of all."""
-        found = [one for name in ([model] if model else self._models()) for one in self._of(name)]
+    def kept(self, model: str | None = None, *, halves: bool = False) -> list[Kept]:
+        """Those that are whole, the newest first; of one candidate, or of all. halves: also pictures whose JSON file a
+        killed process did not write any more, or which it did not remove any more."""
+        found = [one for name in ([model] if model else self._models()) for one in self._of(name, halves)]
         return sorted(found, reverse=True)
 
     def find(self, id: str) -> Kept | None:
@@ -89,16 +96,19 @@ class Disagreements:
                 self._fs.rm_file(f"{self._root}/{one.model}/{one.id}.{suffix}")
 
     def sweep(self, over: Callable[[Kept], bool], held: Callable[[Kept], bool], most_bytes: int) -> int:
-        """Remove those that are over, and the oldest of what is more than most_bytes; how many went.
+        """Remove those that are over, and the oldest of what is more than most_bytes, or more than KEPT_EACH; how many
+        went. Halves too.
 
         held: kept by a legal hold, whatever else says.
         """
         gone, room = 0, most_bytes
-        for one in self.kept():
+        each: Counter[tuple[str, str]] = Counter()
+        for one in self.kept(halves=True):
             if held(one):
                 continue
             room -= one.nbytes
-            if over(one) or room < 0:
+            each[one.model, one.camera] += 1
+            if over(one) or room < 0 or each[one.model, one.camera] > KEPT_EACH:
                 self.remove(one)
                 gone += 1
         return gone
@@ -110,7 +120,7 @@ class Disagreements:
         names = (path.rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(self._root, detail=False))
         return sorted(name for name in names if MODEL.match(name))
 
-    def _of(self, model: str) -> Iterator[Kept]:
+    def _of(self, model: str, halves: bool = False) -> Iterator[Kept]:
         if not MODEL.match(model):
             return
         try:
@@ -118,10 +128,9 @@ class Disagreements:
         except FileNotFoundError:
             return
         sizes = {entry["name"].rsplit("/", 1)[-1]: int(entry.get("size") or 0) for entry in entries}
-        for name, size in sizes.items():
-            id, _, suffix = name.rpartition(".")
-            if suffix == "json" and NAME.match(id):
-                yield Kept(id, model, size + sizes.get(f"{id}.jpg", 0))
+        for id in {name.rpartition(".")[0] for name in sizes if name.endswith((".json", ".jpg"))}:
+            if NAME.match(id) and (halves or f"{id}.json" in sizes):
+                yield Kept(id, model, sizes.get(f"{id}.json", 0) + sizes.get(f"{id}.jpg", 0))
 
     def _read(self, one: Kept, suffix: str) -> bytes | None:
         try:

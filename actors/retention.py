@@ -1,10 +1,12 @@
 """Erasing what is over: a bounded piece of work at a time, each with a signed record of what went."""
 
 import json
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -22,6 +24,7 @@ from actors.store.retention import LEASE_S, Begun, Erasure, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
+from hoaban.evidence.review import State
 from hoaban.evidence.signing import Signer
 from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
@@ -31,6 +34,15 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """An erasure that is left alone for a while. until_s: by time.monotonic()."""
+
+    until_s: float
+    pause_s: float
+    why: str
 
 
 class Eraser:
@@ -44,6 +56,12 @@ class Eraser:
     ) -> None:
         self.store, self.records, self.files, self._signer = store, records, files, signer
         self._worker = secrets.token_hex(8)
+        self._aside: dict[str, _Aside] = {}
+
+    @property
+    def stuck(self) -> str:
+        """Which erasures cannot be finished now, and why; "" for none."""
+        return "; ".join(f"erasure {id} cannot be finished: {one.why}" for id, one in sorted(self._aside.items()))
 
     def erase(
         self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str, now_s: float
@@ -55,9 +73,13 @@ class Eraser:
         begun = self.store.begin_erasure(list(cases), list(events), rule, basis, by, self._worker, now_s)
         return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
-    def erase_events(self, group: Group, before_s: float, rule: str, basis: str, now_s: float) -> int:
-        """Erase a batch of a group's events; how many."""
-        begun = self.store.take_events(group, before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+    def erase_events(
+        self, group: Group, before_s: float, unsealed_before_s: float, rule: str, basis: str, now_s: float
+    ) -> int:
+        """Erase a batch of a group's events; how many. Times as RetentionStore.take_events takes them."""
+        begun = self.store.take_events(
+            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s
+        )
         if begun is None:
             return 0
         self._finish(begun)
@@ -73,19 +95,37 @@ class Eraser:
 
     def erase_audit(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
         """Prune a batch of the audit chain; how many records."""
-        begun = self.store.take_audit(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        begun = self.store.take_audit(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s, self._record)
         if begun is None:
             return 0
         self._finish(begun)
         return int(begun.plan[0]["count"])
 
     def finish(self) -> int:
-        """Take up what an earlier process began and nobody else is finishing; how many erasures."""
+        """Take up what an earlier process began and nobody else is finishing; how many erasures.
+
+        One that cannot be finished is set aside for a growing while (`stuck`), so that it stops no other.
+        Raises SQLAlchemyError: without the store none can be.
+        """
         found = 0
-        while (erasure := self.store.lease(self._worker, time.time())) is not None:
-            self._finish(erasure)
-            found += 1
-        return found
+        self._aside = {one.id: self._aside[one.id] for one in self.store.unfinished() if one.id in self._aside}
+        while True:
+            waiting = [id for id, one in self._aside.items() if one.until_s > time.monotonic()]
+            erasure = self.store.lease(self._worker, time.time(), leave=waiting)
+            if erasure is None:
+                return found
+            try:
+                self._finish(erasure)
+            except SQLAlchemyError:
+                raise
+            except Exception as error:
+                log.exception("an erasure cannot be finished now; set aside", erasure=erasure.id)
+                before = self._aside.get(erasure.id)
+                pause_s = AGAIN_S if before is None else min(2 * before.pause_s, EVERY_S)
+                self._aside[erasure.id] = _Aside(time.monotonic() + pause_s, pause_s, _first_line(error))
+            else:
+                self._aside.pop(erasure.id, None)
+                found += 1
 
     def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
@@ -97,7 +137,10 @@ class Eraser:
     def _finish(self, erasure: Erasure) -> Erasure:
         """Do what was begun. The record is signed first and kept: whoever does it again does the very same."""
         try:
-            erasure = self.store.sign(erasure.id, lambda previous: self._record(erasure, previous))
+            # A cut of the audit chain is signed when it is made: a plan that lies in the database vouches for none.
+            if erasure.signature is None and any(one["what"] == "audit" for one in erasure.plan):
+                raise ValueError("it names a cut of the audit chain and is not signed: look who wrote it, and when")
+            erasure = self.store.sign(erasure.id, self._record)
             self._remove_files(erasure)
             self.store.finish_erasure(erasure, time.time())
         except BaseException:
@@ -153,6 +196,11 @@ class Purger:
     def __init__(self, board: Board, eraser: Eraser, disagreements: Disagreements | None = None) -> None:
         self._board, self._eraser, self._disagreements = board, eraser, disagreements
 
+    @property
+    def stuck(self) -> str:
+        """Which erasures cannot be finished now, and why; "" for none."""
+        return self._eraser.stuck
+
     def step(self, now_s: float) -> int:
         """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
 
@@ -176,9 +224,10 @@ class Purger:
         days = retention.audit_days
         if gone := self._eraser.erase_audit(now_s - days * DAY_S, "audit_days", f"kept for {days} days", now_s):
             return gone
-        for group, term in self._over(retention, owners, now_s):
-            before_s = now_s - (term.days or 0) * DAY_S
-            if gone := self._eraser.erase_events(group, before_s, term.rule, f"kept for {term.days} days", now_s):
+        for group, term, unsealed_days in self._over(retention, owners, now_s):
+            before_s, unsealed_s = now_s - (term.days or 0) * DAY_S, now_s - unsealed_days * DAY_S
+            basis = f"kept for {term.days} days"
+            if gone := self._eraser.erase_events(group, before_s, unsealed_s, term.rule, basis, now_s):
                 return gone
         return self._sweep(retention, owners, now_s)
 
@@ -219,12 +268,16 @@ class Purger:
             for id, rule in found.over.items()
         )
 
-    def _over(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> Iterator[tuple[Group, Term]]:
+    def _over(
+        self, retention: Retention, owners: Mapping[str, int], now_s: float
+    ) -> Iterator[tuple[Group, Term, float]]:
+        """Groups with events that are over, their term, and the days after which evidence of them is over unsealed."""
         for group in self._eraser.store.groups():
             days = shorter(group.days, owners.get(group.camera))
             term = retention.events(group.type.removeprefix("hoaban."), group.role, days)
             if term.is_over(group.first_s, now_s):
-                yield group, term
+                undecided = [retention.evidence(State.OPEN, evidential, days).days for evidential in (True, False)]
+                yield group, term, max(math.inf if one is None else one for one in undecided)
 
 
 class PurgeTimer:
@@ -246,12 +299,16 @@ class PurgeTimer:
             if gone := self._purger.step(time.time()):
                 log.info("erased what is over", count=gone)
             else:
-                self._due_s = time.monotonic() + EVERY_S
-            self._why = ""
+                self._due_s = time.monotonic() + (AGAIN_S if self._purger.stuck else EVERY_S)
+            self._why = self._purger.stuck
         except Exception as error:
             log.exception("nothing is erased now; trying again")
             self._due_s = time.monotonic() + AGAIN_S
-            self._why = (str(error) or type(error).__name__).splitlines()[0]
+            self._why = _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:

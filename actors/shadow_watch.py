@@ -16,16 +16,16 @@ import structlog
 
 from actors import wire
 from actors.analyser import Seen
-from actors.blur import FaceBlur, hide_plates
+from actors.blur import FaceBlur, hide_plates, mosaic
 from actors.channel import SPARE
-from actors.disagreements import Disagreements, Kept, name_of
+from actors.disagreements import Disagreements, name_of
 from actors.link import LinkedModel, ModelLink, Peer
 from hoaban.detections import Detections, Floats
 from hoaban.disagreements import Disagreement, ShadowCount, compare
 from hoaban.events import format_time, utc
 from hoaban.fleet import Camera
 from hoaban.frames import Letterbox
-from hoaban.privacy import VEHICLES
+from hoaban.privacy import PEOPLE_WORDS, VEHICLE_WORDS, named
 from hoaban.shadow import ShadowOrder
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,8 @@ STORE_EVERY_S = 10.0
 STORED_WIDTH = 1280
 JPEG_QUALITY = 85
 MOST_STORED = 100
-"""of one camera and candidate; the oldest goes for the next, until the retention (Purger) takes them all"""
+"""of one camera and candidate; then none is kept until the retention (Purger) has made room, which knows of holds"""
+COUNT_AGAIN_S = 300.0
 MOST_FAILED = 3
 """pictures in a row on which a candidate may fail before it is shown no more"""
 
@@ -48,8 +49,8 @@ class ShadowWatcher:
         self._lock = threading.Lock()
         self._trial: _Trial | None = None
         self._blur: FaceBlur | None = None
-        self._stored: tuple[str, deque[Kept]] | None = None
-        """the candidate, and its pictures of this camera that are kept, the oldest first"""
+        self._stored, self._counted_s = ("", 0), float("-inf")
+        """the candidate, and how many pictures of this camera are kept for it; when they were counted"""
         self._stopped = self._given_up = False
 
     def order(self, order: ShadowOrder | None) -> None:
@@ -103,14 +104,17 @@ class ShadowWatcher:
 
     def store(self, order: ShadowOrder, seen: Seen, found: list[Disagreement], both: tuple[Detections, ...]) -> bool:
         """Keep a picture with faces and plates hidden; whether it was."""
-        if self._folder is None:
+        if self._folder is None or not self._room(self._folder, order.model):
             return False
         meta, camera = seen.picture.meta, self._camera
         image = seen.picture.bgr(STORED_WIDTH)
         scale = np.float32(image.shape[1] / meta.width)
-        self._blur = self._blur or FaceBlur()
-        image, how = self._blur.apply(image, _boxes(both, frozenset({"person"})) * scale)
-        hide_plates(image, _boxes(both, VEHICLES) * scale)
+        if all(named(one.labels, PEOPLE_WORDS) for one in both):
+            self._blur = self._blur or FaceBlur()
+            image, how = self._blur.apply(image, _boxes(both, PEOPLE_WORDS) * scale)
+            hide_plates(image, _boxes(both, VEHICLE_WORDS) * scale)
+        else:  # nobody knows which boxes are people
+            image, how = mosaic(image), "mosaic"
         ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
             raise ValueError("the picture could not be encoded as JPEG")
@@ -136,15 +140,18 @@ class ShadowWatcher:
             "simulated": meta.simulated,
             "config": camera.digest(),
         }
-        if self._stored is None or self._stored[0] != order.model:
-            mine = [one for one in self._folder.kept(order.model) if one.camera == camera.id]
-            self._stored = order.model, deque(reversed(mine))
-        kept = self._stored[1]
-        while len(kept) >= MOST_STORED:
-            self._folder.remove(kept.popleft())
         self._folder.put(order.model, id, jpeg.tobytes(), record)
-        kept.append(Kept(id, order.model))
+        self._stored = order.model, self._stored[1] + 1
         return True
+
+    def _room(self, folder: Disagreements, model: str) -> bool:
+        """Whether one more may be kept. Nothing is taken out here: who does must know of legal holds."""
+        known, count = self._stored
+        full_for_long = count >= MOST_STORED and time.monotonic() - self._counted_s >= COUNT_AGAIN_S
+        if known != model or full_for_long:
+            self._stored = model, sum(one.camera == self._camera.id for one in folder.kept(model))
+            self._counted_s = time.monotonic()
+        return self._stored[1] < MOST_STORED
 
 
 class _Trial:
@@ -248,5 +255,5 @@ def sights(seen: Detections, scale: float) -> list[dict[str, Any]]:
 
 def _boxes(both: tuple[Detections, ...], labels: frozenset[str]) -> Floats:
     """(n, 4) boxes of all that either model took for one of these, of whatever score."""
-    found = [seen.of(label).boxes for seen in both for label in sorted(labels & set(seen.labels))]
+    found = [seen.of(label).boxes for seen in both for label in sorted(named(seen.labels, labels))]
     return np.concatenate([np.zeros((0, 4), np.float32), *found])

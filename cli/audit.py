@@ -7,7 +7,7 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
-from actors.audit_anchor import Anchor, AnchorError
+from actors.audit_anchor import Anchor, AnchorError, vouched_cuts
 from actors.store import AuditStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from hoaban.audit import broken
@@ -43,7 +43,7 @@ def verify(
             "hoaban audit anchor --reason …"
         )
     try:
-        wrong = broken(store.records(), head) + wrong
+        wrong = broken(store.records(), head, vouched=vouched_cuts(store, folder)) + wrong
         last = store.head()[0]
     except sa.exc.SQLAlchemyError as error:
         refuse(f"the store cannot be read: {str(error).splitlines()[0]}")

@@ -205,6 +205,34 @@ def _events(patient: Patient) -> Found:
         yield OK, "events: none was put aside"
 
 
+def _duties(patient: Patient) -> Found:
+    """Whether evidence is sealed and what is over erased: an erasure that cannot be finished is told here."""
+    from actors.board import Board
+    from actors.duties import State as Going
+    from actors.duties import states
+
+    url = running_url(patient.data / "valkey")
+    if url is None or (not patient.running and "HOABAN_REDIS_URL" not in os.environ):
+        yield SKIPPED, "sealing and erasing: no live store runs"
+        return
+    try:
+        check_redis(url).close()
+        found = states(Board(url), time.time())
+    except (TroubleError, redis.RedisError):
+        yield SKIPPED, "sealing and erasing: the live store does not answer"
+        return
+    for one in found:
+        if one.state is Going.FAILING:
+            yield (
+                FAULT,
+                f"{one.duty}: it fails: {(one.why or '').replace(';', ',')}; mend that, it is tried again by itself",
+            )
+        elif one.state is Going.SILENT and patient.running:
+            yield FAULT, f"{one.duty}: nothing is heard of it; see that `hoaban up` runs, and its log"
+        else:
+            yield OK, f"{one.duty}: {one.state}"
+
+
 def _clocks(patient: Patient) -> Found:
     """Every node's clock against that of the live store's machine, from what its cameras reported just now."""
     from actors.board import Board
@@ -314,5 +342,5 @@ def _memory(patient: Patient) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _fleet, _disk, _store, _redis, _events, _clocks, _ray, _models, _gpu, _ports, _codecs, _memory,
+    _fleet, _disk, _store, _redis, _events, _duties, _clocks, _ray, _models, _gpu, _ports, _codecs, _memory,
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The chain of audit records: each one's digest covers the digest before it, so no record can be changed alone."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,13 +50,17 @@ def link(previous: str, fields: Mapping[str, Any]) -> str:
 
 
 def broken(
-    records: Iterable[AuditRecord], head: tuple[int, str] | None = None, after: tuple[int, str] = (0, START)
+    records: Iterable[AuditRecord],
+    head: tuple[int, str] | None = None,
+    after: tuple[int, str] = (0, START),
+    vouched: Collection[tuple[int, str]] = (),
 ) -> list[str]:
     """All that is wrong with a whole chain, or with what follows the record `after`; in order, empty when it is sound.
 
     head: (seq, digest) of a record that was once the newest and is kept elsewhere. Without one, records missing at the
     end, and a chain that was written anew from some record on, cannot be told. A whole chain may begin behind a cut:
-    then one of its records tells of just that cut.
+    then one of its records tells of just that cut, and so does a signed record of an erasure. vouched: (seq, digest) of
+    the last record taken out, of each cut that such a record names (hoaban/evidence/erasures.py).
     """
     found: list[str] = []
     (seq, previous), at_head = after, None
@@ -79,6 +83,8 @@ def broken(
             at_head = record.digest
     if cut is not None and cut not in told:
         found.insert(0, f"records up to {cut[0]} are missing, and no record says that their term was over")
+    elif cut is not None and cut not in vouched:
+        found.insert(0, f"records up to {cut[0]} are missing, and no signed record of an erasure vouches for it")
     if head is not None and head[0] > 0 and at_head != head[1]:
         words = f"the chain ends at record {seq}" if at_head is None else "that record is another now"
         if cut is not None and head[0] < cut[0]:

@@ -6,14 +6,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hoaban.association import KINDS
 from hoaban.detections import Floats
 
 HEAD_SHARE = 0.28
 """of a standing person's box the head takes about an eighth of the height; more is hidden, to be safe in any posture"""
 VEHICLES = frozenset({"car", "truck", "bus", "motorcycle"})
 """classes that carry a plate"""
+PEOPLE_WORDS = frozenset({"person", "people", "pedestrian", "human", "man", "woman", "child", "rider", "cyclist"})
+VEHICLE_WORDS = VEHICLES | KINDS.keys() | {
+    "vehicle", "van", "pickup", "lorry", "minibus", "coach", "taxi", "trailer", "motorbike", "motor", "moped",
+    "scooter", "two-wheeler", "tricycle", "awning-tricycle",
+}  # fmt: skip
+"""what the classes of other models are called, in small letters"""
 PLATE_FROM = 0.3
 """of a vehicle's box, the upper part in which no plate is"""
+
+
+def named(labels: Sequence[str], words: frozenset[str]) -> frozenset[str]:
+    """Those of a model's labels that mean one of these, however they are written."""
+    return frozenset(label for label in labels if label.strip().lower().replace(" ", "-") in words)
 
 
 def head_boxes(people: Floats) -> Floats:

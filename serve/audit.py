@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from actors.audit_anchor import Anchor, AnchorError
+from actors.audit_anchor import Anchor, AnchorError, vouched_cuts
 from actors.store import AuditStore, PeopleStore
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import MisuseSettings, suspicions
@@ -109,7 +109,8 @@ def verification(request: Request, auditor: Auditor) -> VerificationView:
         head = Anchor(Path(folder)).read()
     except AnchorError as error:
         wrong.append(f"{error}; without it nothing says whether records are missing at the end")
-    wrong = broken(store.records(), head) + wrong
+    vouched = set() if folder is None else vouched_cuts(store, Path(folder))
+    wrong = broken(store.records(), head, vouched=vouched) + wrong
     return VerificationView(sound=not wrong, records=store.head()[0], anchored=head[0] if head else None, wrong=wrong)
 
 

@@ -201,11 +201,15 @@ class _Refusals:
         return refusal(case.state, case.evidential, self._hold(case.id, case.camera, case.captured_s))
 
     def of_event(self, event: Mapping[str, Any]) -> str | None:
-        """An event goes with its case where it has one; else nothing but a hold keeps it."""
+        """An event goes with its case where it has one, or gets one; else nothing but a hold keeps it."""
         captured_s = datetime.fromisoformat(event["time"]).timestamp()
         if (held := self._hold(event["id"], event["data"]["camera"], captured_s)) is not None:
             return f"a legal hold keeps it ({held})"
-        return "it goes with its evidence: erase that" if event["id"] in self._with_case else None
+        if event["id"] in self._with_case:
+            return "it goes with its evidence: erase that"
+        if event["data"].get("evidence"):
+            return "its evidence is recorded and not sealed yet: ask again when it is"
+        return None
 
     def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
         return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

@@ -22,6 +22,10 @@ class AuditStore:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine, self._clock = engine, clock
 
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
     def append(
         self,
         who_id: str,
@@ -53,6 +57,13 @@ class AuditStore:
             ).sealed(previous)
             connection.execute(sa.insert(table).values(_row(record)))
         return record
+
+    def cut(self) -> tuple[int, str] | None:
+        """Number and digest of the last record that was taken out of the beginning; None where it is whole."""
+        query = sa.select(table.c.seq, table.c.previous).order_by(table.c.seq).limit(1)
+        with self._engine.connect() as connection:
+            first = connection.execute(query).one_or_none()
+        return None if first is None or first.seq == 1 else (first.seq - 1, first.previous)
 
     def nothing_yet(self) -> bool:
         """Whether the whole database is as it was made: no record, no person, no event, nothing."""

@@ -117,6 +117,13 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     cursor = connection.cursor()
     # FULL: an acknowledged event must survive a power cut, not only a crash; the writer commits in batches, so the
     # cost is one sync a batch.
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # recursive_triggers: what INSERT OR REPLACE takes away is a deletion for the triggers too.
+    for pragma in (
+        "busy_timeout=30000",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "recursive_triggers=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -231,7 +231,8 @@ class EvidenceRecords:
     def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None) -> None:
         """Keep whose a camera's cases are, and who may see their pictures, for when the camera leaves the fleet."""
         kept = {"owner": owner, "viewers": None if viewers is None else list(viewers)}
-        with self._engine.begin() as connection:
+        # Many rows at once: an erasure locks them one by one, in another order.
+        with turn(self._engine, TURN) as connection:
             unknown = (evidence.c.camera == camera) & evidence.c.owner.is_(None)
             connection.execute(sa.update(evidence).where(unknown).values(kept))
 

@@ -62,6 +62,8 @@ erasures = sa.Table(
 )
 
 LEASE_S = 300.0
+RECORDS_TURN = "erasure records"
+"""taken after TURN by who takes both"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ class Erasure:
     signature: bytes | None
     number: int | None
     done_s: float | None
+
+
+Make = Callable[[Erasure, str | None], tuple[bytes, bytes]]
+"""makes the record of an erasure, and its signature, from the sha256 of the record before"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,15 +169,25 @@ class RetentionStore:
             return [Group(*row) for row in connection.execute(query)]
 
     def take_events(
-        self, group: Group, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self,
+        group: Group,
+        before_s: float,
+        unsealed_before_s: float,
+        most: int,
+        rule: str,
+        basis: str,
+        by_name: str,
+        worker: str,
+        now_s: float,
     ) -> Erasure | None:
         """Delete at most `most` events of a group captured before a time, and begin the erasure that says so, in one.
 
-        Those that a hold covers stay, and those whose case is kept: they go with it. None when nothing went.
+        Those that a hold covers stay, and those whose case is kept: they go with it. One whose evidence is recorded and
+        not sealed yet goes when it was captured before unsealed_before_s. None when nothing went.
         """
         same = [events.c.type == group.type, events.c.camera == group.camera, events.c.time_s < before_s]
         same += [_equal(events.c.role, group.role), _equal(events.c.retention_days, group.days)]
-        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, _free(now_s))
+        query = sa.select(events.c.id, events.c.time_s, events.c.body).where(*same, _free(now_s, unsealed_before_s))
         with turn(self._engine, TURN) as connection:
             rows = connection.execute(query.order_by(events.c.time_s).limit(most)).all()
             if not rows:
@@ -206,12 +222,24 @@ class RetentionStore:
         return self.erasure(id) if id else None
 
     def take_audit(
-        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self,
+        before_s: float,
+        most: int,
+        rule: str,
+        basis: str,
+        by_name: str,
+        worker: str,
+        now_s: float,
+        make: Make,
     ) -> Erasure | None:
-        """Prune the audit chain of what was written before a time, and begin the erasure that says so."""
+        """Prune the audit chain of what was written before a time, with the signed record (as `sign`) that says so, in
+        one: no cut is ever there that nobody vouches for."""
         with turn(self._engine, TURN) as connection:
             gone = prune(connection, before_s, most, now_s, by_name, basis)
             id = _begin(connection, rule, basis, by_name, [gone], worker) if gone else None
+            if id:
+                wait_for(connection, RECORDS_TURN)
+                _sign(connection, id, make)
         return self.erasure(id) if id else None
 
     def find_events(
@@ -289,49 +317,44 @@ class RetentionStore:
         with turn(self._engine, TURN) as connection:
             there = (evidence.c.id == case.id) & ~_held(evidence, evidence.c.captured_s, now_s)
             there &= evidence.c.state.not_in([State.ERASING, State.ERASED])
-            row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one_or_none()
-            if row is None or name not in row.files:
+            if not _unlist(connection, there, name):
                 return None
-            files = {other: entry for other, entry in row.files.items() if other != name}
-            missing = row.missing | {name: "erased: its term is over"}
-            connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
             id = _begin(connection, rule, basis, by_name, [gone], worker)
         return self.erasure(id)
 
-    def sign(self, id: str, make: Callable[[str | None], tuple[bytes, bytes]]) -> Erasure:
-        """Give an erasure its record, once, whoever asks: make(sha256 of the record before) -> record, signature."""
-        with turn(self._engine, "erasure records") as connection:
-            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
-            if row.signature is None:
-                newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
-                last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
-                manifest, signature = make(None if last is None else digest(last.manifest))
-                values = {
-                    "manifest": manifest,
-                    "signature": signature,
-                    "number": 1 if last is None else last.number + 1,
-                }
-                connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
+    def sign(self, id: str, make: Make) -> Erasure:
+        """Give an erasure its record, once, whoever asks: make(erasure, sha256 of the record before)."""
+        with turn(self._engine, RECORDS_TURN) as connection:
+            _sign(connection, id, make)
         return self.erasure(id)
 
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
-        """All of it is gone: take its cases out of the tables. Done again it does nothing more."""
+        """All of it is gone: take its cases out of the tables. Done again it does nothing more.
+
+        An erasure that an earlier version began (before 0009_proof) has its events and files in the tables still.
+        """
         cases = [one["id"] for one in erasure.plan if one["what"] == "evidence"]
+        named = [one["id"] for one in erasure.plan if one["what"] == "event"]
         values = {"state": State.ERASED, "erased_s": now_s, "plate": None, "doubts": [], "missing": {}, "files": {}}
-        with self._engine.begin() as connection:
+        with turn(self._engine, TURN) as connection:
             there = evidence.c.id.in_(cases) & (evidence.c.state == State.ERASING)
             connection.execute(sa.update(evidence).where(there).values(values))
             connection.execute(sa.delete(events).where(events.c.id.in_(cases)))
+            there = sa.select(events.c.id, events.c.body).where(events.c.id.in_(named))
+            _delete_events(connection, connection.execute(there).all(), now_s)
+            for one in erasure.plan:
+                if one["what"] == "file":
+                    _unlist(connection, evidence.c.id == one["id"], one["name"])
             undone = (erasures.c.id == erasure.id) & erasures.c.done_s.is_(None)
             connection.execute(sa.update(erasures).where(undone).values(done_s=now_s, leased_until_s=None))
 
-    def lease(self, worker: str, now_s: float, id: str | None = None) -> Erasure | None:
+    def lease(self, worker: str, now_s: float, id: str | None = None, leave: Sequence[str] = ()) -> Erasure | None:
         """An erasure that is not done, to be finished by this worker alone: the oldest that nobody else has, or the
-        one with this id, again. None where there is none."""
+        one with this id, again; none of those to leave alone. None where there is none."""
         # A lease that ends far later than any can was made by a clock that has been set back since.
         free = erasures.c.worker.is_(None) | erasures.c.leased_until_s.is_(None) | (erasures.c.worker == worker)
         free |= ~erasures.c.leased_until_s.between(now_s, now_s + 2 * LEASE_S)
-        open_ = erasures.c.done_s.is_(None) & free
+        open_ = erasures.c.done_s.is_(None) & free & erasures.c.id.not_in(list(leave))
         with turn(self._engine, TURN) as connection:
             query = sa.select(erasures.c.id).where(open_).order_by(erasures.c.seq).limit(1)
             found = connection.execute(query if id is None else query.where(erasures.c.id == id)).scalar()
@@ -366,10 +389,12 @@ class RetentionStore:
             query = sa.select(erasures).order_by(erasures.c.seq.desc()).limit(most)
             return [_erasure(row) for row in connection.execute(query)]
 
-    def records(self) -> list[Erasure]:
-        """All that have a record, in the order of the records."""
+    def records(self, rule: str | None = None) -> list[Erasure]:
+        """All that have a record, or those by a rule, in the order of the records."""
         with self._engine.connect() as connection:
             query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
+            if rule is not None:
+                query = query.where(erasures.c.rule == rule)
             return [_erasure(row) for row in connection.execute(query)]
 
 
@@ -379,6 +404,28 @@ def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: li
     row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
     connection.execute(sa.insert(erasures).values(row))
     return id
+
+
+def _sign(connection: Connection, id: str, make: Make) -> None:
+    row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
+    if row.signature is not None:
+        return
+    newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
+    last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
+    manifest, signature = make(_erasure(row), None if last is None else digest(last.manifest))
+    values = {"manifest": manifest, "signature": signature, "number": 1 if last is None else last.number + 1}
+    connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
+
+
+def _unlist(connection: Connection, there: sa.ColumnElement[bool], name: str) -> bool:
+    """Take a file out of what a case lists; False when it is not listed there."""
+    row = connection.execute(sa.select(evidence.c.files, evidence.c.missing).where(there)).one_or_none()
+    if row is None or name not in row.files:
+        return False
+    files = {other: entry for other, entry in row.files.items() if other != name}
+    missing = row.missing | {name: "erased: its term is over"}
+    connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
+    return True
 
 
 def _check_subject(connection: Connection, kind: str, subject: str) -> None:
@@ -408,10 +455,19 @@ def _delete_events(connection: Connection, rows: Sequence[sa.Row[Any]], now_s: f
             connection.execute(sa.insert(tombstones), fresh)
 
 
-def _free(now_s: float) -> sa.ColumnElement[bool]:
-    """Events that no hold covers, and whose case is not kept: they go with it."""
-    cases = sa.select(evidence.c.id).where(evidence.c.id == events.c.id, evidence.c.state != State.ERASED)
-    return ~_held(events, events.c.time_s, now_s) & ~cases.exists()
+def _free(now_s: float, unsealed_before_s: float | None = None) -> sa.ColumnElement[bool]:
+    """Events that no hold covers, and whose case is not kept: they go with it.
+
+    Evidence that is recorded and not sealed yet is kept as a case is, until its own term is over: unsealed_before_s.
+    """
+    cases = sa.select(evidence.c.id).where(evidence.c.id == events.c.id)
+    gone = cases.where(evidence.c.state == State.ERASED).exists()
+    gone |= sa.select(tombstones.c.id).where(tombstones.c.id == events.c.id).exists()
+    unrecorded = events.c.body["data"]["evidence"].as_string().is_(None)
+    if unsealed_before_s is not None:
+        unrecorded |= events.c.time_s < unsealed_before_s
+    kept = cases.where(evidence.c.state != State.ERASED).exists()
+    return ~_held(events, events.c.time_s, now_s) & ~kept & (gone | unrecorded)
 
 
 def _held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnElement[bool]:

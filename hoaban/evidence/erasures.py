@@ -51,6 +51,19 @@ def broken(records: Iterable[Record], trusted: Trusted, head: str | None = None)
     return found
 
 
+def audit_cuts(records: Iterable[Record], trusted: Trusted) -> set[tuple[int, str]]:
+    """Which cuts of the audit chain signed records tell of: (seq, digest) of the last audit record taken out."""
+    found: set[tuple[int, str]] = set()
+    for record in records:
+        manifest = _read(record.manifest)
+        if manifest is None or not trusted.signed(manifest.key, record.signature, record.manifest):
+            continue
+        for one in manifest.body.get("erased", ()):
+            if one.get("what") == "audit":
+                found.add((one.get("through"), one.get("digest")))
+    return found
+
+
 def _read(data: bytes) -> Manifest | None:
     try:
         manifest = m.parse(data)

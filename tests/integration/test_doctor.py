@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import glob
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from actors.board import Board
+from actors.duties import ERASING, Duty
 from actors.embedded_redis import EmbeddedRedis
 from actors.processes import free_port
 from actors.store import EventStore
@@ -194,3 +196,11 @@ def test_memory_that_is_short_for_the_fleet(looked: Looked) -> None:
     cameras = "\n".join(camera.replace("id: sim", f"id: sim{number}") for number in range(count))
     looked.fleet.write_text(FLEET.replace(camera, cameras))
     assert "memory, or spread the cameras over a cluster" in looked.fault()
+
+
+def test_an_erasure_that_cannot_be_finished_is_told(looked: Looked, redis: EmbeddedRedis) -> None:
+    duty = Duty(Board(os.environ["HOABAN_REDIS_URL"]), ERASING)
+    duty.tell("erasure 1 cannot be finished: an object lock; erasure 2 cannot be finished: another")
+    assert looked.fault().startswith("duties: erasing: it fails: erasure 1 cannot be finished: an object lock,")
+    duty.tell()
+    assert looked.findings() == []

@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from actors.audit_anchor import Anchor, advance
-from actors.store import AuditStore, EventStore
+from actors.audit_anchor import Anchor, AnchorError, advance, vouched_cuts
+from actors.proof.files import PackageFiles
+from actors.proof.keys import Keys
+from actors.retention import Eraser
+from actors.store import AuditStore, EventStore, EvidenceRecords, RetentionStore
 from actors.store.audit_pruning import prune
+from actors.store.retention import erasures
 from actors.store.tables import audit as table
 from cli.main import app
-from hoaban.audit import PRUNED, broken
+from hoaban.audit import PRUNED, AuditRecord, broken
+from hoaban.evidence import manifest as m
+from hoaban.evidence.signing import Signer
 from tests.unit.test_audit_chain import refused
 
 
@@ -30,6 +36,10 @@ class Chain:
     def __post_init__(self) -> None:
         self.store = AuditStore(self.events.engine, clock=lambda: self.now_s)
         self.anchor = Anchor(self.folder)
+        engine, self.keys = self.events.engine, Keys(self.folder)
+        self.retention = RetentionStore(engine)
+        files = PackageFiles(str(self.folder / "evidence"))
+        self.eraser = Eraser(self.retention, EvidenceRecords(engine), files, self.keys.signer)
 
     def grow(self, count: int) -> None:
         for _ in range(count):
@@ -39,9 +49,25 @@ class Chain:
     def prune(self, before_s: float, most: int = 1000) -> int:
         """How many went. The time goes on by a second."""
         self.now_s += 1.0
+        about = ("audit_days", "kept long enough", "the system", "worker", self.now_s)
+        begun = self.retention.take_audit(before_s, most, *about, self.eraser._record)
+        return 0 if begun is None else int(begun.plan[0]["count"])
+
+    def forge(self, through: int) -> None:
+        """What one who can write the database alone makes of its beginning: the record that tells of it, and more."""
+        records = list(self.store.records())
+        told = {"through": through, "digest": records[through - 1].digest, "count": through}
+        one = AuditRecord(0, self.now_s, "", "the system", PRUNED, "records", None, "kept", "done", told)
+        one = replace(one, seq=records[-1].seq + 1).sealed(records[-1].digest)
+        begun = {"id": "f", "rule": "audit_days", "basis": "b", "by_name": "n", "begun_s": self.now_s}
+        begun |= {"plan": [{"what": "audit", "first_s": 1.0, "last_s": 1.0, **told}]}
         with self.events.engine.begin() as connection:
-            cut = prune(connection, before_s, most, self.now_s, "the system", "kept long enough")
-        return 0 if cut is None else int(cut["count"])
+            connection.execute(sa.insert(table).values(asdict(one)))
+            connection.execute(sa.delete(table).where(table.c.seq <= through))
+            connection.execute(sa.insert(erasures).values(begun))
+
+    def broken(self, records: list[AuditRecord]) -> list[str]:
+        return broken(records, vouched=vouched_cuts(self.store, self.folder))
 
     def left(self) -> list[int]:
         return [record.seq for record in self.store.records()]
@@ -104,7 +130,7 @@ def test_the_newest_record_stays_however_old_it_is(chain: Chain) -> None:
     assert chain.left() == [3, 4]
     assert chain.prune(before_s=1e9) == 1
     assert chain.prune(before_s=1e9) == 1  # the record of the cut before, which the new one covers
-    assert broken(chain.store.records()) == []
+    assert chain.broken(list(chain.store.records())) == []
 
 
 def test_the_command_finds_a_chain_sound_before_and_after_each_pruning_with_older_anchors(chain: Chain) -> None:
@@ -140,7 +166,39 @@ def test_of_a_chain_pruned_twice_the_record_of_the_last_cut_vouches_and_must_be_
     records = list(chain.store.records())
     told = [record for record in records if record.action == PRUNED]
     assert [record.detail["through"] for record in told] == [3, 6]
-    assert broken(records) == []
+    assert chain.broken(records) == []
     without_last = [record for record in records if record.seq < told[-1].seq]
-    assert "missing" in broken(without_last)[0]
-    assert "missing" in broken(records[1:])[0]
+    assert "missing" in chain.broken(without_last)[0]
+    assert "missing" in chain.broken(records[1:])[0]
+
+
+def test_a_cut_that_no_signed_record_vouches_for_is_found_and_the_anchor_stays(chain: Chain) -> None:
+    chain.grow(10)
+    chain.anchor.write(*chain.store.head())
+    chain.forge(through=8)
+    assert chain.left() == [9, 10, 11]
+    code, wrong = chain.verify()
+    assert (code, wrong) == (1, ["records up to 8 are missing, and no signed record of an erasure vouches for it"])
+    with pytest.raises(AnchorError, match="vouches"):
+        advance(chain.store, chain.anchor)
+    assert chain.anchor.read()[0] == 10
+    # The system would finish an erasure that was begun: not one of these, which are signed when they are made.
+    assert chain.eraser.finish() == 0
+    assert "not signed" in chain.eraser.stuck
+    assert chain.verify()[0] == 1
+    # Nor does a record that another key signed help.
+    other = Signer.make()
+    about = {"key": other.id, "at": "2026-01-01T00:00:00Z", "rule": "audit_days", "by": "n", "basis": "b"}
+    (begun,) = chain.retention.unfinished()
+    manifest = m.canonical(m.of_erasure("f", **about, previous=None, erased=begun.plan))
+    chain.retention.sign("f", lambda *_: (manifest, other.sign(manifest)))
+    assert chain.verify()[0] == 1
+
+
+def test_a_record_cannot_be_replaced_by_another_either(chain: Chain) -> None:
+    if chain.events.engine.dialect.name != "sqlite":
+        pytest.skip("only SQLite knows INSERT OR REPLACE")
+    chain.grow(2)
+    columns = ", ".join(column.name for column in table.c)
+    other = columns.replace("subject", "'another'")
+    assert refused(chain.events.engine, f"INSERT OR REPLACE INTO audit ({columns}) SELECT {other} FROM audit")

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,25 @@ def test_what_is_erased_before_it_was_sealed_is_not_sealed_later(system: System)
         system.records.get(event.id)
 
 
+def test_an_event_whose_evidence_is_not_sealed_yet_stays_until_the_evidences_own_term_is_over(system: System) -> None:
+    event, lost = red_light(at_s=20000 * DAY_S, track=3), red_light(at_s=20000 * DAY_S, track=4)
+    for one in (event, lost):
+        one.data["evidence"] = one.id
+    plain = system.event(20000)
+    system.store.write([event, lost])
+    leave_candidate(system.root, event)  # and the sealer is down
+    system.fleet["retention"] = {"events_days": 1, "evidence_days": {"open": 100}}
+    assert system.purge(20002) == 1
+    assert system.left() == {event.id, lost.id}
+    assert plain not in system.left()
+    begun = system.eraser.erase([], [event.id], *BASIS, now_s=20002 * DAY_S)
+    assert (begun.erasure, set(begun.kept)) == (None, {event.id})
+    assert Sealer(system.files, system.records, SIGNER).step() == 1
+    system.records.decide(event.id, Verdict.CONFIRMED, "seen_in_clip", "", 0, OFFICER)
+    assert system.purge(20100.5) == 1
+    assert system.left() == {event.id}
+
+
 def test_what_is_written_late_of_an_erased_case_is_removed(system: System) -> None:
     case = rejected(system, 20000)
     event = red_light(at_s=20000 * DAY_S, track=200000)
@@ -238,3 +258,30 @@ def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tm
     assert system.records.get(other).state is State.REJECTED
     assert (system.root / other / "manifest.json").exists()
     system.store.close()
+
+
+def test_an_erasure_that_cannot_be_finished_stops_no_other_and_is_told(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked, other, event = rejected(system, 20000), rejected(system, 20001), system.event(20001, days=1)
+    remove, is_locked = system.files.remove, [True]
+
+    def refusing(package: str, **more: str) -> None:
+        if is_locked[0] and package.endswith(locked):
+            raise PermissionError(13, "the bucket has an object lock")
+        remove(package, **more)
+
+    system.files.remove = refusing  # type: ignore[method-assign]
+    with pytest.raises(PermissionError):
+        system.eraser.erase([system.records.get(locked)], [], *BASIS, now_s=0)
+    (begun,) = system.retention.unfinished()
+    assert system.purge(20031.5) >= 2
+    assert system.records.get(other).state is State.ERASED
+    assert event not in system.left()
+    assert system.purger.stuck.startswith(f"erasure {begun.id} cannot be finished: ")
+    assert "object lock" in system.purger.stuck
+    is_locked[0] = False
+    assert system.purge(20031.5) == 0  # it is left alone for a while
+    monkeypatch.setattr(time, "monotonic", lambda now_s=time.monotonic: now_s() + 1000)
+    assert system.purge(20031.5) == 1
+    assert (system.records.get(locked).state, system.purger.stuck) == (State.ERASED, "")

@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from actors.proof.files import PackageFiles
+from actors.retention import Eraser
 from actors.store import EventStore, EvidenceRecords, RetentionStore
 from actors.store import engine as engine_module
 from actors.store.evidence import evidence
@@ -35,7 +37,7 @@ def signed(id: str, previous: bytes | None) -> bytes:
     return m.canonical(m.of_erasure(id, **about, previous=named, erased=[{"what": "event", "id": "i"}]))
 
 
-def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_url: str) -> None:
+def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_url: str, tmp_path: Path) -> None:
     engine = sa.create_engine(engine_module._known(store_url))
     with engine.begin() as connection:
         config = Config()
@@ -54,7 +56,11 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_u
         case |= {"missing": {}, "files": {}, "simulated": False, "sealed_s": 1.0, "state": "rejected", "version": 1}
         connection.execute(old(evidence, case))
         about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 5.0}
+        connection.execute(
+            old(evidence, case | {"id": "long", "state": "confirmed", "files": {m.CLIP: {"sha256": "0"}}})
+        )
         first, going = signed("newer", None), [{"what": "evidence", "id": "case"}]
+        going += [{"what": "event", "id": "e0"}, {"what": "file", "id": "long", "name": m.CLIP}]
         for id, plan, manifest in (
             ("cut off", [], signed("cut off", first)),
             ("open", going, None),
@@ -85,3 +91,11 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_u
         with store.engine.connect() as connection:
             assert "events_plate" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
     store.close()
+    files = PackageFiles(str(tmp_path / "evidence"))
+    files.write("long", {m.CLIP: b"x", m.MANIFEST: b"{}"}, last=m.MANIFEST)
+    assert Eraser(retention, EvidenceRecords(store.engine), files, lambda: SIGNER).finish() == 1
+    assert EvidenceRecords(store.engine).get("case").state is State.ERASED
+    assert store.find("e0") is None
+    assert store.find("e1") is not None
+    long = EvidenceRecords(store.engine).get("long")
+    assert (long.files, list(long.missing)) == ({}, [m.CLIP])

@@ -24,6 +24,7 @@ from actors.store.reports import NewReport
 from hoaban.audit import PRUNED, broken
 from hoaban.events import Event, Finding, Provenance, bind
 from hoaban.evidence import manifest as m
+from hoaban.evidence.erasures import Record, audit_cuts
 from hoaban.evidence.retention import DAY_S, OWNER, Hold, Item, Retention, Term, sort_out
 from hoaban.evidence.review import State, Verdict
 from hoaban.evidence.signing import Signer, Trusted
@@ -143,6 +144,11 @@ class System:
             total += gone
         return total
 
+    def vouched(self) -> set[tuple[int, str]]:
+        """The cuts of the audit chain that signed records name."""
+        kept = self.retention.records()
+        return audit_cuts((Record(one.number, one.id, one.manifest, one.signature) for one in kept), TRUSTED)
+
     def left(self) -> set[str]:
         return {stored.event.id for stored in self.store.page(limit=1000).events}
 
@@ -220,17 +226,20 @@ def test_audit_records_go_when_the_laws_term_is_over_and_the_chain_stays_verifia
     kept = list(chain.records())
     assert [one.seq for one in kept] == [7, 8, 9, 10, 11]
     assert (kept[-1].action, kept[-1].detail["through"]) == (PRUNED, 6)
-    assert broken(kept) == broken(kept, anchored) == broken(kept, chain.head()) == []
+    vouched = system.vouched()
+    for head in (None, anchored, chain.head()):
+        assert broken(kept, head, vouched=vouched) == []
+    assert "vouches" in broken(kept)[0]
     (erasure,) = system.retention.erasures()
     assert verify(_Pair(erasure.manifest, erasure.signature), TRUSTED).problems == []
     assert erasure.rule == "audit_days"
     # One more gone than was pruned, none that says so, or another cut told: each is found.
-    assert "missing" in broken(kept[1:])[0]
-    assert "missing" in broken(kept[:-1])[0]
+    assert "missing" in broken(kept[1:], vouched=vouched)[0]
+    assert "missing" in broken(kept[:-1], vouched=vouched)[0]
     told = replace(kept[-1], detail=kept[-1].detail | {"digest": "0" * 64}).sealed(kept[-1].previous)
-    assert "missing" in broken([*kept[:-1], told])[0]
+    assert "missing" in broken([*kept[:-1], told], vouched=vouched)[0]
     assert system.purge(4200) == 5  # the first cut's own record too: the later one covers it
-    assert broken(chain.records()) == []
+    assert broken(chain.records(), vouched=system.vouched()) == []
 
 
 def test_evidence_goes_by_its_verdict_and_takes_its_event_and_every_file_along(system: System) -> None:
