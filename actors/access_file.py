@@ -1,6 +1,7 @@
 """The access file from disk, or all that is wrong with it, each with its line."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def load_access(path: Path | None = None) -> AccessSettings:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise AccessFileError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct it") from None
+    _take_secret(path, node, document)
     try:
         return AccessSettings.model_validate({} if document is None else document)
     except ValidationError as invalid:
@@ -43,6 +45,23 @@ def load_access(path: Path | None = None) -> AccessSettings:
             words = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{path}:{_line(node, problem['loc'])}: {where}: {words}; see docs/accounts.md")
         raise AccessFileError("\n".join(lines)) from None
+
+
+def _take_secret(path: Path, node: Any, document: Any) -> None:
+    """Put the client's secret in its place, from the environment: it stands in no file."""
+    where = ("oidc", "sign_in", "client_secret")
+    holds = document
+    for step in where[:-1]:
+        holds = holds.get(step) if isinstance(holds, dict) else None
+    if not isinstance(holds, dict) or holds.get(where[-1]) is None:
+        return
+    at = f"{path}:{_line(node, where)}: {'.'.join(where)}"
+    named = re.fullmatch(r"\$\{(\w+)\}", str(holds[where[-1]]))
+    if named is None:
+        raise AccessFileError(f"{at}: a secret stands in no file; write ${{NAME}}, and set NAME for `hoaban up`")
+    if not os.environ.get(named[1]):
+        raise AccessFileError(f"{at}: {named[1]} is not set; set it in the environment")
+    holds[where[-1]] = os.environ[named[1]]
 
 
 def _line(node: Any, where: tuple[int | str, ...]) -> int:

@@ -31,6 +31,7 @@ from serve import (
     pictures,
     plate_watchlist,
     problems,
+    provider_sign_in,
     schemas,
     sessions,
     shadow,
@@ -119,6 +120,7 @@ def build_app(
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
+    provider_sign_in.install(app, PREFIX, settings)
     watchlist.install(app, PREFIX, settings)
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
