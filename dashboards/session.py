@@ -31,6 +31,9 @@ def client() -> ApiClient:
     """
     url = os.environ.get("HOABAN_API_URL", DEFAULT_URL)
     if signed_in := st.session_state.get("signed_in"):
+        if signed_in.must_change_password:
+            sign_in.ask_own_password(signed_in)
+            st.stop()
         return cast(ApiClient, signed_in)
     token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
     if not token:

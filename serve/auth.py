@@ -162,7 +162,7 @@ def holder_or_ticket(
         known: Credentials = request.app.state.credentials
         if credential is not None and (holder := known.still(credential)) is not None:
             known.count(holder)
-            return holder
+            return holder_of(holder)
     return holder_of(any_holder(request, credentials))
 
 

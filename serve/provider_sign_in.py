@@ -44,9 +44,10 @@ class Handover(BaseModel):
 
 
 class Offer(BaseModel):
-    """Whether people sign in at a provider here, and its address."""
+    """Whether people sign in at a provider here: its address, and where a browser begins."""
 
     issuer: str | None
+    start: str | None
 
 
 class Notes:
@@ -85,7 +86,10 @@ def offer(request: Request) -> Offer:
     """Whether one may sign in at a provider, by GET /auth/oidc/start in a browser."""
     credentials: Credentials = request.app.state.credentials
     provider = credentials.provider
-    return Offer(issuer=provider.settings.issuer if provider and provider.settings.sign_in else None)
+    if provider is None or provider.settings.sign_in is None:
+        return Offer(issuer=None, start=None)
+    begins = provider.settings.sign_in.callback.removesuffix("/callback") + "/start"
+    return Offer(issuer=provider.settings.issuer, start=begins)
 
 
 @router.get(

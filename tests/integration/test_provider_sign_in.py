@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import serve.provider_sign_in
+from actors.store.people import digest_of
 from hoaban.access import Role
 from hoaban.access.settings import AccessSettings
 from tests.api_system import PASSWORD, Api, running_api
@@ -187,8 +188,6 @@ def test_the_browser_is_sent_nowhere_but_to_the_provider_and_the_dashboard(brows
 
 def test_what_another_wrote_into_the_live_store_signs_nobody_in(browser: Browser, api: Api) -> None:
     browser.start()
-    from actors.store.people import digest_of
-
     document = {"browser": digest_of(browser.cookie), "person": api.people.accounts()[0].id, "claims": {}}
     api.board.note_once(f"handover:{digest_of('mine')}", {"signed": "x.y.z"} | document, 60)
     assert browser.redeem("mine").status_code == 401
@@ -196,7 +195,7 @@ def test_what_another_wrote_into_the_live_store_signs_nobody_in(browser: Browser
 
 def test_without_the_setting_nobody_signs_in_at_a_provider(tmp_path: Path) -> None:
     with running_api(tmp_path) as bare:
-        assert bare.get("/auth/oidc", None).json() == {"issuer": None}
+        assert bare.get("/auth/oidc", None).json() == {"issuer": None, "start": None}
         for answer in (bare.get("/auth/oidc/start", None), Browser(bare).redeem("x")):
             assert (answer.status_code, "oidc.sign_in" in answer.json()["detail"]) == (404, True)
 
