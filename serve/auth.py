@@ -276,9 +276,10 @@ def check(request: Request, person: Person, permission: Permission, place: Place
         raise refused(request, person, permission, decision.reason, place.camera if place else None)
 
 
-def check_at(request: Request, person: Person, permission: Permission, camera: str) -> None:
-    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`)."""
-    place = _places(request).place(camera)
+def check_at(request: Request, person: Person, permission: Permission, camera: str, kept: Place | None = None) -> None:
+    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`). kept: see
+    Places."""
+    place = _places(request).place(camera, kept)
     if not reaches(person, place):
         known = camera if place.district else None  # who tries names that are none fills no disk with them
         _refusals(request).record(request, person, permission, known, "outside of what they are granted")

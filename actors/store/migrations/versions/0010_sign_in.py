@@ -1,4 +1,4 @@
-"""Passwords that another gave, and what an identity provider says"""
+"""Passwords that another gave, what an identity provider says, and where evidence is from"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,9 +11,11 @@ def upgrade() -> None:
     op.add_column("people", sa.Column("password_given", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("grants", sa.Column("provided", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("sessions", sa.Column("claims", sa.JSON))
+    op.add_column("evidence", sa.Column("district", sa.String(64)))
 
 
 def downgrade() -> None:
+    op.drop_column("evidence", "district")
     op.drop_column("sessions", "claims")
     # Without the mark they would count by themselves.
     op.execute(sa.text("DELETE FROM grants WHERE provided"))
