@@ -276,14 +276,23 @@ def check(request: Request, person: Person, permission: Permission, place: Place
         raise refused(request, person, permission, decision.reason, place.camera if place else None)
 
 
-def check_at(request: Request, person: Person, permission: Permission, camera: str, kept: Place | None = None) -> None:
-    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`). kept: see
-    Places."""
+def check_at(
+    request: Request,
+    person: Person,
+    permission: Permission,
+    camera: str,
+    kept: Place | None = None,
+    missing: str | None = None,
+) -> None:
+    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`).
+
+    kept: see Places. missing: what the 404 says of something of a camera, as of one that does not exist.
+    """
     place = _places(request).place(camera, kept)
     if not reaches(person, place):
         known = camera if place.district else None  # who tries names that are none fills no disk with them
         _refusals(request).record(request, person, permission, known, "outside of what they are granted")
-        raise HTTPException(404, f"there is no camera {camera!r}")
+        raise HTTPException(404, missing or f"there is no camera {camera!r}")
     check(request, person, permission, place)
 
 

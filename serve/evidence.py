@@ -343,15 +343,12 @@ def _detail(shared: Evidence, found: CaseRow) -> CaseDetail:
 
 def _case(request: Request, person: Person, id: str, permission: Permission) -> CaseRow:
     """404 for one that does not exist, and for one whose camera the person is not granted."""
-    missing = HTTPException(404, f"there is no evidence {id!r}")
+    missing = f"there is no evidence {id!r}"
     try:
         found = _shared(request).records.get(id)
     except KeyError:
-        raise missing from None
-    try:
-        check_at(request, person, permission, found.camera, found.place)
-    except HTTPException as error:
-        raise missing if error.status_code == 404 else error from None
+        raise HTTPException(404, missing) from None
+    check_at(request, person, permission, found.camera, found.place, missing)
     return found
 
 
