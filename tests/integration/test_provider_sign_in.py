@@ -206,7 +206,8 @@ def test_a_group_at_the_provider_makes_no_officer_and_no_admin_alone(
 ) -> None:
     name = f"New {role}"
     token = browser.sign_in(f"{name}:{group}")
-    assert api.get("/session", token).json()["roles"] == []
+    for _ in range(2):  # it was noted at the sign-in, and waits at each request after it
+        assert api.get("/session", token).json()["roles"] == []
     (waiting,) = api.people.account(name).grants
     assert (waiting.waits, waiting.provided, waiting.grant.role) == (True, True, role)
     confirm = f"/people/{api.people.account(name).id}/grants/{waiting.id}/confirm"
@@ -221,5 +222,6 @@ def test_a_group_at_the_provider_makes_no_officer_and_no_admin_alone(
     assert api.get("/session", by_password).json()["roles"] == []
     again = browser.sign_in(f"{name}:{group}")
     api.people.revoke(name, waiting.id)
-    assert api.get("/session", again).json()["roles"] == []
+    for _ in range(2):
+        assert api.get("/session", again).json()["roles"] == []
     assert [given.waits for given in api.people.account(name).grants] == [True]
