@@ -20,7 +20,7 @@ def ask(url: str) -> None:
     _take_handover(url)
     st.subheader(t("Sign in"), anchor=False)
     if why := st.query_params.get("sign_in_failed"):
-        st.error(_failed(why), icon=":material/key_off:")
+        st.error(plain(_failed(why)), icon=":material/key_off:")
     if st.session_state.pop("token_refused", False):
         st.error(
             t("You are signed out: the session is over, or the token is mistyped, expired or revoked."),
