@@ -1,5 +1,6 @@
 """A settings file of ours from disk, or all that is wrong with it, each with its line."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,8 +14,14 @@ class SettingsFileError(ValueError):
     """What is wrong with a file: FILE:LINE: path: what; what to do."""
 
 
-def load_settings(path: Path, kind: type[Settings], page: str) -> Settings:
-    """The settings in a file. page: of the documentation, named in errors. Raises SettingsFileError."""
+def load_settings(
+    path: Path, kind: type[Settings], page: str, complete: Callable[[Path, Any, Any], None] | None = None
+) -> Settings:
+    """The settings in a file. Raises SettingsFileError.
+
+    page: of the documentation, named in errors. complete: may put values into the document, of which it gets path, YAML
+    node and plain values.
+    """
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -26,6 +33,8 @@ def load_settings(path: Path, kind: type[Settings], page: str) -> Settings:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise SettingsFileError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct it") from None
+    if complete is not None:
+        complete(path, node, document)
     try:
         return kind.model_validate({} if document is None else document)
     except ValidationError as invalid:
@@ -33,11 +42,11 @@ def load_settings(path: Path, kind: type[Settings], page: str) -> Settings:
         for problem in invalid.errors(include_input=False, include_url=False):
             where = ".".join(map(str, problem["loc"]))
             words = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}:{_line(node, problem['loc'])}: {where}: {words}; see {page}")
+            lines.append(f"{path}:{line_of(node, problem['loc'])}: {where}: {words}; see {page}")
         raise SettingsFileError("\n".join(lines)) from None
 
 
-def _line(node: Any, where: tuple[int | str, ...]) -> int:
+def line_of(node: Any, where: tuple[int | str, ...]) -> int:
     """The line of a path, or of the nearest thing around it that the file has."""
     line = node.start_mark.line + 1 if node is not None else 1
     for step in where:

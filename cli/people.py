@@ -83,12 +83,19 @@ def add(
     no_password: Annotated[bool, typer.Option("--no-password", help="they cannot sign in before one is set")] = False,
     data: Data = None,
 ) -> None:
-    """Add a person. The password is asked for, or read from standard input."""
+    """Add a person. The password is asked for, or read from standard input; they change it at their first sign-in."""
     password = None if no_password else _password()
     given = [] if role is None else [role]
     with _desk(data, "account.add", name, roles=[r.value for r in given]) as desk:
         account = desk.people.add(
-            name, *given, password=password, agency=agency, neighbourhood=neighbourhood, by=desk.who, two=desk.two(role)
+            name,
+            *given,
+            password=password,
+            agency=agency,
+            neighbourhood=neighbourhood,
+            by=desk.who,
+            two=desk.two(role),
+            password_given=True,
         )
     print(f"{account.id}  {account.name}")
     _tell_waiting(account)
@@ -158,10 +165,11 @@ def disable(
 
 @people.command()
 def password(person: Name, data: Data = None) -> None:
-    """Set a person's password; it is asked for, or read from standard input. Their sessions end."""
+    """Set a person's password, asked for or read from standard input; they change it when they sign in. Their sessions
+    end."""
     secret = _password()
     with _desk(data, "account.password", person) as desk:
-        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(but=person))
+        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(but=person), given=True)
 
 
 @tokens.command("add")

@@ -116,6 +116,7 @@ class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
     def __init__(self, url: str, credential: str | httpx.Auth) -> None:
         """credential: a token, or the auth of a session."""
         self.url = url.rstrip("/")
+        self.must_change_password = False
         auth = credential if isinstance(credential, httpx.Auth) else _Bearer(credential)
         # The API is named by its operator: a proxy of the environment is for other addresses.
         self._http = httpx.Client(auth=auth, timeout=TIMEOUT, trust_env=False, verify=_trusted())
@@ -126,7 +127,34 @@ class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
         anyone = cls(url, httpx.Auth())
         headers = {"X-Forwarded-For": address} if address else {}
         answer = anyone._call("POST", "/session", json={"name": name, "password": password}, headers=headers)
-        return cls(url, SessionAuth(url, answer))
+        return cls._in_session(url, answer)
+
+    @classmethod
+    def redeeming(cls, url: str, code: str, browser: str, address: str = "") -> "ApiClient":
+        """A client for who signed in at an identity provider. code: of the address. browser: its cookie."""
+        headers = {"X-Forwarded-For": address} if address else {}
+        given = {"code": code, "browser": browser}
+        answer = cls(url, httpx.Auth())._call("POST", "/auth/oidc/session", json=given, headers=headers)
+        return cls._in_session(url, answer)
+
+    @classmethod
+    def _in_session(cls, url: str, answer: dict[str, Any]) -> "ApiClient":
+        client = cls(url, SessionAuth(url, answer))
+        client.must_change_password = bool(answer.get("must_change_password"))
+        return client
+
+    @classmethod
+    def provider_start(cls, url: str) -> str | None:
+        """Where a browser begins to sign in at an identity provider; None where there is none."""
+        return cast(str | None, cls(url, httpx.Auth())._call("GET", "/auth/oidc")["start"])
+
+    def change_password(self, old: str, new: str) -> "ApiClient":
+        """Change one's own; the session ends, and a new one is begun."""
+        name = self._call("GET", "/session")["name"]
+        answer = self._answer("PUT", "/session/password", json={"old": old, "new": new})
+        if not answer.is_success:
+            self._document(answer, "/session/password")
+        return type(self).signing_in(self.url, name, new)
 
     def sign_out(self) -> None:
         """End the session."""

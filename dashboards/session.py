@@ -39,6 +39,9 @@ def someone() -> ApiClient | None:
     """The client of who has signed in, or of everybody's token; None where there is neither: nobody is asked."""
     token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
     if signed_in := st.session_state.get("signed_in"):
+        if signed_in.must_change_password:
+            sign_in.ask_own_password(signed_in)
+            st.stop()
         return cast(ApiClient, signed_in)
     return _client(os.environ.get("HOABAN_API_URL", DEFAULT_URL), token) if token else None
 

@@ -52,7 +52,10 @@ class GrantWanted(BaseModel):
 
 
 class GrantView(GrantWanted):
-    """waits: for another admin's confirmation; until then it gives nothing."""
+    """waits: for another admin's confirmation; until then it gives nothing.
+
+    provided: by an identity provider's claims; it counts while they say so, and is only confirmed here.
+    """
 
     id: str
     waits: bool
@@ -60,6 +63,7 @@ class GrantView(GrantWanted):
     confirmed_at: datetime | None
     granted_by: str
     granted_at: datetime
+    provided: bool
 
 
 class AccountWanted(BaseModel):
@@ -81,6 +85,7 @@ class AccountView(BaseModel):
     created: datetime
     created_by: str
     grants: list[GrantView]
+    password_given: bool
 
 
 class PasswordWanted(BaseModel):
@@ -136,6 +141,7 @@ def add_person(request: Request, wanted: AccountWanted, by: Changer) -> AccountV
             by=by.name,
             by_id=by.id,
             two=True,
+            password_given=True,
         )
     return _account(account)
 
@@ -191,11 +197,11 @@ def enable(request: Request, person: str, by: Changer) -> None:
 
 @router.put("/people/{person}/password", status_code=204)
 def set_password(request: Request, person: str, wanted: PasswordWanted, by: Changer) -> None:
-    """Set another's password; their sessions end, and what takes two admins to grant waits to be confirmed anew.
-    One's own: PUT /session/password."""
+    """Set another's password, which they change before they may do anything; their sessions end, and what takes two
+    admins to grant waits to be confirmed anew. One's own: PUT /session/password."""
     _another(request, person, by)
     with recorded(request, by, "account.password", person):
-        _people(request).set_password(person, wanted.password, by=by.name, by_id=by.id, two=True)
+        _people(request).set_password(person, wanted.password, by=by.name, by_id=by.id, two=True, given=True)
 
 
 @router.get("/tokens")
@@ -264,6 +270,7 @@ def _grant(given: GivenGrant) -> GrantView:
         waits=given.waits,
         confirmed_by=given.confirmed_by,
         confirmed_at=given.confirmed_at,
+        provided=given.provided,
     )
 
 

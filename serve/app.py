@@ -35,6 +35,7 @@ from serve import (
     plate_watchlist,
     preferences,
     problems,
+    provider_sign_in,
     schemas,
     sessions,
     shadow,
@@ -130,6 +131,7 @@ def build_app(
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     models.install(app, PREFIX, settings)
+    provider_sign_in.install(app, PREFIX, settings)
     watchlist.install(app, PREFIX, settings)
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)

@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import Holder, PeopleStore
-from actors.store.people import Account, PeopleError, digest_of
+from actors.store.people import Account, Claims, PeopleError, digest_of
 from hoaban.access import Permission, Person, Place, decide, reaches
 from hoaban.access.misuse import LOOK
 from hoaban.access.settings import AccessSettings, OidcSettings
@@ -53,7 +53,7 @@ class Tickets:
 
 
 class Credentials:
-    """Who holds a credential now, and whether they ask too much.
+    """Who holds a credential now, and whether they ask too much. provider: another's accounts, if there are any.
 
     Walls of pictures and open streams ask often: an answer is kept for KEEP_S.
     """
@@ -61,14 +61,14 @@ class Credentials:
     def __init__(self, people: PeopleStore, access: AccessSettings) -> None:
         self._people = people
         self._limiter = Limiter(access.limits.per_person)
-        self._provider = Provider(access.oidc) if access.oidc else None
+        self.provider = Provider(access.oidc) if access.oidc else None
         self._provided: dict[str, tuple[float, Holder]] = {}
         self._kept: dict[str, tuple[float, Holder | None]] = {}
 
     def verify(self, secret: str) -> Holder | None:
         """Whose secret this is, asked anew each time. Raises ProviderAwayError."""
-        if self._provider is not None and secret.count(".") == 2:  # a signed token of the provider's
-            return self._from_provider(self._provider, secret)
+        if self.provider is not None and secret.count(".") == 2:  # a signed token of the provider's
+            return self._from_provider(self.provider, secret)
         return self._people.verify(secret)
 
     def count(self, holder: Holder) -> None:
@@ -107,23 +107,25 @@ class Credentials:
         claims = provider.claims(secret)
         if claims is None:
             return None
-        account = self._provided_account(provider.settings, claims)
+        account, told = self.sent(provider.settings, claims)
         if account.disabled:
             return None
-        agency_claim = provider.settings.agency_claim
-        agency = str(claims[agency_claim]) if agency_claim and claims.get(agency_claim) else None
-        grants = provider.settings.grants_of(claims)
-        holder = Holder(
-            Person(account.id, account.name, agency, grants, account.neighbourhood), f"oidc:{digest_of(secret)}"
-        )
+        grants = self._people.provide(account.id, told)
+        person = Person(account.id, account.name, told.agency, grants, account.neighbourhood)
+        holder = Holder(person, f"oidc:{digest_of(secret)}")
         if len(self._provided) > 10_000:
             now_s = time.time()
             self._provided = {name: kept for name, kept in self._provided.items() if kept[0] > now_s}
         self._provided[holder.credential] = (float(claims["exp"]), holder)
         return holder
 
+    def sent(self, settings: OidcSettings, claims: dict[str, Any]) -> tuple[Account, Claims]:
+        """The person here whom the provider speaks of, made when they come for the first time, and what it says."""
+        agency = claims.get(settings.agency_claim) if settings.agency_claim else None
+        told = Claims(settings.issuer, str(agency) if agency else None, settings.grants_of(claims))
+        return self._provided_account(settings, claims), told
+
     def _provided_account(self, settings: OidcSettings, claims: dict[str, Any]) -> Account:
-        """The person here whom the provider speaks of; made when they come for the first time."""
         who = (settings.issuer, str(claims["sub"])[:255])
         if (account := self._people.from_issuer(*who)) is not None:
             return account
@@ -135,7 +137,9 @@ class Credentials:
             return account or self._people.add(f"{name} ({who[1][:24]})", issuer=who, by=settings.issuer[:128])
 
 
-def holder_of(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Holder:
+def any_holder(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Holder:
     """Who the request's bearer token speaks for. 401 without a valid one."""
     known: Credentials = request.app.state.credentials
     holder = known.verify(credentials.credentials) if credentials else None
@@ -144,6 +148,13 @@ def holder_of(request: Request, credentials: Annotated[HTTPAuthorizationCredenti
             _refusals(request).record(request, NOBODY, "token", None, "a token that is not known, or no longer valid")
         raise HTTPException(401, "a valid token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
     known.count(holder)
+    return holder
+
+
+def holder_of(holder: Annotated[Holder, Depends(any_holder)]) -> Holder:
+    """The same, of one whose password is their own: who set it for them could act in their name. 403 before that."""
+    if holder.must_change:
+        raise HTTPException(403, "your password was set by another: change it first (PUT /session/password)")
     return holder
 
 
@@ -158,8 +169,8 @@ def holder_or_ticket(
         known: Credentials = request.app.state.credentials
         if credential is not None and (holder := known.still(credential)) is not None:
             known.count(holder)
-            return holder
-    return holder_of(request, credentials)
+            return holder_of(holder)
+    return holder_of(any_holder(request, credentials))
 
 
 class Needs:
@@ -210,6 +221,11 @@ class _SignedIn(Needs):
         return holder
 
 
+class _SignedInAnyhow(Needs):
+    def __call__(self, holder: Annotated[Holder, Depends(any_holder)]) -> Holder:
+        return holder
+
+
 class _Anyone(Needs):
     def __call__(self) -> None:
         return None
@@ -250,6 +266,11 @@ def signed_in() -> Any:
     return Depends(_SignedIn())
 
 
+def signed_in_anyhow() -> Any:
+    """Dependency: the Holder of any valid token, also before they have changed a password that another set."""
+    return Depends(_SignedInAnyhow())
+
+
 def anyone() -> Any:
     """Dependency of the few routes that need nobody's word: says so on purpose."""
     return Depends(_Anyone())
@@ -262,13 +283,23 @@ def check(request: Request, person: Person, permission: Permission, place: Place
         raise refused(request, person, permission, decision.reason, place.camera if place else None)
 
 
-def check_at(request: Request, person: Person, permission: Permission, camera: str) -> None:
-    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`)."""
-    place = _places(request).place(camera)
+def check_at(
+    request: Request,
+    person: Person,
+    permission: Permission,
+    camera: str,
+    kept: Place | None = None,
+    missing: str | None = None,
+) -> None:
+    """`check` for a camera by its id; 404 for one that no grant of the person reaches (see `may_at`).
+
+    kept: see Places. missing: what the 404 says of something of a camera, as of one that does not exist.
+    """
+    place = _places(request).place(camera, kept)
     if not reaches(person, place):
         known = camera if place.district else None  # who tries names that are none fills no disk with them
         _refusals(request).record(request, person, permission, known, "outside of what they are granted")
-        raise HTTPException(404, f"there is no camera {camera!r}")
+        raise HTTPException(404, missing or f"there is no camera {camera!r}")
     check(request, person, permission, place)
 
 

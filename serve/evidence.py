@@ -22,7 +22,7 @@ from actors.retention import case_term, owners_days
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
 from actors.watchlist.key import KeyMissingError, WatchlistKey
-from hoaban.access import Permission, Person
+from hoaban.access import Permission, Person, Place
 from hoaban.events import utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import Retention
@@ -31,7 +31,8 @@ from hoaban.evidence.signing import SigningKeyError
 from hoaban.plates import normalise
 from serve import holds, subjects
 from serve.auditing import record, recorded
-from serve.auth import cameras_for, check_at, check_shown, may, signed_in
+from serve.auth import cameras_for, check_at, check_shown, may, signed_in, visible
+from serve.places import Places
 from serve.problems import Problem, problem
 from serve.settings import ApiSettings
 from serve.times import Instant
@@ -196,10 +197,17 @@ def queue(
     if camera is not None:
         allowed = frozenset({camera}) if allowed is None else allowed & {camera}
     shared = _shared(request)
+    left: list[Place] = []
+    if allowed is not None:
+        places: Places = request.app.state.places
+        gone = shared.records.places_but(places.all())
+        within = [place for place in gone if camera in (None, place.camera)]
+        left = visible(request, person, Permission.EVIDENCE_SEE, within, lambda place: place)
     cases, next_cursor = shared.records.page(
         state=state,
         type=type,
         cameras=allowed,
+        left=left,
         plate=plate,
         evidential=evidential,
         since_s=since.timestamp() if since else None,
@@ -335,15 +343,12 @@ def _detail(shared: Evidence, found: CaseRow) -> CaseDetail:
 
 def _case(request: Request, person: Person, id: str, permission: Permission) -> CaseRow:
     """404 for one that does not exist, and for one whose camera the person is not granted."""
-    missing = HTTPException(404, f"there is no evidence {id!r}")
+    missing = f"there is no evidence {id!r}"
     try:
         found = _shared(request).records.get(id)
     except KeyError:
-        raise missing from None
-    try:
-        check_at(request, person, permission, found.camera)
-    except HTTPException as error:
-        raise missing if error.status_code == 404 else error from None
+        raise HTTPException(404, missing) from None
+    check_at(request, person, permission, found.camera, found.place, missing)
     return found
 
 

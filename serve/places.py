@@ -23,10 +23,11 @@ class Places:
         self._terms: dict[str, tuple[Terms, str]] = {}
         self._timezone = ZoneInfo(DEFAULT_TIMEZONE)
 
-    def place(self, camera: str) -> Place:
-        """Where a camera is; of one that the fleet does not have, its name is all that is known."""
+    def place(self, camera: str, kept: Place | None = None) -> Place:
+        """Where a camera is; of one that the fleet does not have, where it was when something was kept of it. Without
+        that its name is all that is known."""
         self._refresh()
-        return self._places.get(camera) or Place(camera)
+        return self._places.get(camera) or kept or Place(camera)
 
     def timezone(self) -> ZoneInfo:
         """The province's clock, for the hours of grants."""
@@ -73,6 +74,11 @@ class Places:
         return frozenset(
             p.camera for p in places if p.camera and decide(person, permission, p, now_s, timezone).allowed
         )
+
+    def all(self) -> frozenset[str]:
+        """The cameras of the fleet."""
+        self._refresh()
+        return frozenset(self._places)
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_s < KEEP_S:

@@ -10,7 +10,7 @@ from actors.store.people import MOST_PASSWORD, PeopleStore
 from actors.store.sessions import Session, SessionStore, StolenError
 from hoaban.access import GRANTS, Permission, Person, Role
 from serve.auditing import NOBODY, record, recorded
-from serve.auth import anyone, signed_in
+from serve.auth import anyone, signed_in_anyhow
 from serve.limits import Limiter
 from serve.problems import Problem
 
@@ -36,22 +36,27 @@ class NewPassword(BaseModel):
 
 
 class SessionView(BaseModel):
-    """access_token: for Authorization: Bearer. refresh_token: for POST /session/renew, once; that gives the next."""
+    """access_token: for Authorization: Bearer. refresh_token: for POST /session/renew, once; that gives the next.
+
+    must_change_password: another set it; before it is changed (PUT /session/password) nothing else is answered.
+    """
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  (a kind, not a secret)
     expires_in_s: int
     refresh_token: str
+    must_change_password: bool = False
 
 
 class Me(BaseModel):
-    """Who the token speaks for. permissions: those they have somewhere."""
+    """Who the token speaks for. permissions: those they have somewhere, once their password is their own."""
 
     id: str
     name: str
     agency: str | None
     roles: list[Role]
     permissions: list[Permission]
+    must_change_password: bool
 
 
 @router.post("", status_code=201, dependencies=[anyone()])
@@ -81,7 +86,7 @@ def sign_in(request: Request, wanted: SignIn) -> SessionView:
     by_source.forget(source)
     person = Person(account.id, account.name)
     with recorded(request, person, "session.begin", account.name):
-        return _view(_sessions(request).begin(account.id, address))
+        return view(_sessions(request).begin(account.id, address), account.password_given)
 
 
 @router.post("/renew", dependencies=[anyone()])
@@ -95,11 +100,11 @@ def renew(request: Request, wanted: Renewal) -> SessionView:
         raise HTTPException(401, str(stolen)) from None
     if session is None:
         raise HTTPException(401, "the session is over; sign in again")
-    return _view(session)
+    return view(session)
 
 
 @router.get("")
-def me(holder: Annotated[Holder, signed_in()]) -> Me:
+def me(holder: Annotated[Holder, signed_in_anyhow()]) -> Me:
     """Who the token speaks for, and what they may do."""
     person = holder.person
     permissions = {permission for role in person.roles for permission in GRANTS[role]}
@@ -109,11 +114,12 @@ def me(holder: Annotated[Holder, signed_in()]) -> Me:
         agency=person.agency,
         roles=sorted(person.roles),
         permissions=sorted(permissions),
+        must_change_password=holder.must_change,
     )
 
 
 @router.delete("", status_code=204)
-def sign_out(request: Request, holder: Annotated[Holder, signed_in()]) -> None:
+def sign_out(request: Request, holder: Annotated[Holder, signed_in_anyhow()]) -> None:
     """End the session: its tokens, tickets and open streams end with it. A machine's token is not a session."""
     kind, _, session = holder.credential.partition(":")
     if kind != "session":
@@ -123,7 +129,7 @@ def sign_out(request: Request, holder: Annotated[Holder, signed_in()]) -> None:
 
 
 @router.put("/password", status_code=204, responses={409: {"model": Problem}, 422: {"model": Problem}})
-def change_password(request: Request, wanted: NewPassword, holder: Annotated[Holder, signed_in()]) -> None:
+def change_password(request: Request, wanted: NewPassword, holder: Annotated[Holder, signed_in_anyhow()]) -> None:
     """Change one's own password; all one's sessions end."""
     if not holder.credential.startswith("session:"):
         raise HTTPException(409, "only who signed in with a password has one to change")
@@ -136,6 +142,8 @@ def change_password(request: Request, wanted: NewPassword, holder: Annotated[Hol
         record(request, holder.person, "account.password", holder.person.id, outcome="refused", reason="wrong password")
         raise HTTPException(422, "the old password is wrong")
     by_source.forget(source)
+    if wanted.new == wanted.old:
+        raise HTTPException(422, "the new password is the old one; choose another")
     with recorded(request, holder.person, "account.password", holder.person.id):
         people.set_password(holder.person.id, wanted.new)
 
@@ -149,8 +157,14 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _view(session: Session) -> SessionView:
-    return SessionView(access_token=session.access, expires_in_s=session.access_lives_s, refresh_token=session.refresh)
+def view(session: Session, must_change_password: bool = False) -> SessionView:
+    """A session as it is handed out."""
+    return SessionView(
+        access_token=session.access,
+        expires_in_s=session.access_lives_s,
+        refresh_token=session.refresh,
+        must_change_password=must_change_password,
+    )
 
 
 def _people(request: Request) -> PeopleStore:

@@ -173,17 +173,12 @@ def _act(
 
 def _reached(request: Request, person: Person, permission: Permission, number: int) -> WorkOrder:
     """404 for one that does not exist, or whose camera is outside the person's scope; 403 where they may not."""
+    missing = f"there is no work order {number}"
     try:
         found = _store(request).get(number)
     except KeyError:
-        raise HTTPException(404, f"there is no work order {number}") from None
-    try:
-        check_at(request, person, permission, found.camera)
-    except HTTPException as error:
-        if error.status_code != 404:
-            raise
-        # What is out of reach is told of in the words for what is not there.
-        raise HTTPException(404, f"there is no work order {number}") from None
+        raise HTTPException(404, missing) from None
+    check_at(request, person, permission, found.camera, missing=missing)
     return found
 
 

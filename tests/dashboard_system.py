@@ -155,7 +155,7 @@ def demo_fleet() -> Fleet:
 
 @contextmanager
 def dashboard_system(
-    folder: Path, clip: Path, origins: tuple[str, ...] = (), **settings: Any
+    folder: Path, clip: Path, origins: tuple[str, ...] = (), port: int | None = None, **settings: Any
 ) -> Iterator[DashboardSystem]:
     """Start it all; nothing is on the board and no event is stored yet. settings: more of the API's."""
     valkey = EmbeddedRedis(folder / "valkey")
@@ -167,7 +167,7 @@ def dashboard_system(
     _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     pictures = ClipPictures(clip)
     app = build_app(ApiSettings(store_url, redis_url, "only-for-this-test", origins, **settings), pictures)
-    port = free_port()
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

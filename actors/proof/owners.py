@@ -5,9 +5,13 @@ from actors.store import EvidenceRecords
 
 
 def keep_owners(board: Board, records: EvidenceRecords) -> None:
-    """Write owner and viewers into what was sealed since the last call. Raises RedisError, SQLAlchemyError."""
+    """Write whose it is, and where from, into what was sealed since the last call.
+
+    Raises RedisError, SQLAlchemyError.
+    """
     if not (cameras := records.without_owner()):
         return
     for camera in (board.get_json("fleet") or {}).get("cameras", []):
         if camera["id"] in cameras:
-            records.keep_owner(camera["id"], camera["owner"], (camera.get("terms") or {}).get("viewers"))
+            viewers = (camera.get("terms") or {}).get("viewers")
+            records.keep_owner(camera["id"], camera["owner"], viewers, camera["district"])

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from actors.store.columns import String
 from actors.store.tables import Sequence64, metadata
 from actors.store.turns import turn
+from hoaban.access import Place
 from hoaban.evidence.review import Case, RefusedError, State, Verdict, check_decision
 from hoaban.plates import normalise
 from hoaban.terms import Terms
@@ -42,6 +43,7 @@ evidence = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("erased_s", sa.Float(53)),
     sa.Column("owner", String(64)),
+    sa.Column("district", String(64)),
     sa.Column("viewers", sa.JSON(none_as_null=True)),
     sa.Index("evidence_state", "state", "captured_s"),
     sa.Index("evidence_camera", "camera", "captured_s"),
@@ -95,7 +97,7 @@ class Who(Protocol):
 class CaseRow:
     """A package as the store knows it. captured_s, sealed_s, erased_s: seconds since 1970 UTC.
 
-    owner, viewers: of its camera when it was sealed (hoaban/terms.py); owner None: not known.
+    owner, viewers, district: of its camera when it was sealed (hoaban/terms.py); None: not known.
     """
 
     seq: int
@@ -122,6 +124,12 @@ class CaseRow:
     erased_s: float | None
     owner: str | None
     viewers: list[str] | None
+    district: str | None
+
+    @property
+    def place(self) -> Place:
+        """Where its camera was when it was sealed."""
+        return Place(self.camera, self.district, self.owner)
 
     @property
     def terms(self) -> tuple[Terms, str] | None:
@@ -223,18 +231,27 @@ class EvidenceRecords:
             }
 
     def without_owner(self) -> set[str]:
-        """Cameras that have cases whose owner is not kept yet."""
-        missing = evidence.c.owner.is_(None) & evidence.c.erased_s.is_(None)
+        """Cameras that have cases whose owner or district is not kept yet."""
+        missing = (evidence.c.owner.is_(None) | evidence.c.district.is_(None)) & evidence.c.erased_s.is_(None)
         with self._engine.connect() as connection:
             return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars())
 
-    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None) -> None:
-        """Keep whose a camera's cases are, and who may see their pictures, for when the camera leaves the fleet."""
+    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None, district: str) -> None:
+        """Keep where a camera's cases are from, whose they are, and who may see their pictures, for when the camera
+        leaves the fleet."""
         kept = {"owner": owner, "viewers": None if viewers is None else list(viewers)}
         # Many rows at once: an erasure locks them one by one, in another order.
         with turn(self._engine, TURN) as connection:
-            unknown = (evidence.c.camera == camera) & evidence.c.owner.is_(None)
-            connection.execute(sa.update(evidence).where(unknown).values(kept))
+            for column, values in ((evidence.c.owner, kept), (evidence.c.district, {"district": district})):
+                unknown = (evidence.c.camera == camera) & column.is_(None)
+                connection.execute(sa.update(evidence).where(unknown).values(values))
+
+    def places_but(self, cameras: Iterable[str]) -> list[Place]:
+        """Where cases of other cameras than these are from: of those that have left the fleet."""
+        where = (evidence.c.camera, evidence.c.district, evidence.c.owner)
+        query = sa.select(*where).where(evidence.c.camera.not_in(list(cameras))).distinct()
+        with self._engine.connect() as connection:
+            return [Place(*row) for row in connection.execute(query)]
 
     def known(self) -> set[str]:
         """Ids of all packages that ever were."""
@@ -255,6 +272,7 @@ class EvidenceRecords:
         state: State | None = None,
         type: str | None = None,
         cameras: Iterable[str] | None = None,
+        left: Iterable[Place] = (),
         plate: str | None = None,
         evidential: bool | None = None,
         since_s: float | None = None,
@@ -262,7 +280,10 @@ class EvidenceRecords:
         cursor: int | None = None,
         limit: int = 50,
     ) -> tuple[list[CaseRow], int | None]:
-        """Cases, the newest sealed first, and the cursor of the next page. cameras: of these alone; None for all."""
+        """Cases, the newest sealed first, and the cursor of the next page.
+
+        cameras: of these alone; None for all. left: and those that are kept as from just there.
+        """
         query = sa.select(evidence).order_by(evidence.c.seq.desc()).limit(limit + 1)
         wanted: list[sa.ColumnElement[bool]] = []
         if state is not None:
@@ -270,7 +291,7 @@ class EvidenceRecords:
         if type is not None:
             wanted.append(evidence.c.type == type)
         if cameras is not None:
-            wanted.append(evidence.c.camera.in_(list(cameras)))
+            wanted.append(sa.or_(evidence.c.camera.in_(list(cameras)), *(_from(place) for place in left)))
         if plate is not None:
             wanted.append(evidence.c.plate == plain_plate(plate))
         if evidential is not None:
@@ -373,3 +394,8 @@ def _plausible_s(captured_s: object) -> float:
     """A damaged candidate's time, or now where it tells none that can be."""
     known = isinstance(captured_s, int | float) and 0 < captured_s < LAST_S
     return float(captured_s) if known else time.time()  # type: ignore[arg-type]
+
+
+def _from(place: Place) -> sa.ColumnElement[bool]:
+    known = {"camera": place.camera, "district": place.district, "owner": place.owner}
+    return sa.and_(*(evidence.c[name].is_not_distinct_from(value) for name, value in known.items()))

@@ -1,10 +1,12 @@
 """Who there is, in SQL: people and machines, what they are granted, and their passwords and tokens."""
 
 import hashlib
+import json
 import secrets
 import threading
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,10 +35,23 @@ class PeopleError(Exception):
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who a credential speaks for. credential: its name ("token:ID", "session:ID"), by which it can be asked for
-    again, as a ticket or a stream does, without its secret."""
+    again, as a ticket or a stream does, without its secret.
+
+    must_change: they signed in with a password that another set and knows.
+    """
 
     person: Person
     credential: str
+    must_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an identity provider says of a person."""
+
+    issuer: str
+    agency: str | None
+    grants: tuple[Grant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,7 @@ class GivenGrant:
     """A grant and its number, for taking it away, and who gave it when.
 
     waits: for another admin's confirmation (roles of TWO_PEOPLE); until then it gives nothing.
+    provided: by an identity provider's claims; it counts where these say so.
     """
 
     id: str
@@ -53,11 +69,15 @@ class GivenGrant:
     waits: bool = False
     confirmed_by: str | None = None
     confirmed_at: datetime | None = None
+    provided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person as an admin sees them. signs_in: with a password here, or at an identity provider (its address)."""
+    """A person as an admin sees them. signs_in: with a password here, or at an identity provider (its address).
+
+    password_given: by another, and not changed yet.
+    """
 
     id: str
     name: str
@@ -68,6 +88,7 @@ class Account:
     created: datetime
     created_by: str
     grants: tuple[GivenGrant, ...]
+    password_given: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +130,12 @@ class PeopleStore:
         by: str,
         by_id: str = "",
         two: bool = False,
+        password_given: bool = False,
     ) -> Account:
-        """A new person, who signs in with a password or as (issuer, subject). Raises PeopleError."""
+        """A new person, who signs in with a password or as (issuer, subject). Raises PeopleError.
+
+        password_given: by another, so they change it before they may do anything.
+        """
         name = name.strip()
         if not name or len(name) > 128:
             raise PeopleError("a name has 1 to 128 letters")
@@ -118,6 +143,7 @@ class PeopleStore:
             "id": secrets.token_hex(8),
             "name": name,
             "password": None if password is None else hash_password(password),
+            "password_given": password_given and password is not None,
             "issuer": issuer and issuer[0],
             "issuer_subject": issuer and issuer[1],
             "agency": agency,
@@ -151,7 +177,9 @@ class PeopleStore:
 
         Not those whom an identity provider alone sends: what they may do it says, and no grant here.
         """
-        held = sa.select(grants.c.holder).where(grants.c.role.in_([role.value for role in roles]), ~grants.c.waits)
+        held = sa.select(grants.c.holder).where(
+            grants.c.role.in_([role.value for role in roles]), ~grants.c.waits, ~grants.c.provided
+        )
         with self._engine.connect() as connection:
             here = people.c.issuer.is_(None) | people.c.password.is_not(None)
             rows = connection.execute(sa.select(people).where(people.c.id.in_(held), here, ~people.c.disabled)).all()
@@ -164,17 +192,22 @@ class PeopleStore:
             row = connection.execute(query).one_or_none()
             return None if row is None else _account(row, _given(connection, row.id))
 
-    def set_password(self, which: str, password: str, *, by: str = "", by_id: str = "", two: bool = False) -> None:
+    def set_password(
+        self, which: str, password: str, *, by: str = "", by_id: str = "", two: bool = False, given: bool = False
+    ) -> None:
         """Raises KeyError, PeopleError for one that is too short. Their sessions end.
 
-        two: set by another, who could now sign in as them: their grants of TWO_PEOPLE wait to be confirmed anew.
+        given: by another, who knows it now: they change it before they may do anything.
+        two: that other could sign in as them, so their grants of TWO_PEOPLE wait to be confirmed anew.
         """
         hashed = hash_password(password)
         with self._engine.begin() as connection:
             person = self._find(connection, which).id
-            connection.execute(sa.update(people).where(people.c.id == person).values(password=hashed))
+            changed = {"password": hashed, "password_given": given}
+            connection.execute(sa.update(people).where(people.c.id == person).values(changed))
             if two:
                 held = (grants.c.holder == person) & grants.c.role.in_([role.value for role in TWO_PEOPLE])
+                held &= ~grants.c.provided  # a password gives none of those
                 anew = {
                     "waits": True,
                     "confirmed": None,
@@ -213,6 +246,21 @@ class PeopleStore:
 
     # --- grants
 
+    def provide(self, person: str, claims: Claims) -> tuple[Grant, ...]:
+        """What a provider's claims give a person (by id) now. One of TWO_PEOPLE waits until an admin here confirmed it,
+        once: whoever changes the groups at the provider is not enough."""
+        wanted = {_provided_id(person, grant): grant for grant in claims.grants if grant.role in TWO_PEOPLE}
+        with self._engine.connect() as connection:
+            query = sa.select(grants.c.id, grants.c.waits).where(grants.c.id.in_(wanted), grants.c.holder == person)
+            waits = {row.id: row.waits for row in connection.execute(query)}
+        for name in wanted.keys() - waits.keys():
+            # Another request of the same person may write it at this moment.
+            with suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+                row = _grant_row(person, wanted[name], claims.issuer[:128])
+                connection.execute(sa.insert(grants).values(row | {"id": name, "waits": True, "provided": True}))
+        confirmed = {name for name, waiting in waits.items() if not waiting}
+        return tuple(g for g in claims.grants if g.role not in TWO_PEOPLE or _provided_id(person, g) in confirmed)
+
     def grant(self, which: str, grant: Role | Grant, by: str, by_id: str = "", *, two: bool = False) -> Account:
         """Raises KeyError."""
         with self._engine.begin() as connection:
@@ -241,9 +289,10 @@ class PeopleStore:
         return self.account(person)
 
     def has_admin(self, but: str | None = None) -> bool:
-        """Whether a person who may sign in, other than `but` (an id or a name), is an admin of everything now."""
+        """Whether a person who may sign in, other than `but` (an id or a name), is an admin of everything now, by what
+        was granted here: a provider may be away for ever."""
         return any(
-            given.grant.role is Role.ADMIN and given.grant.scope.everywhere and not given.waits
+            given.grant.role is Role.ADMIN and given.grant.scope.everywhere and not (given.waits or given.provided)
             for account in self.accounts()
             if not account.disabled and but not in (account.id, account.name)
             for given in account.grants
@@ -309,9 +358,9 @@ class PeopleStore:
         """Whose token, or session, this secret is; None for an unknown, revoked, expired or disabled one."""
         digest = digest_of(secret)
         with self._engine.connect() as connection:
-            return self._token(connection, api_tokens.c.sha256 == digest) or self._session(
-                connection, sessions.c.access == digest
-            )
+            token = self._token(connection, api_tokens.c.sha256 == digest)
+            found = None if token else self._session(connection, sessions.c.access == digest)
+        return token or self._with_claims(found)
 
     def holder(self, credential: str) -> Holder | None:
         """The holder of a credential by its name, as `verify`: None once it is revoked or over."""
@@ -319,9 +368,8 @@ class PeopleStore:
         with self._engine.connect() as connection:
             if kind == "token":
                 return self._token(connection, api_tokens.c.id == name)
-            if kind == "session":
-                return self._session(connection, sessions.c.id == name)
-        return None
+            found = self._session(connection, sessions.c.id == name) if kind == "session" else None
+        return self._with_claims(found)
 
     def _token(self, connection: Connection, which: sa.ColumnElement[bool]) -> Holder | None:
         row = connection.execute(sa.select(api_tokens).where(which, ~api_tokens.c.revoked)).one_or_none()
@@ -329,14 +377,25 @@ class PeopleStore:
             return None
         return Holder(Person(row.id, row.name, row.agency, _held(connection, row.id)), f"token:{row.id}")
 
-    def _session(self, connection: Connection, which: sa.ColumnElement[bool]) -> Holder | None:
-        query = sa.select(people, sessions.c.id.label("session"), sessions.c.access_until).join(
+    def _session(
+        self, connection: Connection, which: sa.ColumnElement[bool]
+    ) -> tuple[Holder, dict[str, Any] | None] | None:
+        """The holder by what is granted here, and what the provider said at which the session began."""
+        query = sa.select(people, sessions.c.id.label("session"), sessions.c.access_until, sessions.c.claims).join(
             sessions, sessions.c.person == people.c.id
         )
         row = connection.execute(query.where(which, ~sessions.c.ended, ~people.c.disabled)).one_or_none()
         if row is None or aware(row.access_until) <= datetime.now(UTC):
             return None
-        return Holder(_person(row, _held(connection, row.id)), f"session:{row.session}")
+        person = _person(row, _held(connection, row.id))
+        return Holder(person, f"session:{row.session}", row.password_given and row.claims is None), row.claims
+
+    def _with_claims(self, found: tuple[Holder, dict[str, Any] | None] | None) -> Holder | None:
+        if found is None or found[1] is None:
+            return found and found[0]
+        holder, claims = found[0], claims_from(found[1])
+        given = self.provide(holder.person.id, claims)
+        return replace(holder, person=replace(holder.person, agency=claims.agency, grants=given))
 
     def _find(self, connection: Connection, which: str) -> Row[Any]:
         # An id first: a person could be named like another's id.
@@ -371,24 +430,50 @@ def _give(
     by_id: str = "",
     two: bool = False,
 ) -> None:
-    now = datetime.now(UTC)
     for item in given:
         grant = item if isinstance(item, Grant) else Grant(item)
-        scope = grant.scope
-        row: dict[str, Any] = {
-            "id": secrets.token_hex(8),
-            "holder": holder,
-            "role": grant.role.value,
-            "districts": _listed(scope.districts),
-            "agencies": _listed(scope.agencies),
-            "cameras": _listed(scope.cameras),
-            "hours": [hours.model_dump(mode="json", by_alias=True) for hours in scope.hours] or None,
-            "granted": now,
-            "granted_by": by,
-            "granted_by_id": by_id,
-            "waits": two and grant.role in TWO_PEOPLE,
-        }
+        row = _grant_row(holder, grant, by) | {"granted_by_id": by_id, "waits": two and grant.role in TWO_PEOPLE}
         connection.execute(sa.insert(grants).values(row))
+
+
+def _grant_row(holder: str, grant: Grant, by: str) -> dict[str, Any]:
+    return _grant_columns(grant) | {
+        "id": secrets.token_hex(8),
+        "holder": holder,
+        "granted": datetime.now(UTC),
+        "granted_by": by,
+    }
+
+
+def _grant_columns(grant: Grant) -> dict[str, Any]:
+    scope = grant.scope
+    return {
+        "role": grant.role.value,
+        "districts": _listed(scope.districts),
+        "agencies": _listed(scope.agencies),
+        "cameras": _listed(scope.cameras),
+        "hours": [hours.model_dump(mode="json", by_alias=True) for hours in scope.hours] or None,
+    }
+
+
+def _grant_of(columns: Mapping[str, Any]) -> Grant:
+    hours = tuple(Hours.model_validate(item) for item in columns["hours"] or ())
+    places = (_names(columns[name]) for name in ("districts", "agencies", "cameras"))
+    return Grant(Role(columns["role"]), Scope(*places, hours))
+
+
+def _provided_id(person: str, grant: Grant) -> str:
+    """The number of a provider's grant of a person: the same each time its claims say the same."""
+    return digest_of(person + json.dumps(_grant_columns(grant), sort_keys=True))[:16]
+
+
+def claims_as_kept(claims: Claims) -> dict[str, Any]:
+    """Claims as a session keeps them."""
+    return {"issuer": claims.issuer, "agency": claims.agency, "grants": [_grant_columns(g) for g in claims.grants]}
+
+
+def claims_from(kept: Mapping[str, Any]) -> Claims:
+    return Claims(kept["issuer"], kept["agency"], tuple(_grant_of(columns) for columns in kept["grants"]))
 
 
 def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
@@ -396,27 +481,20 @@ def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
     return tuple(
         GivenGrant(
             row.id,
-            Grant(
-                Role(row.role),
-                Scope(
-                    _names(row.districts),
-                    _names(row.agencies),
-                    _names(row.cameras),
-                    tuple(Hours.model_validate(hours) for hours in row.hours or ()),
-                ),
-            ),
+            _grant_of(row._mapping),
             row.granted_by,
             aware(row.granted),
             row.waits,
             row.confirmed_by,
             aware(row.confirmed) if row.confirmed else None,
+            row.provided,
         )
         for row in connection.execute(query)
     )
 
 
 def _held(connection: Connection, holder: str) -> tuple[Grant, ...]:
-    return tuple(given.grant for given in _given(connection, holder) if not given.waits)
+    return tuple(given.grant for given in _given(connection, holder) if not (given.waits or given.provided))
 
 
 def _person(row: Row[Any], held: tuple[Grant, ...]) -> Person:
@@ -427,7 +505,7 @@ def _account(row: Row[Any], given: tuple[GivenGrant, ...]) -> Account:
     signs_in = row.issuer or ("password" if row.password else "not yet: no password")
     return Account(
         row.id, row.name, row.agency, row.neighbourhood, row.disabled, signs_in, aware(row.created), row.created_by,
-        given,
+        given, row.password_given,
     )  # fmt: skip
 
 

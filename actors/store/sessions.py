@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from actors.store.people import aware, digest_of
+from actors.store.people import Claims, aware, claims_as_kept, digest_of
 from actors.store.tables import people
 from actors.store.tables import sessions as table
 
@@ -53,11 +53,15 @@ class SessionStore:
             found = connection.execute(query.where(people.c.name == name, table.c.address == address[:64]))
             return found.first() is not None
 
-    def begin(self, person: str, address: str | None = None) -> Session:
-        """A new session of a person, by id, who asks from an address; those of long ago are forgotten."""
+    def begin(self, person: str, address: str | None = None, claims: Claims | None = None) -> Session:
+        """A new session of a person, by id, who asks from an address; those of long ago are forgotten.
+
+        claims: of the provider at which they signed in: these say what they may do in it, and nothing else.
+        """
         now = datetime.now(UTC)
         session, row = _fresh(secrets.token_hex(8), person, now + timedelta(seconds=SESSION_LIVES_S))
         row |= {"id": session.id, "person": person, "created": now, "ended": False, "address": address and address[:64]}
+        row |= {"claims": claims and claims_as_kept(claims)}
         with self._engine.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.until < now - timedelta(days=KNOWN_DAYS)))
             connection.execute(sa.insert(table).values(row))

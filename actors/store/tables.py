@@ -80,6 +80,7 @@ people = Table(
     Column("id", String(32), primary_key=True),
     Column("name", String(128), nullable=False, unique=True),
     Column("password", String(256)),  # argon2id; none for who signs in at an identity provider
+    Column("password_given", Boolean, nullable=False, server_default=false()),  # by another, who knows it
     Column("issuer", String(400)),
     Column("issuer_subject", String(255)),
     Column("agency", String(64)),
@@ -104,6 +105,7 @@ grants = Table(
     Column("granted_by", String(128), nullable=False),
     Column("granted_by_id", String(64), nullable=False, server_default=""),
     Column("waits", Boolean, nullable=False, server_default=false()),  # for a second admin; it gives nothing yet
+    Column("provided", Boolean, nullable=False, server_default=false()),  # by claims; counts while they say so
     Column("confirmed", DateTime(timezone=True)),
     Column("confirmed_by", String(128)),
     Index("grants_holder", "holder"),
@@ -122,6 +124,7 @@ sessions = Table(
     Column("created", DateTime(timezone=True), nullable=False),
     Column("ended", Boolean, nullable=False),
     Column("address", String(64)),
+    Column("claims", JSON(none_as_null=True)),  # what an identity provider said when this session began
     Index("sessions_person", "person"),
 )
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from hoaban.access.misuse import MisuseSettings
 from hoaban.access.person import Grant, Scope
@@ -11,6 +11,7 @@ from hoaban.access.roles import Role
 from hoaban.shapes import Id, Strict
 
 Limit = Annotated[str, Field(pattern=r"^[1-9][0-9]* */ *([1-9][0-9]* *)?(second|minute|hour)s?$")]
+CALLBACK = "/auth/oidc/callback"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """signatures that only the holder of a private key can make"""
 
@@ -32,8 +33,50 @@ class ClaimGrant(Strict):
         return Grant(self.role, Scope(names(self.districts), names(self.agencies), names(self.cameras)))
 
 
+def _safe(value: str, what: str) -> str:
+    """Raises ValueError for an address that is not https, but for one on this machine."""
+    parts = urlsplit(value)
+    if not (parts.scheme == "https" and parts.hostname) and not (
+        parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
+    ):
+        raise ValueError(f"{what} must be https:// (http:// on this machine alone)")
+    return value
+
+
+class SignInSettings(Strict):
+    """How people sign in at the provider from the dashboard: authorization code flow with PKCE (S256)."""
+
+    client_id: str = Field(min_length=1, description="as which the API is registered at the provider")
+    client_secret: SecretStr | None = Field(
+        None, description="${NAME} of a variable in the environment of `hoaban up`; none: a public client"
+    )
+    callback: str = Field(description="this API's …/api/v1/auth/oidc/callback as browsers reach it, registered there")
+    dashboard: str = Field(description="the dashboard as browsers reach it; under the same host as callback")
+    scopes: tuple[str, ...] = ("openid", "profile")
+
+    @field_validator("callback", "dashboard")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if "?" in value or "#" in value:
+            raise ValueError("an address without ? and #")
+        return _safe(value, "the address")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SignInSettings":
+        if not self.callback.endswith(CALLBACK):
+            raise ValueError(f"callback must end with {CALLBACK}")
+        if urlsplit(self.callback).hostname != urlsplit(self.dashboard).hostname:
+            raise ValueError("callback and dashboard must have the same host: one cookie binds both to the browser")
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must have openid")
+        return self
+
+
 class OidcSettings(Strict):
-    """An OpenID Connect provider whose signed tokens are taken as bearer tokens."""
+    """An OpenID Connect provider whose signed tokens are taken as bearer tokens.
+
+    sign_in: people of it also sign in from the dashboard.
+    """
 
     issuer: str = Field(description="its address, as it stands in its tokens: https://…")
     audience: str = Field(min_length=1, description="what its tokens for this API name as aud")
@@ -42,14 +85,12 @@ class OidcSettings(Strict):
     agency_claim: str | None = None
     algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
     leeway_s: float = Field(30.0, ge=0, le=300, description="how far its clock may be off")
+    sign_in: SignInSettings | None = None
 
     @field_validator("issuer")
     @classmethod
     def _is_safe(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
-            raise ValueError("the issuer must be https:// (http:// on this machine alone)")
-        return value
+        return _safe(value, "the issuer")
 
     @field_validator("algorithms")
     @classmethod

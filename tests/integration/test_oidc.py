@@ -1,97 +1,35 @@
 """Tokens of a real OpenID Connect provider (npm's oidc-provider, run here): taken when they are good, and only then."""
 
 import base64
-import fcntl
 import hmac
 import json
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 import serve.oidc
-from actors.processes import die_with_parent, end
 from hoaban.access import Role
 from hoaban.access.settings import AccessSettings
 from tests.api_system import Api, running_api
 from tests.integration.test_cases_api import incident
+from tests.provider_system import RunningProvider, running_provider
 
 pytestmark = pytest.mark.integration
-HERE = Path(__file__).resolve().parents[1] / "oidc"
-VERSION = "8.8.1"
-AUDIENCE = "urn:hoaban:api"
-KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"oidc-provider-{VERSION}"
-
-
-class RunningProvider:
-    def __init__(self, folder: Path, modules: Path) -> None:
-        self._folder, self._modules = folder, modules
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.issuer = f"http://127.0.0.1:{self.port}"
-        self.keys = RSAKey.generate_key(2048, {"kid": "first", "use": "sig", "alg": "RS256"})
-        self._process: subprocess.Popen[str] | None = None
-        self.http = httpx.Client(trust_env=False, timeout=20)
-
-    def start(self) -> None:
-        file = self._folder / "jwks.json"
-        file.write_text(json.dumps({"keys": [self.keys.as_dict(private=True)]}))
-        shutil.copy(HERE / "provider.js", self._modules.parent / "provider.js")
-        command = ["node", str(self._modules.parent / "provider.js"), str(self.port), str(file)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
-        assert self._process.stdout is not None
-        assert any("ready" in line for line in self._process.stdout)
-
-    def stop(self) -> None:
-        end(self._process)
-
-    def token(self, scope: str, audience: str = AUDIENCE) -> str:
-        wanted = {"grant_type": "client_credentials", "scope": scope, "resource": audience}
-        answer = self.http.post(f"{self.issuer}/token", data=wanted, auth=("lan", "only-for-this-test"))
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access_token"])
 
 
 @pytest.fixture(scope="module")
-def modules() -> Path:
-    """npm's oidc-provider, installed once on this machine."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed")
-    KEPT.mkdir(parents=True, exist_ok=True)
-    with (KEPT / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (KEPT / "node_modules" / "oidc-provider").is_dir():
-            command = ["npm", "install", "--no-audit", "--no-fund", f"oidc-provider@{VERSION}"]
-            if subprocess.run(command, cwd=KEPT, capture_output=True).returncode:
-                pytest.skip("npm reaches no registry to install oidc-provider from")
-    return KEPT / "node_modules"
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory, modules: Path) -> Iterator[RunningProvider]:
-    running = RunningProvider(tmp_path_factory.mktemp("provider"), modules)
-    running.start()
-    yield running
-    running.stop()
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
+    with running_provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, provider: RunningProvider) -> Iterator[Api]:
-    grants = [
-        {"claim": "groups", "value": "officers", "role": "officer", "districts": ["north"]},
-        {"claim": "groups", "value": "operators", "role": "operator"},
-    ]
-    oidc = {"issuer": provider.issuer, "audience": AUDIENCE, "grants": grants, "leeway_s": 0, "agency_claim": "unit"}
-    access = AccessSettings.model_validate({"oidc": oidc})
+    access = AccessSettings.model_validate({"oidc": provider.settings()})
     with running_api(tmp_path_factory.mktemp("api"), access=access) as running:
         yield running
 
@@ -106,11 +44,17 @@ def encoded(part: dict[str, Any]) -> str:
 
 
 def test_the_claims_of_a_token_are_its_grants(api: Api, provider: RunningProvider) -> None:
+    operator = api.get("/session", provider.token("operators")).json()
+    assert (operator["name"], operator["agency"], operator["roles"]) == ("Lan", "police", ["operator"])
     me = api.get("/session", provider.token("officers")).json()
-    assert (me["name"], me["agency"], me["roles"]) == ("Lan", "police", ["officer"])
+    assert me["roles"] == []  # an officer takes two: the provider, and an admin here
+    (waiting,) = api.people.account("Lan").grants
+    assert api.ask("POST", f"/people/Lan/grants/{waiting.id}/confirm", api.token(Role.ADMIN)).status_code == 200
+    assert api.get("/session", provider.token("officers")).json()["roles"] == ["officer"]
     assert {c["id"] for c in api.get("/cameras", provider.token("officers")).json()} == {"gate", "bridge"}
     assert api.get("/cameras", provider.token("brief")).status_code == 403  # known, and granted nothing
-    assert api.get("/session", provider.token("operators")).json()["id"] == me["id"]
+    assert operator["id"] == me["id"]
+    assert api.get("/session", provider.token("operators")).json()["roles"] == ["operator"]  # what this token says
 
 
 def test_what_is_not_good_is_refused(api: Api, provider: RunningProvider) -> None:

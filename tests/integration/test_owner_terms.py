@@ -57,11 +57,38 @@ def test_evidence_of_a_camera_that_left_stays_on_its_owners_terms(api: Api, tmp_
     keep_owners(api.board, office.records)
     edit(api, leaves)
     assert office.get(picture).status_code == 403
-    assert office.post(f"/evidence/{case}/export", reason=REASON).status_code == 403
+    assert office.post(f"/evidence/{case}/export", reason=REASON, version=1).status_code == 403
     everywhere = Grant(Role.OFFICER, Scope())
     for agency, status in (("police", 403), ("health", 200), ("ward", 200)):  # ward owns it
         _, secret = api.people.create_token(agency, everywhere, agency=agency)
         assert office.get(picture, secret).status_code == status, agency
+
+
+NORTH, SOUTH = (Scope(districts=frozenset({name})) for name in ("north", "south"))
+WARDS, POLICES = (Scope(agencies=frozenset({name})) for name in ("ward", "police"))
+
+
+@pytest.mark.parametrize(("scope", "reached"), [(NORTH, True), (SOUTH, False), (WARDS, True), (POLICES, False)])
+def test_evidence_of_a_camera_that_left_is_for_who_was_granted_where_it_stood(
+    api: Api, tmp_path: Path, scope: Scope, reached: bool
+) -> None:
+    office = Office(api, tmp_path)
+    case, officer = office.case(), api.token(Grant(Role.OFFICER, scope))
+
+    def listed(**more: Any) -> list[str]:
+        return [one["id"] for one in api.get("/evidence", officer, **more).json()["cases"]]
+
+    keep_owners(api.board, office.records)
+    assert (case in listed(), office.get(f"/evidence/{case}", officer).status_code == 200) == (reached, reached)
+    edit(api, leaves)
+    assert listed() == listed(camera="gate") == ([case] if reached else [])
+    assert listed(camera="shop") == []
+    for path in ("", "/files/at.jpg"):
+        assert office.get(f"/evidence/{case}{path}", officer).status_code == (200 if reached else 404)
+    decided = office.post(
+        f"/evidence/{case}/decision", officer, verdict="rejected", reason="other", note="it is a test", version=0
+    )
+    assert decided.status_code == (200 if reached else 404)
 
 
 def test_evidence_whose_owner_was_never_known_is_shown_to_nobody(api: Api, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from hoaban.access import Grant, Permission, Role, Scope
 from hoaban.schedule import Hours
 from serve.auth import may, refuse_undeclared
-from tests.api_system import CAMERAS, Api, running_api
+from tests.api_system import CAMERAS, PASSWORD, Api, running_api
 
 pytestmark = pytest.mark.integration
 INITIALS = {
@@ -39,6 +39,10 @@ FOR = {
     "GET /openapi.json": ALL,
     "POST /session": "*",
     "POST /session/renew": "*",
+    "GET /auth/oidc": "*",
+    "GET /auth/oidc/start": "*",
+    "GET /auth/oidc/callback": "*",
+    "POST /auth/oidc/session": "*",
     "GET /session": ALL,
     "DELETE /session": ALL,
     "PUT /session/password": ALL,
@@ -159,6 +163,7 @@ BODIES: dict[str, Any] = {
     "POST /session": {"name": "nobody", "password": "wrong"},
     "POST /session/renew": {"refresh_token": "x"},
     "PUT /session/password": {"old": "x", "new": "y"},
+    "POST /auth/oidc/session": {"code": "x", "browser": "y"},
     "POST /cameras/{camera}/unmask": {"reason": "for the test of roles"},
     "POST /signals/{camera}/{signal}": {"state": "red", "at": "2026-01-01T00:00:00Z"},
     "PUT /cameras/{camera}/shapes": {"zones": [], "lines": []},
@@ -250,6 +255,52 @@ def test_each_route_is_for_the_roles_of_the_table_and_no_others(api: Api, route:
             assert status < 500 or route == "POST /watchlist", (route, role, status)
         else:
             assert status == 403, (route, role, status)
+
+
+BEFORE_OWN_PASSWORD = {"GET /session", "DELETE /session", "PUT /session/password"}
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if FOR[route] != "*"])
+def test_a_password_that_another_set_opens_nothing_before_it_is_changed(api: Api, route: str) -> None:
+    name = route[:128]
+    account = api.people.add(name, *INITIALS.values(), password=PASSWORD, password_given=True, by="test")
+    signed_in = {"name": name, "password": PASSWORD}
+    begun = api.ask("POST", "/session", None, json=signed_in).json()
+    assert begun["must_change_password"] is True
+    method, path = route.split(" ")
+    body = {"json": BODIES[route]} if route in BODIES else {}
+    answer = api.ask(method, filled(path), begun["access_token"], **body)
+    if route in BEFORE_OWN_PASSWORD:
+        assert answer.status_code in (200, 204, 422)
+    else:
+        assert (answer.status_code, "set by another" in answer.json()["detail"]) == (403, True)
+    # A ticket that a holder of such a password got elsewhere is no way around.
+    if "{camera}" in route:
+        holder = api.people.verify(begun["access_token"])
+        if holder is not None:
+            ticket = {"ticket": api.app.state.tickets.issue("gate", holder)}
+            assert api.ask(method, filled(path), None, params=ticket, **body).status_code in (401, 403)
+    api.people.set_disabled(account.id, True)
+
+
+def test_who_changed_the_password_that_another_set_may_do_what_they_are_granted(api: Api) -> None:
+    admin = api.token(Role.ADMIN)
+    wanted = {"name": "Fresh", "password": PASSWORD, "grants": [{"role": "viewer"}]}
+    person = api.ask("POST", "/people", admin, json=wanted).json()
+    assert person["password_given"] is True
+    for times in range(2):  # at the account's beginning, and whenever another sets it again
+        known = {"name": "Fresh", "password": f"{PASSWORD}{'!' * times}"}
+        token = api.ask("POST", "/session", None, json=known).json()["access_token"]
+        assert api.get("/cameras", token).status_code == 403
+        change = {"old": known["password"], "new": known["password"]}
+        assert api.ask("PUT", "/session/password", token, json=change).status_code == 422  # no change at all
+        change["new"] = f"my own {times} four words"
+        assert api.ask("PUT", "/session/password", token, json=change).status_code == 204
+        begun = api.ask("POST", "/session", None, json={"name": "Fresh", "password": change["new"]}).json()
+        assert begun["must_change_password"] is False
+        assert api.get("/cameras", begun["access_token"]).status_code == 200
+        again = {"password": f"{PASSWORD}!"}
+        assert api.ask("PUT", f"/people/{person['id']}/password", admin, json=again).status_code == 204
 
 
 def test_an_application_with_a_route_that_says_not_what_it_needs_does_not_start() -> None:

@@ -69,6 +69,27 @@ def audited(system: DashboardSystem) -> list[tuple[str, str, str]]:
     return [(r.who_name, r.action, r.outcome) for r in AuditStore(system.store.engine).records()]
 
 
+def test_whose_password_another_set_chooses_their_own_first(system: DashboardSystem) -> None:
+    people = PeopleStore(system.store.engine)
+    people.add("New", Role.VIEWER, password=PASSWORD, password_given=True, by="test")
+    app = opened()
+    fill(app, Name="New", Password=PASSWORD)
+    press(app, "Sign in")
+    assert labels(app) == ["Password until now", "New password", "New password again"]
+    assert not live(app)
+    own = {"Password until now": PASSWORD, "New password": "my own four words"}
+    fill(app, **own | {"New password again": "something else here"})
+    press(app, "Change the password")
+    assert "differ" in app.error[0].value
+    fill(app, **own | {"Password until now": "wrong", "New password again": "my own four words"})
+    press(app, "Change the password")
+    assert "old password is wrong" in app.error[0].value
+    fill(app, **own | {"New password again": "my own four words"})
+    press(app, "Change the password")
+    assert live(app)
+    assert people.check_password("New", "my own four words") is not None
+
+
 def test_who_signs_in_sees_what_they_may_and_signs_out(system: DashboardSystem) -> None:
     app = opened()
     assert labels(app) == ["Name", "Password", "API token"]

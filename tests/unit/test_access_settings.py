@@ -67,6 +67,59 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, old: str, new: str,
     assert told in first
 
 
+SIGN_IN = """\
+  sign_in:
+    client_id: hoaban
+    client_secret: ${OIDC_SECRET}
+    callback: https://hoaban.example.vn/api/v1/auth/oidc/callback
+    dashboard: https://hoaban.example.vn/
+"""
+
+
+def test_the_clients_secret_comes_from_the_environment_and_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access.yaml"
+    path.write_text(GOOD.replace("  grants:", SIGN_IN + "  grants:", 1))
+    monkeypatch.setenv("OIDC_SECRET", "only here")
+    settings = load_access(path)
+    assert settings.oidc is not None
+    assert settings.oidc.sign_in is not None
+    assert settings.oidc.sign_in.client_secret is not None
+    assert settings.oidc.sign_in.client_secret.get_secret_value() == "only here"
+    assert "only here" not in repr(settings)
+    assert "only here" not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told"),
+    [
+        ("OIDC_SECRET", "NOT_SET", 6, "NOT_SET is not set"),
+        ("${OIDC_SECRET}", "written-here", 6, "a secret stands in no file"),
+        ("callback: https", "callback: http", 7, "must be https://"),
+        ("oidc/callback", "oidc", 4, "callback must end with /auth/oidc/callback"),
+        ("dashboard: https://hoaban.", "dashboard: https://page.", 4, "the same host"),
+        ("vn/\n", "vn/?next=x\n", 8, "without ? and #"),
+        ("dashboard:", "scopes: [profile]\n    dashboard:", 4, "scopes must have openid"),
+        ("client_id: hoaban", "client: hoaban", 5, "sign_in.client"),
+    ],
+)
+def test_what_is_wrong_with_the_sign_in_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, line: int, told: str
+) -> None:
+    path = tmp_path / "access.yaml"
+    monkeypatch.setenv("OIDC_SECRET", "only here")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    assert old in SIGN_IN
+    path.write_text(GOOD.replace("  grants:", SIGN_IN.replace(old, new, 1) + "  grants:", 1))
+    with pytest.raises(AccessFileError) as refused:
+        load_access(path)
+    assert any(said.startswith(f"{path}:{line}: ") and told in said for said in str(refused.value).splitlines()), (
+        refused.value
+    )
+    assert "written-here" not in str(refused.value)
+
+
 def test_up_says_what_is_wrong_before_it_starts_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "access.yaml"
     path.write_text(GOOD.replace("role: operator", "role: emperor"))
