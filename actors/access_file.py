@@ -1,18 +1,13 @@
 """The access file from disk, or all that is wrong with it, each with its line."""
 
 import os
-import re
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
+from actors.settings_file import SettingsFileError, load_settings
 from hoaban.access.settings import AccessSettings
 
-
-class AccessFileError(ValueError):
-    """What is wrong with the access file: FILE:LINE: path: what; what to do."""
+AccessFileError = SettingsFileError
+SECRET = ("oidc", "sign_in", "client_secret")
 
 
 def load_access(path: Path | None = None) -> AccessSettings:
@@ -22,60 +17,4 @@ def load_access(path: Path | None = None) -> AccessSettings:
     """
     named = os.environ.get("HOABAN_ACCESS")
     path = path or (Path(named) if named else None)
-    if path is None:
-        return AccessSettings()
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AccessFileError(f"{path}:1: cannot be read: {error.strerror}; check the name and the rights") from None
-    except UnicodeDecodeError:
-        raise AccessFileError(f"{path}:1: not UTF-8 text; save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise AccessFileError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct it") from None
-    _take_secret(path, node, document)
-    try:
-        return AccessSettings.model_validate({} if document is None else document)
-    except ValidationError as invalid:
-        lines = []
-        for problem in invalid.errors(include_input=False, include_url=False):
-            where = ".".join(map(str, problem["loc"]))
-            words = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}:{_line(node, problem['loc'])}: {where}: {words}; see docs/accounts.md")
-        raise AccessFileError("\n".join(lines)) from None
-
-
-def _take_secret(path: Path, node: Any, document: Any) -> None:
-    """Put the client's secret in its place, from the environment: it stands in no file."""
-    where = ("oidc", "sign_in", "client_secret")
-    holds = document
-    for step in where[:-1]:
-        holds = holds.get(step) if isinstance(holds, dict) else None
-    if not isinstance(holds, dict) or holds.get(where[-1]) is None:
-        return
-    at = f"{path}:{_line(node, where)}: {'.'.join(where)}"
-    named = re.fullmatch(r"\$\{(\w+)\}", str(holds[where[-1]]))
-    if named is None:
-        raise AccessFileError(f"{at}: a secret stands in no file; write ${{NAME}}, and set NAME for `hoaban up`")
-    if not os.environ.get(named[1]):
-        raise AccessFileError(f"{at}: {named[1]} is not set; set it in the environment")
-    holds[where[-1]] = os.environ[named[1]]
-
-
-def _line(node: Any, where: tuple[int | str, ...]) -> int:
-    """The line of a path, or of the nearest thing around it that the file has."""
-    line = node.start_mark.line + 1 if node is not None else 1
-    for step in where:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == step), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line
+    return AccessSettings() if path is None else load_settings(path, AccessSettings, "docs/accounts.md", SECRET)

@@ -35,16 +35,18 @@ RETRY_S = 0.05
 class Seen:
     """A picture and what a model saw in it, for good: nothing else ever pairs pixels with boxes.
 
-    parts: of the whole picture first, then of its pieces. Times: seconds since 1970, of the first piece offered and
-    taken and of the last one answered.
+    parts: of the whole picture first, then of its pieces. Times: seconds since 1970, of the picture decoded, its first
+    piece offered and taken, its last one answered, and that answer received.
     """
 
     picture: Picture
     parts: tuple[Part, ...]
     model: LinkedModel
+    decoded_s: float
     offered_s: float
     taken_s: float
     done_s: float
+    received_s: float
 
     @cached_property
     def people(self) -> Floats:
@@ -62,6 +64,7 @@ class _Pending:
 
     picture: Picture
     sweep: Sweep
+    decoded_s: float
     letterbox: Letterbox | None = None
     """of the piece that is with the model"""
     model: LinkedModel | None = None
@@ -133,6 +136,11 @@ class Analyser:
     def start(self) -> None:
         self.link.start()
 
+    def degrade(self, rate_share: float, *, whole: bool) -> None:
+        """Show the model this share of the pictures from now on; whole: without their tiles."""
+        self._admission.thin(rate_share)
+        self._sweeps.whole = whole
+
     def stop(self) -> None:
         """After it nothing is handed on any more."""
         self._stopping.set()
@@ -142,11 +150,11 @@ class Analyser:
 
     def offer(self, picture: Picture) -> None:
         """A decoded picture, analysed when it is due and something moves. In demand pacing it returns after that."""
-        meta = picture.meta
+        meta, decoded_s = picture.meta, time.time()
         if not self._admission.admit(meta.captured_s, picture.luma):
             return
         with self._lock:
-            pending = _Pending(picture, self._sweeps.begin(meta.width, meta.height))
+            pending = _Pending(picture, self._sweeps.begin(meta.width, meta.height), decoded_s)
         if self._pacing == "live":
             self._offer(pending)
         else:
@@ -243,7 +251,7 @@ class Analyser:
             with self._lock:
                 self._sweeps.end(sweep)
                 self.skipped += len(sweep.pieces) - len(sweep.parts)
-            times = pending.offered_s, pending.taken_s, pending.done_s
+            times = pending.decoded_s, pending.offered_s, pending.taken_s, pending.done_s, time.time()
             try:
                 self._take(Seen(pending.picture, tuple(sweep.parts), model, *times))
                 self._seen_s, self._fault = time.monotonic(), None

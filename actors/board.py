@@ -4,7 +4,7 @@ import json
 import time
 from typing import Any
 
-from actors.bus import OPEN, connect
+from actors.bus import DEAD_LETTERS, OPEN, STREAM, connect
 from hoaban.events import Event
 from hoaban.signals import Reading, SignalState
 
@@ -87,6 +87,10 @@ class Board:
         """The note, which is gone then; None where it was taken, or is too old, or never was."""
         text = self._redis.getdel(f"hoaban:once:{key}")
         return None if text is None else json.loads(text)
+
+    def backlog(self) -> tuple[int, int]:
+        """Events that no writer has stored yet, and events that none could store."""
+        return int(self._redis.xlen(STREAM)), int(self._redis.xlen(DEAD_LETTERS))
 
     def ping(self) -> bool:
         return bool(self._redis.ping())

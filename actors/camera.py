@@ -55,6 +55,7 @@ STREAM_STAYS = {
     "begin_score",
     "tile_width",
     "heat_map",
+    "latency_budget_s",
     "district",
     "owner",
     "face_model",
@@ -124,6 +125,7 @@ class CameraRuntime:
             publisher=publisher,
             board=board,
             node=node,
+            degrade=pacing == "live",
         )
 
     def _open(self, first_seq: int) -> None:
@@ -249,7 +251,7 @@ class CameraRuntime:
         return PrivacyMask(self.camera.privacy_zones).clip(longest)
 
     def latencies(self) -> list[tuple[float, ...]]:
-        """Seconds that the last analysed frames spent in each of STAGES (actors/scene_watch.py)."""
+        """Seconds that the last analysed frames spent in each of hoaban.latency.STAGES."""
         return self._scene.stages()
 
     def status(self) -> CameraStatus:

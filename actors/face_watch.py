@@ -23,7 +23,7 @@ from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.events import Event
 from hoaban.faces.pipeline import FacePipeline
-from hoaban.fleet import Camera
+from hoaban.fleet import Camera, Role
 from hoaban.frames import FrameMeta, Letterbox
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,7 @@ class FaceWatcher:
         self._pipeline = FacePipeline(camera, __version__)
         self._lock = threading.Lock()
         self._searched = 0
+        self._given_up = False
         self._analyser = self._new_analyser()
 
     def _new_analyser(self) -> Analyser | None:
@@ -89,8 +90,17 @@ class FaceWatcher:
 
     def offer(self, picture: Picture) -> None:
         """A decoded picture; taken when a face rule may search it, it is due and something moved."""
-        if self._analyser is not None and self._pipeline.wants(picture.meta.captured_s):
+        if self._analyser is not None and not self._given_up and self._pipeline.wants(picture.meta.captured_s):
             self._analyser.offer(picture)
+
+    @property
+    def optional(self) -> bool:
+        """Whether the camera is there for something else, and may leave faces out while its frames are late."""
+        return self._analyser is not None and self._camera.role is not Role.FACE_CROWD
+
+    def give_up(self, given_up: bool) -> None:
+        """Search no face, or search again."""
+        self._given_up = given_up and self.optional
 
     def refresh(self) -> None:
         """Take over another watchlist, if there is one. Called once a second. Raises redis.RedisError."""
@@ -107,7 +117,8 @@ class FaceWatcher:
         with self._lock:
             status = self._pipeline.status(time.time())
         feed_error = None if self._feed is None else self._feed.error
-        return status | {"frames_searched": self._searched, "error": analyser.trouble or feed_error}
+        late = "not searched while the camera's frames are late" if self._given_up else None
+        return status | {"frames_searched": self._searched, "error": late or analyser.trouble or feed_error}
 
     def _hide_outside(self, pixels: NDArray[np.uint8], letterbox: Letterbox, meta: FrameMeta) -> None:
         with self._lock:

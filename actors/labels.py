@@ -68,13 +68,13 @@ def take_in(folder: Path, suite: Path, name: str) -> PictureSuite:
 
     Raises FleetErrors: all that is wrong with them; OSError; FileExistsError where one of that name is there.
     """
-    suite.mkdir(parents=True, exist_ok=True)
     place = suite / name
     if place.exists():
         raise FileExistsError(17, "is there already; give it another name with --name", str(place))
+    found = read_labels(folder)
+    suite.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".labels-", dir=suite) as scratch:
         copy = Path(scratch) / name
-        found = read_labels(folder)
         (copy / PICTURES).mkdir(parents=True)
         shutil.copyfile(folder / FILE, copy / FILE)
         for picture in found.pictures:

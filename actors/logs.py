@@ -8,7 +8,13 @@ import structlog
 
 
 def configure() -> None:
-    """Key=value lines with plain tracebacks: a log call must never fail, whatever else is installed."""
+    """Key=value lines with plain tracebacks: a log call must never fail, whatever else is installed.
+
+    HOABAN_LOG_FORMAT=json: one JSON object a line, for a log store.
+    """
+    as_json = os.environ.get("HOABAN_LOG_FORMAT", "").lower() == "json"
+    readable = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    in_json = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
     level = logging.getLevelNamesMapping().get(os.environ.get("HOABAN_LOG", "INFO").upper(), logging.INFO)
     structlog.configure(
         processors=[
@@ -16,7 +22,7 @@ def configure() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+            in_json if as_json else readable,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import structlog
@@ -20,8 +21,9 @@ from hoaban.analysis_health import NOT_ANALYSED, not_analysed
 from hoaban.events import Event, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta
+from hoaban.latency import LatencyWatch, Rung, rungs
 from hoaban.status import CameraStatus, SourceState
-from hoaban.stream_health import StreamHealth
+from hoaban.stream_health import Change, StreamHealth
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class Reporter:
     """Reports on a camera's parts; the counters are saved before it starts to stop and again at the end.
 
     stream: the state of the camera's stream and what it keeps of it. board: None for a camera that reports to nobody.
+    degrade: give things up to keep the camera's latency budget.
     """
 
     def __init__(
@@ -59,12 +62,16 @@ class Reporter:
         publisher: Publisher,
         board: Board | None,
         node: str,
+        degrade: bool,
     ) -> None:
         self.camera = camera
         self._stream, self._scene, self._faces, self._plates = stream, scene, faces, plates
         self._shadow = shadow
         self._publisher, self._board, self._node = publisher, board, node
         self._health = StreamHealth()
+        self._degrade = degrade
+        self._latency = LatencyWatch(None, ())
+        self._watched: tuple[object, ...] = ()
         self._events = 0
         self._rate_mark, self._analysed_fps = (time.monotonic(), 0), 0.0
         self._saved: dict[str, dict[str, Any]] = {}
@@ -88,6 +95,9 @@ class Reporter:
     def publish(self, events: list[Event]) -> None:
         self._publisher.publish(events)
         self._events += len(events)
+        for event in events:
+            seq = event.data.get("frame", {}).get("seq")
+            log.debug("event told", camera=event.camera, event_id=event.id, type=event.type, seq=seq)
 
     def save_if_possible(self) -> None:
         try:
@@ -101,8 +111,10 @@ class Reporter:
         scene, analyser = self._scene.status(), self._scene.analyser
         live_for_s = now_s - source.state_since_s if source.state is SourceState.LIVE else None
         waiting_s = analyser.link.waiting_s
-        unseen = not_analysed(live_for_s, analyser.idle_s, self.camera.sweeps_per_s, analyser.trouble, waiting_s)
-        last_s, faults = scene["last_analysed_s"], self._health.faults | scene.pop("faults")
+        target_fps, timing = self.camera.sweeps_per_s * self._latency.timing.rung.rate, self._latency.timing
+        unseen = not_analysed(live_for_s, analyser.idle_s, target_fps, analyser.trouble, waiting_s)
+        last_s = scene["last_analysed_s"]
+        faults = self._health.faults | self._latency.faults | scene.pop("faults")
         return CameraStatus(
             camera=self.camera.id,
             state=source.state,
@@ -117,7 +129,8 @@ class Reporter:
             codec=source.codec,
             decoded_fps=round(source.decoded_fps, 2),
             analysed_fps=round(self._fps(scene["frames_analysed"]), 2),
-            target_fps=round(self.camera.sweeps_per_s, 2),
+            target_fps=round(target_fps, 2),
+            latency=asdict(timing),
             frames_decoded=source.frames_decoded,
             decode_errors=source.decode_errors,
             reconnects=source.reconnects,
@@ -172,6 +185,7 @@ class Reporter:
     def _tell_health(self, status: CameraStatus) -> None:
         camera = self.camera
         changes = self._health.update(status.state, status.state_since_s, status.error, status.reported_s)
+        changes += self._keep_budget(status.reported_s)
         if not changes or not any(rule.type == "camera_health" for rule in camera.rules):
             return
         retention = camera.terms.retention_days if camera.terms else None
@@ -188,6 +202,22 @@ class Reporter:
                 for change in changes
             ]
         )
+
+    def _keep_budget(self, now_s: float) -> Sequence[Change]:
+        """Look at the ages of the newest frames, and give up or give again what the ladder says."""
+        camera = self.camera
+        shadow = self._shadow.status() is not None
+        watched = camera.latency_budget_s, camera.tiles is not None, self._faces.optional, shadow
+        if watched != self._watched:
+            self._watched = watched
+            budget_s = camera.latency_budget_s if self._degrade else None
+            self._latency = LatencyWatch(budget_s, rungs(shadow=shadow, optional_models=watched[2], tiles=watched[1]))
+        changes = self._latency.update(self._scene.marks(), now_s)
+        rung = self._latency.timing.rung
+        self._scene.degrade(rung)
+        self._shadow.give_up(rung.gives_up(Rung.NO_SHADOW))
+        self._faces.give_up(rung.gives_up(Rung.NO_OPTIONAL_MODELS))
+        return changes
 
     def _restore(self) -> None:
         """Go on from what an earlier process saved; where Redis is away, later: counted so far is added to it."""

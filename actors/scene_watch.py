@@ -15,17 +15,17 @@ from actors.analyser import Analyser, Pacing, Seen
 from actors.evidence import EvidenceKeeper
 from actors.link import LinkedModel, Peer
 from actors.plate_watch import PlateWatcher
+from actors.traces import tracer
 from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera
+from hoaban.latency import Marks, Rung
 from hoaban.pipeline import CameraPipeline
 from hoaban.signals import Reading
 
 NO_MODEL = ModelRef("none", "0", "")
-STAGES = ("offered", "taken", "answered", "published")
-"""the moments of a frame's way after its capture: model input ready, taken by a model, answered, events published"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,8 @@ class SceneWatcher:
         """of the pipeline"""
         self._model: LinkedModel | None = None
         self._count = 0
-        self._stages: deque[tuple[float, ...]] = deque(maxlen=256)
+        self._marks: deque[Marks] = deque(maxlen=256)
+        self._rung = Rung.FULL
         self._before = dict.fromkeys(("frames_replaced", "frames_gated", "frames_failed", "tiles_skipped"), 0)
         self.analysed: Analysed | None = None
         self.analyser = self._new_analyser()
@@ -99,6 +100,12 @@ class SceneWatcher:
         self._before = self._counters()
         self.analysed = None
         self.analyser = self._new_analyser()
+        self.degrade(self._rung)
+
+    def degrade(self, rung: Rung) -> None:
+        """Give up what this rung of the ladder gives up, until another one is told."""
+        self._rung = rung
+        self.analyser.degrade(rung.rate, whole=rung.gives_up(Rung.NO_TILES))
 
     def set_peers(self, peers: Sequence[Peer]) -> None:
         self._peers = peers
@@ -118,10 +125,14 @@ class SceneWatcher:
             events = step.events + self._plates.see(seen.picture, step.tracks, seen.model.ref)
             if self._evidence is not None:
                 events = self._evidence.take(seen.picture, events, self._pipeline.pins() | self._plates.pins())
+        analysed_s = time.time()
         if events:
             self._publish(events)
-        marks = (meta.captured_s, seen.offered_s, seen.taken_s, seen.done_s, time.time())
-        self._stages.append(tuple(after - before for before, after in itertools.pairwise(marks)))
+        times = seen.decoded_s, seen.offered_s, seen.taken_s, seen.done_s, seen.received_s
+        marks = (meta.captured_s, *times, analysed_s, time.time())
+        self._marks.append(marks)
+        if events and (traces := tracer()) is not None:
+            traces.frame(events, meta.seq, marks)
         self._saw(seen)
 
     # --- what others ask
@@ -131,9 +142,13 @@ class SceneWatcher:
         """The model that saw the newest picture."""
         return NO_MODEL if self._model is None else self._model.ref
 
+    def marks(self) -> list[Marks]:
+        """When the last analysed frames went through the stages (hoaban/latency.py), the oldest first."""
+        return list(self._marks)
+
     def stages(self) -> list[tuple[float, ...]]:
-        """Seconds that the last analysed frames spent in each of STAGES."""
-        return list(self._stages)
+        """Seconds that the last analysed frames spent in each of hoaban.latency.STAGES."""
+        return [tuple(after - before for before, after in itertools.pairwise(marks)) for marks in self.marks()]
 
     def heat_map(self) -> dict[str, Any] | None:
         """Where people and things have been lately (see hoaban.heatmap); None for a camera that keeps no such map."""
@@ -147,7 +162,7 @@ class SceneWatcher:
 
     def status(self) -> dict[str, Any]:
         """For the camera's status (see hoaban.status.CameraStatus)."""
-        latencies, analysed = sorted(sum(stages) for stages in self.stages()), self.analysed
+        latencies, analysed = sorted(marks[-1] - marks[0] for marks in self.marks()), self.analysed
         with self._lock:
             counted = self._pipeline.checkpoint()
             found = {

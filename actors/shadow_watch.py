@@ -50,7 +50,7 @@ class ShadowWatcher:
         self._blur: FaceBlur | None = None
         self._stored: tuple[str, deque[Kept]] | None = None
         """the candidate, and its pictures of this camera that are kept, the oldest first"""
-        self._stopped = False
+        self._stopped = self._given_up = False
 
     def order(self, order: ShadowOrder | None) -> None:
         """Begin with this candidate, or show none any more."""
@@ -75,8 +75,12 @@ class ShadowWatcher:
 
     def saw(self, seen: Seen) -> None:
         """A picture that the camera's detector saw. Called on its link's thread: quick, and raises nothing."""
-        if (trial := self._trial) is not None:
+        if (trial := self._trial) is not None and not self._given_up:
             trial.offer(seen)
+
+    def give_up(self, given_up: bool) -> None:
+        """Show the candidate nothing while the camera's frames are late, or show it pictures again."""
+        self._given_up = given_up
 
     def stop(self) -> None:
         self.order(None)

@@ -14,6 +14,7 @@ from actors.board import Board
 from actors.bus import Delivery, EventBus
 from actors.retention import purge_timer
 from actors.store import EventStore
+from actors.traces import tracer
 from hoaban.events import Event
 
 log = structlog.get_logger(__name__)
@@ -72,10 +73,13 @@ class StoreWriter:
                 batch.append((delivery, Event.from_json(delivery.body)))
             except ValueError as error:
                 self._bury(delivery, error)
+        began_s = time.time()
         try:
             self._store.write([event for _, event in batch])
         except FAULTS_OF_EVENTS:
             self._store_singly(batch)
+        if (traces := tracer()) is not None:
+            traces.stored([event for _, event in batch], began_s, time.time())
 
     def _store_singly(self, batch: list[tuple[Delivery, Event]]) -> None:
         """One of the batch cannot be stored: store the others, put that one aside."""

@@ -18,9 +18,9 @@ import ray
 from numpy.typing import NDArray
 
 from actors.models import find_clip, find_model, load_detector
-from actors.scene_watch import STAGES
 from actors.source import open_frames
 from benchmarks.throughput import CAMERAS, CLIPS, bench_camera, local_system, running, statuses
+from hoaban.latency import STAGES
 from hoaban.scheduling import jain_index
 
 LOAD = 0.7
@@ -66,9 +66,7 @@ def at_load(clips: list[str], frames_per_s: float, threads: int, folder: Path, r
         "served_frames_per_s": round(served / took_s, 1),
         "p50_ms": _ms(stages.sum(axis=1), 50),
         "p95_ms": _ms(stages.sum(axis=1), 95),
-    } | {
-        f"until {name}, p50 and p95_ms": [_ms(stages[:, i], 50), _ms(stages[:, i], 95)] for i, name in enumerate(STAGES)
-    }
+    } | {f"{name}, p50 and p95_ms": [_ms(stages[:, i], 50), _ms(stages[:, i], 95)] for i, name in enumerate(STAGES)}
 
 
 def _stages(actors: list[Any]) -> NDArray[np.float64]:

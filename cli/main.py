@@ -9,9 +9,11 @@ import typer
 
 from cli import (
     audit,
+    backup,
     bench,
     check,
     dead_letters,
+    deliveries,
     diff,
     doctor,
     events,
@@ -35,6 +37,9 @@ app.command()(diff.diff)
 app.command()(doctor.doctor)
 app.command()(bench.bench)
 app.command()(plan.plan)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(deliveries.deliveries)
 app.add_typer(models.app, name="models")
 events.app.add_typer(dead_letters.app, name="dead")
 app.add_typer(events.app, name="events")

@@ -29,8 +29,11 @@ from hoaban.access.settings import AccessSettings
 from hoaban.models.backend import ModelError
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from actors.store import PeopleStore
     from hoaban.access import Role
+    from hoaban.integrations import IntegrationSettings
     from serve.deployment import Tls
 
 log = structlog.get_logger(__name__)
@@ -59,8 +62,11 @@ def up(
     if not no_dashboard and api_port == dashboard_port:
         refuse(f"API and dashboard cannot share port {api_port}; give --api-port and --dashboard-port different ones")
     tls = _tls(tls_certificate, tls_key)
+    from actors.integrations.file import load_integrations
+
     try:
         access = load_access()
+        integrations = load_integrations()
     except AccessFileError as error:
         refuse(str(error))
     data = (data or user_data_path("hoaban")).resolve()
@@ -71,7 +77,7 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    system = _System(data, stop, access, tls)
+    system = _System(data, stop, access, integrations, tls)
     code, unfit = 0, ""
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -126,8 +132,16 @@ def say(text: str) -> None:
 class _System:
     """Everything `up` started, in order, so that it can be ended in the opposite order."""
 
-    def __init__(self, data: Path, stop: threading.Event, access: AccessSettings, tls: "Tls | None") -> None:
+    def __init__(
+        self,
+        data: Path,
+        stop: threading.Event,
+        access: AccessSettings,
+        integrations: "tuple[IntegrationSettings, dict[str, SecretStr]]",
+        tls: "Tls | None",
+    ) -> None:
         self._data, self._stop, self._access, self._tls = data, stop, access, tls
+        self._integrations = integrations
         self._scheme = "https" if tls else "http"
         self._undo: list[tuple[str, Callable[[], Any]]] = []
         self._began_s = time.monotonic()
@@ -152,7 +166,8 @@ class _System:
         self._ray(ray_address)
         self._make_room(replace)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
-        self._api(redis_url, store_url, api_port, dashboard_port, alone=ray_address is None)
+        files = tuple(str(path.resolve()) for path in fleet)
+        self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
         if dashboard_port is not None:
             self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         from actors.board import Board
@@ -296,7 +311,7 @@ class _System:
         if not replace:
             raise TroubleError("a Hoa Ban system runs in this cluster already; stop it first, or end it with --replace")
         self._step("ending the system that ran here")
-        parts = {"supervisor": "shutdown", "keeper": "stop", "writer": "stop", "evidence": "stop"}
+        parts = {"supervisor": "shutdown", "keeper": "stop", "writer": "stop", "evidence": "stop", "courier": "stop"}
         for name, method in parts.items():
             if name in ours:
                 _end(ray.get_actor(name, NAMESPACE), method)
@@ -309,6 +324,7 @@ class _System:
         self._step("supervisor, inference, cameras")
         import ray
 
+        from actors.courier import CourierActor
         from actors.fleet_file import secrets_of
         from actors.incidents import KeeperActor
         from actors.proof.sealer import EvidenceActor
@@ -341,11 +357,28 @@ class _System:
         self._undo.append(("evidence", lambda: _end(sealer, "stop")))
         keeper = KeeperActor.options(name="keeper", **common).remote(redis_url, store_url)
         self._undo.append(("keeper", lambda: _end(keeper, "stop")))
+        parts = [writer, sealer, keeper]
+        outside, secrets_outside = self._integrations
+        if outside.targets:
+            courier = CourierActor.options(name="courier", **common).remote(
+                outside, secrets_outside, redis_url, store_url
+            )
+            self._undo.append(("courier", lambda: _end(courier, "stop")))
+            parts.append(courier)
         supervisor = SupervisorActor.options(name="supervisor", max_concurrency=4, **common).remote(settings)
         self._undo.append(("supervisor", lambda: _end(supervisor, "shutdown")))
-        ray.get([part.ready.remote() for part in (writer, sealer, keeper, supervisor)], timeout=60)
+        ray.get([part.ready.remote() for part in (*parts, supervisor)], timeout=60)
 
-    def _api(self, redis_url: str, store_url: str, port: int, dashboard_port: int | None, *, alone: bool) -> None:
+    def _api(
+        self,
+        redis_url: str,
+        store_url: str,
+        port: int,
+        dashboard_port: int | None,
+        fleet_files: tuple[str, ...],
+        *,
+        alone: bool,
+    ) -> None:
         self._step("API")
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
@@ -358,6 +391,7 @@ class _System:
             origins,
             data_dir=str(self._data),
             evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
+            fleet_files=fleet_files,
             access=self._access if dashboard_port is None else _behind_dashboard(self._access),
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends

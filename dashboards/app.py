@@ -7,27 +7,58 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `streamlit run` knows the script's folder only
 
-from dashboards import session
+from dashboards import attend, person, session
 from dashboards.words import LANGUAGES, language, t
 
 HERE = Path(__file__).parent
+SEE = ("camera.see",)
 
 st.set_page_config(page_title="Hoa Ban", page_icon="🌸", layout="wide", initial_sidebar_state="collapsed")
 if (wanted := st.query_params.get("lang")) in LANGUAGES:
     st.session_state.setdefault("language", wanted)
 st.session_state.setdefault("language", language())
 st.html(HERE / "style.css")
+api = session.someone()
+held = person.permissions()
+chosen = attend.preferences(api)
+
+
+def page(file: str, title: str, icon: str, needs: tuple[str, ...] = (), default: bool = False) -> st.Page:
+    """A page of views/. One that a person's roles have no use for is not listed; its address still says so."""
+    listed = default or person.allowed(needs, held)
+    return st.Page(
+        HERE / "views" / f"{file}.py",
+        title=title,
+        icon=f":material/{icon}:",
+        default=default,
+        visibility="visible" if listed else "hidden",
+    )
+
+
 navigation = st.navigation(
-    [
-        st.Page(HERE / "views" / "situation.py", title=t("Situation"), icon=":material/monitoring:", default=True),
-        st.Page(HERE / "views" / "incidents.py", title=t("Incidents"), icon=":material/notification_important:"),
-        st.Page(HERE / "views" / "cameras.py", title=t("Cameras"), icon=":material/videocam:"),
-        st.Page(HERE / "views" / "violations.py", title=t("Violations review"), icon=":material/gavel:"),
-        st.Page(HERE / "views" / "subjects.py", title=t("Requests by persons"), icon=":material/person_search:"),
-        st.Page(HERE / "views" / "field_reports.py", title=t("Field reports"), icon=":material/inbox:"),
-        st.Page(HERE / "views" / "work_orders.py", title=t("Maintenance"), icon=":material/build:"),
-        st.Page(HERE / "views" / "citizen.py", title=t("Report something"), icon=":material/add_comment:"),
-    ],
+    {
+        "": [
+            page("situation", t("Situation"), "monitoring", SEE, default=True),
+            page("incidents", t("Incidents"), "notification_important", ("incident.see",)),
+            page("cameras", t("Cameras"), "videocam", SEE),
+            page("traffic", t("Traffic"), "traffic", SEE),
+            page("crowd", t("Crowds"), "groups", SEE),
+            page("violations", t("Violations review"), "gavel", ("evidence.see",)),
+        ],
+        t("People and cases"): [
+            page("field_reports", t("Field reports"), "inbox", ("report.see",)),
+            page("work_orders", t("Maintenance"), "build", ("workorder.handle",)),
+            page("watchlist", t("Watchlists"), "frame_person", ("watchlist.see",)),
+            page("subjects", t("Requests by persons"), "person_search", ("subject.answer",)),
+            page("citizen", t("Report something"), "add_comment"),
+        ],
+        t("System"): [
+            page("models", t("Models"), "neurology", ("model.see",)),
+            page("cluster", t("Cluster"), "lan", ("metrics.read",)),
+            page("audit", t("Audit and privacy"), "shield_person", ("audit.read", "hold.change", "retention.change")),
+            page("settings", t("Settings"), "tune"),
+        ],
+    },
     position="top",
 )
 with st.sidebar:
@@ -44,4 +75,6 @@ with st.sidebar:
     if session.signed_in() and st.button(t("Sign out"), icon=":material/logout:"):
         session.sign_out()
         st.rerun()
+    if api is not None:
+        attend.attend(api, chosen)
 navigation.run()

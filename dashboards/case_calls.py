@@ -116,7 +116,7 @@ class CaseCalls:
     def _call(self, method: str, path: str, **more: Any) -> Any:
         raise NotImplementedError
 
-    def _bytes(self, path: str) -> bytes:
+    def _bytes(self, path: str, **more: Any) -> bytes:
         raise NotImplementedError
 
     def incidents(self, states: list[str], severity: str | None, district: str | None) -> list[Incident]:

@@ -27,8 +27,8 @@ def at(time_s: float | None, zone: tzinfo) -> str:
     """A time in the province's clock; the day only when it is another than today."""
     if time_s is None:
         return "–"
-    told = datetime.fromtimestamp(time_s, zone)
-    return told.strftime("%H:%M:%S" if told.date() == datetime.now(zone).date() else "%d/%m/%Y %H:%M")
+    moment = datetime.fromtimestamp(time_s, zone)
+    return moment.strftime("%H:%M:%S" if moment.date() == datetime.now(zone).date() else "%d/%m/%Y %H:%M")
 
 
 def age(since_s: float) -> str:
@@ -59,24 +59,25 @@ def act(api: ApiClient, call: Callable[[], Any], done: str) -> None:
     """Do something, and say on the page's next run whether it was done; nothing shown is older than it."""
     try:
         call()
-        _flash("success", done)
+        told("success", done)
     except ApiError as error:
         if error.status == 409:
-            _flash("warning", f"{t('Not done: it has changed meanwhile. This is how it stands now.')} {error}")
+            told("warning", f"{t('Not done: it has changed meanwhile. This is how it stands now.')} {error}")
         else:
-            _flash("error", f"{t('Not done.')} {error}")
+            told("error", f"{t('Not done.')} {error}")
     st.session_state.pop("answers", None)
     st.rerun()
 
 
-def _flash(kind: str, text: str) -> None:
+def told(kind: str, text: str) -> None:
+    """Say something on the page's next run. kind: success, warning or error."""
     st.session_state["flash"] = (kind, text)
 
 
 def flash() -> None:
     """What was done last."""
-    if told := st.session_state.pop("flash", None):
-        kind, text = told
+    if last := st.session_state.pop("flash", None):
+        kind, text = last
         icon = {"success": ":material/check:", "warning": ":material/sync_problem:", "error": ":material/error:"}[kind]
         {"success": st.success, "warning": st.warning, "error": st.error}[kind](text, icon=icon)
 
@@ -92,11 +93,12 @@ def missing(error: ApiError | None) -> None:
 def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], table: str, nothing: str) -> None:
     """A list in which one case is chosen, by a click or by the keys J and K; kept in the session under `key`.
 
-    The one chosen last stays chosen while it is listed. table: key of the table's widget. nothing: what an empty
-    list says. Within a fragment: another choice draws the whole page anew.
+    The one chosen last stays chosen while it is listed. The address names it under `key`, too; one that an address
+    leads to is shown also when the list does not have it. table: key of the table's widget. nothing: what an empty list
+    says. Within a fragment: another choice draws the whole page anew.
     """
     before = st.session_state.get(key)
-    if before not in numbers:
+    if before is None or (before not in numbers and before != st.session_state.get(f"{key}-linked")):
         st.session_state[key] = numbers[0] if numbers else None
     if not numbers:
         st.success(nothing, icon=":material/task_alt:")
@@ -117,13 +119,31 @@ def choose(key: str, numbers: Sequence[int], rows: Sequence[dict[str, object]], 
             st.session_state[key] = marked
         st.session_state[f"{key}-marked"] = marked
         _steps(key, numbers)
+    _tell_address(key)
     if before != st.session_state[key]:
         st.rerun()
 
 
+def follow_address(key: str) -> None:
+    """Choose what the address names under `key`, where it is another than the page itself wrote there."""
+    wanted = st.query_params.get(key)
+    if wanted is None or wanted == st.session_state.get(f"{key}-told") or not wanted.isdecimal():
+        return
+    st.session_state[key] = st.session_state[f"{key}-linked"] = int(wanted[:9])
+    st.session_state[f"{key}-told"] = wanted
+
+
+def _tell_address(key: str) -> None:
+    """The address leads to what is shown."""
+    chosen = st.session_state[key]
+    if chosen is not None:
+        st.session_state[f"{key}-told"] = st.query_params[key] = str(chosen)
+
+
 def _steps(key: str, numbers: Sequence[int]) -> None:
     """Buttons to the one before and the one after, also by the keys K and J."""
-    here = numbers.index(st.session_state[key])
+    chosen = st.session_state[key]
+    here = numbers.index(chosen) if chosen in numbers else -1
     back, on, place = st.columns([1, 1, 2], vertical_alignment="center")
     for column, label, icon, step, shortcut in (
         (back, t("Previous"), ":material/keyboard_arrow_up:", -1, "k"),

@@ -9,7 +9,9 @@ import httpx
 
 from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
+from dashboards.governing_calls import GoverningCalls
 from dashboards.signed_in import SessionAuth
+from dashboards.traffic_calls import TrafficCalls
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 
@@ -39,6 +41,7 @@ class Status(TypedDict):
     latency_p50_s: float | None
     latency_p95_s: float | None
     zones: NotRequired[dict[str, dict[str, int]]]
+    measures: NotRequired[dict[str, dict[str, Any]]]
     model: dict[str, str] | None
     simulated: bool
 
@@ -51,12 +54,14 @@ class Camera(TypedDict):
     role: str
     district: str
     owner: str
+    location: NotRequired[dict[str, Any] | None]
     source: str
     enabled: bool
     analysis_fps: float
     zones: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    heat_map: NotRequired[dict[str, Any] | None]
     status: Status | None
 
 
@@ -67,22 +72,15 @@ class StoredEvent(TypedDict):
     event: dict[str, Any]
 
 
-class Count(TypedDict):
-    """Line crossings. bucket_s: the interval's start, seconds since 1970; None for the whole time."""
-
-    camera: str
-    line: str
-    direction: str
-    label: str
-    bucket_s: float | None
-    n: int
-
-
 class Fleet(TypedDict):
     """The fleet that runs; errors say why the last edit of its file was refused."""
 
     province: dict[str, Any] | None
     districts: list[dict[str, Any]]
+    agencies: NotRequired[list[dict[str, Any]]]
+    cameras: NotRequired[list[dict[str, Any]]]
+    retention: NotRequired[dict[str, Any] | None]
+    digest: NotRequired[str | None]
     errors: list[str]
 
 
@@ -112,7 +110,7 @@ class _Bearer(httpx.Auth):
         yield request
 
 
-class ApiClient(CaseCalls, EvidenceCalls):
+class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
     """Calls to the API at `url` (…/api/v1) with a bearer token. Thread safe; every call raises ApiError."""
 
     def __init__(self, url: str, credential: str | httpx.Auth) -> None:
@@ -162,17 +160,19 @@ class ApiClient(CaseCalls, EvidenceCalls):
         """End the session."""
         self._answer("DELETE", "/session")
 
+    def me(self) -> dict[str, Any]:
+        """Who the token speaks for: {"id", "name", "agency", "roles", "permissions"}."""
+        return cast(dict[str, Any], self._call("GET", "/session"))
+
     def cameras(self) -> list[Camera]:
         return cast(list[Camera], self._call("GET", "/cameras"))
 
-    def events(self, limit: int = 40, type: str | None = None, camera: str | None = None) -> list[StoredEvent]:
-        """The newest events, the newest first. type: as in the event, "hoaban.line_count"."""
-        wanted = {"limit": limit, "type": type, "camera": camera}
+    def events(
+        self, limit: int = 40, type: str | None = None, camera: str | None = None, since: str | None = None
+    ) -> list[StoredEvent]:
+        """The newest events, the newest first. type: as in the event, "hoaban.line_count". since: RFC 3339."""
+        wanted = {"limit": limit, "type": type, "camera": camera, "since": since}
         return cast(list[StoredEvent], self._call("GET", "/events", params=_given(wanted))["events"])
-
-    def counts(self, since: str | None = None, bucket_s: int | None = None) -> list[Count]:
-        """Line crossings since a time (RFC 3339 with a zone), all together or in intervals of bucket_s seconds."""
-        return cast(list[Count], self._call("GET", "/counts", params=_given({"since": since, "bucket": bucket_s})))
 
     def fleet(self) -> Fleet:
         return cast(Fleet, self._call("GET", "/fleet"))
@@ -184,8 +184,13 @@ class ApiClient(CaseCalls, EvidenceCalls):
     def _call(self, method: str, path: str, **more: Any) -> Any:
         return self._document(self._answer(method, path, **more), path)
 
-    def _bytes(self, path: str) -> bytes:
-        answer = self._answer("GET", path)
+    def _done(self, method: str, path: str, **more: Any) -> None:
+        answer = self._answer(method, path, **more)
+        if not answer.is_success:
+            self._document(answer, path)
+
+    def _bytes(self, path: str, **more: Any) -> bytes:
+        answer = self._answer("GET", path, **more)
         return answer.content if answer.is_success else cast(bytes, self._document(answer, path))
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -29,17 +29,21 @@ def client() -> ApiClient:
 
     HOABAN_API_TOKEN, where it is set, is everybody's who opens the page: for a wall on which nobody signs in.
     """
-    url = os.environ.get("HOABAN_API_URL", DEFAULT_URL)
+    if (known := someone()) is None:
+        sign_in.ask(os.environ.get("HOABAN_API_URL", DEFAULT_URL))
+        st.stop()
+    return known
+
+
+def someone() -> ApiClient | None:
+    """The client of who has signed in, or of everybody's token; None where there is neither: nobody is asked."""
+    token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
     if signed_in := st.session_state.get("signed_in"):
         if signed_in.must_change_password:
             sign_in.ask_own_password(signed_in)
             st.stop()
         return cast(ApiClient, signed_in)
-    token = os.environ.get("HOABAN_API_TOKEN") or st.session_state.get("token")
-    if not token:
-        sign_in.ask(url)
-        st.stop()
-    return _client(url, token)
+    return _client(os.environ.get("HOABAN_API_URL", DEFAULT_URL), token) if token else None
 
 
 def client_of(token: str) -> ApiClient:
@@ -115,9 +119,10 @@ def fleet(api: ApiClient) -> Fleet:
 
 
 def zone(of: Fleet) -> tzinfo:
-    """The province's time zone; UTC when this machine does not know it."""
+    """The time zone that this person chose, else the province's; UTC when this machine does not know it."""
+    chosen = st.session_state.get("preferences", (None, {}))[1].get("timezone")
     try:
-        return ZoneInfo((of["province"] or {}).get("timezone") or "Asia/Ho_Chi_Minh")
+        return ZoneInfo(chosen or (of["province"] or {}).get("timezone") or "Asia/Ho_Chi_Minh")
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
 
@@ -140,7 +145,7 @@ def trouble(error: ApiError | None) -> None:
         st.error(f"{away} {t('Check that `hoaban up` is running.')}\n\n{plain(error)}", icon=":material/cloud_off:")
 
 
-def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
+def picture_addresses(api: ApiClient, cameras: list[str], picture: str = "snapshot.jpg") -> dict[str, str]:
     """camera id -> address of its picture, as the viewer's browser reaches it, with a ticket.
 
     An address stays the same until its ticket is about to end. A camera without one: no ticket could be had.
@@ -156,7 +161,7 @@ def picture_addresses(api: ApiClient, cameras: list[str]) -> dict[str, str]:
                 kept[camera] = (ticket["ticket"], now + lives_s - min(RENEW_BEFORE_S, lives_s / 4))
     base = (os.environ.get("HOABAN_PUBLIC_API_URL") or os.environ.get("HOABAN_API_URL", DEFAULT_URL)).rstrip("/")
     return {
-        camera: f"{base}/cameras/{quote(camera)}/snapshot.jpg?ticket={quote(kept[camera][0])}"
+        camera: f"{base}/cameras/{quote(camera)}/{picture}?ticket={quote(kept[camera][0])}"
         for camera in cameras
         if camera in kept
     }

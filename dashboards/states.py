@@ -1,6 +1,7 @@
 """How a camera is, in a sign, words and a colour: never the colour alone."""
 
 from dataclasses import dataclass
+from html import escape
 
 from dashboards.client import Camera, Status
 from dashboards.wall import Tile
@@ -18,6 +19,9 @@ SIGNS = {
     "off": "–",
 }
 ORDER = list(SIGNS)
+LEVEL_SIGNS = {"free": "●", "slow": "◐", "congested": "▲", "jam": "■"}
+LEVEL_STYLES = {"free": "live", "slow": "connecting", "congested": "stalled", "jam": "failed"}
+"""of traffic, in the styles of cameras' states"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,9 @@ def tile(camera: Camera, address: str | None) -> Tile:
         note=how.note,
         simulated=bool(camera["status"] and camera["status"]["simulated"]),
     )
+
+
+def level(code: str) -> str:
+    """A level of traffic, as HTML."""
+    style, sign = LEVEL_STYLES.get(code, "off"), LEVEL_SIGNS.get(code, "?")
+    return f'<b class="hb-{style}" style="min-width:7em">{sign} {escape(term(code))}</b>'

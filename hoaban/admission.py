@@ -39,6 +39,10 @@ class Admission:
         """Admit later from now on, once by this many seconds (see hoaban/phase.py). Any thread may ask."""
         self._sampler.delay(by_s)
 
+    def thin(self, share: float) -> None:
+        """Admit this share of `rate` from now on, 0 < share <= 1. Any thread may ask."""
+        self._sampler.rate = self.rate * share
+
     def admit(self, captured_s: float, luma: Callable[[int, int], Luma]) -> bool:
         """True when the frame is to be analysed. luma: gives its brightness at a width and height."""
         if not self._sampler.due(captured_s):

@@ -102,6 +102,9 @@ class Camera(Strict):
     resume_s: float = Field(
         120.0, ge=0, description="away for longer: a crowd or jam that was open then is ended, reason unknown"
     )
+    latency_budget_s: float | None = Field(
+        None, gt=0, le=60, description="capture to events told; a camera over it gives things up until it keeps it"
+    )
     tile_width: int = Field(640, ge=64, le=1920)
     site: SiteName | None = Field(None, description="run only on nodes with the Ray resource site_SITE")
     tiles: Tiles | None = Field(None, description="cut the picture up for the model, to find small things")

@@ -63,6 +63,9 @@ class CameraStatus:
     latency_p50_s: float | None = None
     """capture to events published, median of the last 256 analysed frames"""
     latency_p95_s: float | None = None
+    latency: dict[str, Any] | None = None
+    """of the last seconds: budget_s, p95_s, stages_p95_s, late_stage, and rung: what the camera gives up to keep its
+    budget (hoaban/latency.py)"""
     counts: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """line -> direction -> class -> number"""
     turns: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)

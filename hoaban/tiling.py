@@ -95,22 +95,26 @@ class Sweep:
 
 
 class Sweeps:
-    """Begins sweeps over a camera's pictures. Without tiles a sweep is the whole picture alone."""
+    """Begins sweeps over a camera's pictures. Without tiles a sweep is the whole picture alone.
+
+    whole: leave the tiles out for now.
+    """
 
     def __init__(self, tiles: Tiles | None) -> None:
         self._tiles = tiles
         self._first = 0
+        self.whole = False
 
     def begin(self, width: int, height: int) -> Sweep:
         """A sweep over a picture; its tiles begin where the last one that was cut short ended."""
-        if self._tiles is None:
+        if self._tiles is None or self.whole:
             return Sweep()
         crops = self._tiles.crops(width, height)
         return Sweep([None, *crops[self._first :], *crops[: self._first]])
 
     def end(self, sweep: Sweep) -> None:
         """The sweep ended, complete or cut short."""
-        if self._tiles is not None and sweep.parts:
+        if self._tiles is not None and len(sweep.pieces) > 1 and sweep.parts:
             self._first = (self._first + len(sweep.parts) - 1) % (self._tiles.inputs - 1)
 
 

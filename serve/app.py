@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +14,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
-from actors.models.files import list_models
-from actors.store import AuditStore, EventStore, Holder, PeopleStore
+from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
+from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
 from hoaban import __version__
 from hoaban.access import Permission, Person
@@ -26,15 +24,20 @@ from serve import (
     accounts,
     audit,
     casework,
+    cluster,
+    counts,
     evidence,
     metrics,
+    models,
     pictures,
     plate_watchlist,
+    preferences,
     problems,
     provider_sign_in,
     schemas,
     sessions,
     shadow,
+    shapes,
     unmask,
     watchlist,
 )
@@ -54,7 +57,6 @@ from serve.auth import (
 )
 from serve.edge import NoControlCharacters
 from serve.feed import EventFeed
-from serve.health import clock_ahead_s
 from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
 from serve.places import Places
@@ -67,7 +69,6 @@ from serve.times import Instant
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
 MAX_SEQ = 2**53
-MOST_DAYS = 366
 Seer = Annotated[Person, may(Permission.CAMERA_SEE)]
 
 
@@ -82,17 +83,20 @@ def build_app(
         docs_url=None,
         redoc_url=None,
     )
+    app.state.settings = settings
     app.state.store = EventStore.open(settings.store_url)
     app.state.feed = EventFeed(app.state.store)
     app.state.board = Board(settings.redis_url)
     app.state.places = Places(app.state.board)
     app.state.audit = AuditStore(app.state.store.engine)
+    app.state.data_dir = settings.data_dir
     app.state.looks = Looks()
     app.state.refusals = Refusals()
     app.state.citizen_proxies = settings.access.citizen_proxies
     app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)
     app.state.sessions = SessionStore(app.state.store.engine)
+    app.state.preferences = PreferenceStore(app.state.store.engine)
     app.state.credentials = Credentials(app.state.people, settings.access)
     app.state.wrong_by_source = Limiter(settings.access.limits.wrong_passwords_per_name)
     app.state.wrong_by_name = Limiter(settings.access.limits.wrong_passwords_per_name_everywhere)
@@ -117,10 +121,15 @@ def build_app(
     app.include_router(sessions.router, prefix=PREFIX)
     app.include_router(accounts.router, prefix=PREFIX)
     app.include_router(audit.router, prefix=PREFIX)
+    app.include_router(counts.router, prefix=PREFIX)
+    app.include_router(cluster.router, prefix=PREFIX)
+    app.include_router(shapes.router, prefix=PREFIX)
+    app.include_router(preferences.router, prefix=PREFIX)
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)
     app.include_router(unmask.router, prefix=PREFIX)
     provider_sign_in.install(app, PREFIX, settings)
+    models.install(app, PREFIX, settings)
     watchlist.install(app, PREFIX, settings)
     plate_watchlist.install(app, PREFIX, settings)
     evidence.install(app, PREFIX, settings)
@@ -154,11 +163,26 @@ def readyz(request: Request) -> schemas.Health:
 
 @router.get("/metrics", tags=["health"], response_class=Response)
 def prometheus(request: Request, person: Annotated[Person, may(Permission.METRICS_READ)]) -> Response:
-    """Prometheus metrics of the cameras."""
+    """Prometheus metrics of the cameras, and of the system for who may see all of them."""
     statuses = request.app.state.board.statuses()
     shown = visible(request, person, Permission.METRICS_READ, statuses, str)
-    text = metrics.render({camera: statuses[camera] for camera in shown})
+    whole = cameras_for(request, person, Permission.METRICS_READ) is None
+    system = _figures(request, statuses) if whole else None
+    text = metrics.render({camera: statuses[camera] for camera in shown}, system)
     return Response(text, media_type="text/plain; version=0.0.4")
+
+
+def _figures(request: Request, statuses: dict[str, dict[str, Any]]) -> metrics.SystemFigures:
+    fleet = request.app.state.board.get_json("fleet") or {}
+    running = {name for name, status in statuses.items() if status.get("pid") is not None}
+    return metrics.SystemFigures(
+        enabled=sum(camera["enabled"] for camera in fleet.get("cameras", [])),
+        reporting=len(running),
+        fleet_refused=bool(fleet.get("errors")),
+        backlog=request.app.state.board.backlog(),
+        targets=Outbox(request.app.state.store.engine).states(),
+        data_dir=request.app.state.data_dir,
+    )
 
 
 @router.get("/cameras", tags=["cameras"])
@@ -281,82 +305,6 @@ def _streams(request: Request, holder: Holder) -> Collection[str] | None:
     if now is None or not places.sees(None, now.person):
         raise PermissionError
     return cameras_for(request, now.person, Permission.CAMERA_SEE)
-
-
-@router.get("/counts", tags=["counts"])
-def counts(
-    request: Request,
-    person: Seer,
-    since: Instant | None = None,
-    until: Instant | None = None,
-    camera: str | None = None,
-    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
-) -> list[schemas.CountView]:
-    """Line crossings by camera, line, direction, class and lane. The intervals' sum is the number of stored events.
-
-    Intervals are aligned to the province's clock: those of 86400 s begin at its midnight. At most 366 days are counted,
-    the newest where since is left out; an answer of more than 50,000 rows is refused.
-    """
-    span = _span(since, until)
-    rows = request.app.state.store.counts(
-        since_s=span[0],
-        until_s=span[1],
-        camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
-        bucket_s=bucket,
-        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
-    )
-    return [schemas.CountView(**asdict(row)) for row in rows]
-
-
-def _span(since: datetime | None, until: datetime | None) -> tuple[float, float | None]:
-    """[since, until) in seconds since 1970; the MOST_DAYS before until where since is left out."""
-    ends_s = until.timestamp() if until else time.time()
-    begins_s = since.timestamp() if since else ends_s - MOST_DAYS * 86400
-    if ends_s - begins_s > MOST_DAYS * 86400:
-        raise HTTPException(422, f"since and until are more than {MOST_DAYS} days apart; ask for one part at a time")
-    return begins_s, None if until is None else ends_s
-
-
-@router.get("/counts/turns", tags=["counts"])
-def turns(
-    request: Request,
-    person: Seer,
-    since: Instant | None = None,
-    until: Instant | None = None,
-    camera: str | None = None,
-    bucket: Annotated[int | None, Query(ge=1, le=86400 * 31, description="interval in seconds, e.g. 900")] = None,
-) -> list[schemas.TurnView]:
-    """Turning counts by camera, rule, both lines and class, in intervals as those of /counts."""
-    span = _span(since, until)
-    rows = request.app.state.store.turns(
-        since_s=span[0],
-        until_s=span[1],
-        camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
-        bucket_s=bucket,
-        clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
-    )
-    return [schemas.TurnView(**asdict(row)) for row in rows]
-
-
-@router.get("/models", tags=["models"], dependencies=[may(Permission.MODEL_SEE)])
-def models() -> list[schemas.ModelView]:
-    """The models this machine knows."""
-    return [
-        schemas.ModelView(
-            name=package.card.name,
-            version=package.card.version,
-            task=package.card.task,
-            backend=package.card.backend,
-            digest=package.card.sha256,
-            available=package.card.file is None or package.path is not None,
-            licence=package.card.licence,
-            origin=package.card.origin,
-            known_failures=package.card.known_failures,
-        )
-        for package in list_models()
-    ]
 
 
 @router.get("/fleet", tags=["fleet"])

@@ -3,15 +3,17 @@
 import time
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from actors.audit_anchor import Anchor, AnchorError
 from actors.store import AuditStore, PeopleStore
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import MisuseSettings, suspicions
-from hoaban.audit import AuditRecord
+from hoaban.audit import AuditRecord, broken
 from serve.auditing import record
 from serve.auth import may
 from serve.places import Places
@@ -57,6 +59,15 @@ class SuspicionView(BaseModel):
     records: list[int]
 
 
+class VerificationView(BaseModel):
+    """records: how many. anchored: up to which one a signed anchor holds them. wrong: what does not follow."""
+
+    sound: bool
+    records: int
+    anchored: int | None
+    wrong: list[str]
+
+
 @router.get("")
 def records(
     request: Request,
@@ -84,6 +95,22 @@ def records(
         limit=limit,
     )
     return AuditPageView(records=[_view(item) for item in found], next_cursor=next_cursor)
+
+
+@router.get("/verification")
+def verification(request: Request, auditor: Auditor) -> VerificationView:
+    """Whether no record was changed, taken out, put in, moved, or cut off the end; as `hoaban audit verify`."""
+    record(request, auditor, "audit.read", "verification")
+    store, wrong, head = _store(request), [], None
+    folder = request.app.state.settings.data_dir
+    try:
+        if folder is None:
+            raise AnchorError("this API was started without a data folder, where the anchor is")
+        head = Anchor(Path(folder)).read()
+    except AnchorError as error:
+        wrong.append(f"{error}; without it nothing says whether records are missing at the end")
+    wrong = broken(store.records(), head) + wrong
+    return VerificationView(sound=not wrong, records=store.head()[0], anchored=head[0] if head else None, wrong=wrong)
 
 
 @router.get("/misuse")

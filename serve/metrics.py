@@ -1,10 +1,14 @@
 """Prometheus metrics of the fleet, made from the cameras' statuses when asked."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from actors.store.outbox import TargetState
 
 COUNTERS = {
     "hoaban_frames_decoded": ("frames_decoded", "Frames decoded"),
@@ -47,15 +51,75 @@ class _Fleet:
         for camera, status in self._statuses.items():
             unseen.add_metric([camera], int(status.get("not_analysed") is not None))
         yield unseen
+        yield from self._latencies()
         fault = GaugeMetricFamily("hoaban_camera_fault", "1 for each fault a camera has", labels=["camera", "fault"])
         for camera, status in self._statuses.items():
             for name in status.get("faults") or {}:
                 fault.add_metric([camera, name], 1)
         yield fault
 
+    def _latencies(self) -> Iterator[Metric]:
+        stages = GaugeMetricFamily(
+            "hoaban_stage_latency_p95_seconds", "Time of frames in each stage of their way", labels=["camera", "stage"]
+        )
+        budget = GaugeMetricFamily("hoaban_latency_budget_seconds", "Capture to events published", labels=["camera"])
+        given_up = GaugeMetricFamily(
+            "hoaban_camera_degraded", "1 for the rung a camera with a budget stands on", labels=["camera", "rung"]
+        )
+        for camera, status in self._statuses.items():
+            timing = status.get("latency") or {}
+            for stage, seconds in timing.get("stages_p95_s", {}).items():
+                stages.add_metric([camera, stage], seconds)
+            if timing.get("budget_s") is not None:
+                budget.add_metric([camera], timing["budget_s"])
+                given_up.add_metric([camera, timing["rung"]], 1)
+        yield from (stages, budget, given_up)
 
-def render(statuses: dict[str, dict[str, Any]]) -> bytes:
-    """The metrics page in Prometheus' text format."""
+
+@dataclass(frozen=True, slots=True)
+class SystemFigures:
+    """What is known of the whole system. backlog: events not stored yet, and those that cannot be stored."""
+
+    enabled: int
+    reporting: int
+    fleet_refused: bool
+    backlog: tuple[int, int]
+    targets: Sequence[TargetState]
+    data_dir: str | None
+
+
+class _System:
+    def __init__(self, figures: SystemFigures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._figures
+        yield GaugeMetricFamily("hoaban_cameras_enabled", "Cameras that should run", found.enabled)
+        yield GaugeMetricFamily("hoaban_cameras_reporting", "Cameras whose process reports", found.reporting)
+        refused = int(found.fleet_refused)
+        yield GaugeMetricFamily("hoaban_fleet_refused", "1 while the newest edit of the fleet is refused", refused)
+        yield GaugeMetricFamily(
+            "hoaban_events_unstored", "Events in the stream that no writer stored", found.backlog[0]
+        )
+        yield GaugeMetricFamily("hoaban_events_buried", "Events put aside: no store takes them", found.backlog[1])
+        if found.data_dir is not None:
+            disk = shutil.disk_usage(found.data_dir)
+            yield GaugeMetricFamily("hoaban_disk_free_bytes", "Free on the data folder's disk", disk.free)
+            yield GaugeMetricFamily("hoaban_disk_size_bytes", "Size of the data folder's disk", disk.total)
+        waiting = GaugeMetricFamily("hoaban_deliveries_waiting", "Events that wait for a target", labels=["target"])
+        dead = GaugeMetricFamily("hoaban_deliveries_dead", "Events given up for a target", labels=["target"])
+        sent = CounterMetricFamily("hoaban_deliveries", "Events that a target has taken", labels=["target"])
+        for target in found.targets:
+            waiting.add_metric([target.target], target.waiting)
+            dead.add_metric([target.target], target.dead)
+            sent.add_metric([target.target], target.delivered)
+        yield from (waiting, dead, sent)
+
+
+def render(statuses: dict[str, dict[str, Any]], system: SystemFigures | None = None) -> bytes:
+    """The metrics page in Prometheus' text format. system: for who may see the whole of it."""
     registry = CollectorRegistry()
     registry.register(_Fleet(statuses))  # type: ignore[arg-type]
+    if system is not None:
+        registry.register(_System(system))  # type: ignore[arg-type]
     return generate_latest(registry)

@@ -29,6 +29,7 @@ class CameraView(BaseModel):
     zones: list[dict[str, Any]]
     lines: list[dict[str, Any]]
     rules: list[dict[str, Any]]
+    heat_map: dict[str, Any] | None = Field(None, description="how its heat map is kept, null: it keeps none")
     terms: dict[str, Any] | None = Field(None, description="on which its owner shares it")
     status: CameraStatus | None = Field(description="state, ages, rates, counts; see docs/architecture.md")
 
@@ -114,6 +115,7 @@ class FleetView(BaseModel):
     districts: list[dict[str, Any]] = []
     agencies: list[dict[str, Any]] = []
     models: dict[str, Any] | None = None
+    retention: dict[str, Any] | None = None
     digest: str | None = None
     cameras: list[dict[str, Any]] = []
     errors: list[str] = []

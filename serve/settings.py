@@ -12,6 +12,7 @@ class ApiSettings:
 
     data_dir: where the watchlist's key lies when HOABAN_WATCHLIST_KEY does not give it, and the evidence's keys.
     evidence_url: where evidence packages are; by default evidence in data_dir.
+    fleet_files: that the system runs from, and in which zones and lines may be changed.
     """
 
     store_url: str = field(repr=False)
@@ -21,4 +22,5 @@ class ApiSettings:
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
     evidence_url: str | None = None
+    fleet_files: tuple[str, ...] = ()
     access: AccessSettings = field(default_factory=AccessSettings)

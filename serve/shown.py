@@ -7,21 +7,10 @@ from fastapi import Request
 
 from hoaban.access import Permission, Person, decide
 from hoaban.events import Event
+from hoaban.withheld import OF_LISTS, of_a_list, withheld
 from serve.places import Places
 
-OF_LISTS = frozenset({"hoaban.face_watchlist", "hoaban.plate_watchlist"})
-KEPT = ("camera", "role", "rule", "zone", "frame", "simulated", "evidential", "phase")
-
-
-def of_a_list(event: Event) -> bool:
-    return event.type in OF_LISTS
-
-
-def withheld(event: Event) -> dict[str, Any]:
-    """The CloudEvent of a hit without who or what was hit: type, camera and time."""
-    whole = event.to_cloudevent()
-    data = {name: value for name, value in whole["data"].items() if name in KEPT}
-    return whole | {"data": data | {"withheld": Permission.WATCHLIST_SEE.value}}
+__all__ = ["OF_LISTS", "of_a_list", "sees_lists", "shown", "withheld"]
 
 
 def sees_lists(request: Request, person: Person) -> bool:

@@ -5,6 +5,7 @@ from actors.store.cases import StaleError
 from actors.store.engine import StoreError
 from actors.store.evidence import EvidenceRecords
 from actors.store.incidents import HandoverError, Incident, IncidentStore
+from actors.store.outbox import Outbox
 from actors.store.people import Holder, PeopleStore
 from actors.store.reports import NewReport, Report, ReportStore
 from actors.store.retention import RetentionStore
@@ -22,6 +23,7 @@ __all__ = [
     "Incident",
     "IncidentStore",
     "NewReport",
+    "Outbox",
     "PeopleStore",
     "Report",
     "ReportStore",

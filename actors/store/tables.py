@@ -181,3 +181,11 @@ watchlist_entries = _watchlist(
     Column("model_digest", String(64), nullable=False),
 )
 watchlist_plates = _watchlist("watchlist_plates", "watchlist_plates", Column("plate", LargeBinary, nullable=False))
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person", String(128), primary_key=True),
+    Column("chosen", JSON, nullable=False),
+)
+"""what a person, by their id, wants of the dashboard"""

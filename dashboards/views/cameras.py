@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import session, states
+from dashboards import address, cases, editor, moments, person, session, states
 from dashboards.client import Camera
 from dashboards.safe import plain
 from dashboards.wall import wall
@@ -42,13 +42,16 @@ def table() -> None:
     districts = {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
     how = {camera["id"]: states.condition(camera).state for camera in cameras}
     found = Counter(how.values())
+    options = [state for state in states.ORDER if found[state]]
     choice = st.pills(
         t("State"),
-        [state for state in states.ORDER if found[state]],
+        options,
+        default=address.chosen("state", options, None),
         format_func=lambda state: f"{states.SIGNS[state]} {term(state)} {found[state]}",
         key="state_filter",
         label_visibility="collapsed",
     )
+    address.keep("state", choice)
     shown = [camera for camera in cameras if choice in (None, how[camera["id"]])]
     frame = pd.DataFrame([row(camera, districts) for camera in shown])
     fps = st.column_config.NumberColumn(format="%.1f")
@@ -67,7 +70,17 @@ def table() -> None:
         },
     )
     rows = [index for index in picked["selection"]["rows"] if index < len(shown)]
-    detail(shown[rows[0]] if rows else shown[0], districts)
+    named = [camera for camera in cameras if camera["id"] == st.query_params.get("camera")]
+    marked = shown[rows[0]] if rows else None
+    if marked is not None and marked["id"] != st.session_state.get("camera-marked"):
+        st.query_params["camera"] = marked["id"]  # a new mark; an old one gives way to an address that was followed
+        named = [marked]
+    st.session_state["camera-marked"] = marked["id"] if marked else None
+    looked = named[0] if named else shown[0]
+    detail(looked, districts)
+    if looked["id"] != st.session_state.get("camera_looked"):
+        st.session_state["camera_looked"] = looked["id"]
+        st.rerun()  # what belongs to the camera, below, is drawn outside of this part that renews itself
 
 
 def detail(camera: Camera, districts: Mapping[str, str]) -> None:
@@ -127,4 +140,22 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
 
 
 api = session.client()
+cases.flash()
 table()
+if (id := st.session_state.get("camera_looked")) is not None:
+    parts = {"moments": t("Go to a moment")}
+    if person.may(api, "fleet.change"):
+        parts["zones"] = t("Zones and lines")
+    part = st.segmented_control(
+        t("Part"),
+        list(parts),
+        format_func=parts.__getitem__,
+        default=address.chosen("part", list(parts), None),
+        key="camera_part",
+        label_visibility="collapsed",
+    )
+    address.keep("part", part)
+    if part == "zones":
+        editor.edit(api, id)
+    elif part == "moments":
+        moments.moments(api, id)

@@ -189,6 +189,7 @@ def listing() -> None:
 api = session.client()
 zone = session.zone(session.fleet(api))
 cases.flash()
+cases.follow_address(CHOSEN)
 at_work, shift = st.tabs([t("Incidents"), t("Handover")])
 with at_work:
     left, right = st.columns([6, 5], gap="medium")

@@ -1,4 +1,4 @@
-"""What happens now: live pictures, the newest events, today's counts."""
+"""What happens now: the map, live pictures, open incidents, the newest events, today's counts."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, tzinfo
@@ -6,14 +6,19 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import feed, session, states
-from dashboards.client import Camera, Count, Fleet, StoredEvent
+from dashboards import cases, feed, person, session, states
+from dashboards.case_calls import Incident
+from dashboards.client import Camera, Fleet, StoredEvent
+from dashboards.map import map_of
 from dashboards.safe import plain
+from dashboards.traffic_calls import Count
 from dashboards.wall import wall
 from dashboards.words import number, t, term
 
 TILES = 12
 FEED = 40
+QUEUE = 6
+OPEN = ["new", "acknowledged", "assigned", "in_progress"]
 SEEN, ALERTS, CROSSINGS = "all", "alerts", "crossings"
 
 
@@ -71,6 +76,60 @@ def top() -> None:
     st.html(strip(cameras, fleet))
     if error is None:
         starting(cameras)
+
+
+def open_incidents() -> list[Incident] | None:
+    """Those that wait, the worst first; None for who may see none."""
+    if not person.may(api, "incident.see"):
+        return None
+    found, _ = session.latest("incidents-open", lambda: api.incidents(OPEN, None, None))
+    order = {code: place for place, code in enumerate(cases.SEVERITIES)}
+    return sorted(found or [], key=lambda one: (one["state"] != "new", order[one["severity"]], one["waiting_since_s"]))
+
+
+@st.fragment(run_every=4)
+def overview() -> None:
+    """Where everything is. A click on a camera or an incident leads to it."""
+    cameras, _ = session.cameras(api)
+    if not cameras:
+        return
+    fleet = session.fleet(api)
+    names = {district["id"]: district["name"] for district in fleet["districts"]}
+    province = (fleet["province"] or {}).get("name")
+    clicked = map_of(cameras, open_incidents() or [], province, names, key="map")
+    if clicked.camera:
+        st.switch_page("views/cameras.py", query_params={"camera": clicked.camera})
+    if clicked.incident:
+        st.switch_page("views/incidents.py", query_params={"incident": str(clicked.incident)})
+
+
+@st.fragment(run_every=3)
+def queue() -> None:
+    """The head of the queue of incidents."""
+    found = open_incidents()
+    if found is None:
+        return
+    st.html(f'<h2 class="hb-head">{escape(t("Open incidents"))} · {len(found)}</h2>')
+    cameras, _ = session.cameras(api)
+    names = {camera["id"]: camera["name"] for camera in cameras}
+    with st.container(height=216, border=True, gap=None, key="hb-queue"):
+        if not found:
+            st.html(f'<div class="hb-none">{escape(t("No incident waits."))}</div>')
+        for one in found[:QUEUE]:
+            st.page_link(
+                "views/incidents.py",
+                label=queue_line(one, names.get(one["camera"], one["camera"])),
+                query_params={"incident": str(one["number"])},
+                width="stretch",
+            )
+
+
+def queue_line(one: Incident, camera: str) -> str:
+    """An incident in one line, as Markdown."""
+    mark = {"critical": "red", "high": "red", "medium": "orange"}.get(one["severity"], "gray")
+    said = f"**#{one['number']} {feed.kind_said(one['kind'])}** · {plain(camera)}"
+    waits = f"{term(one['state'])} · {cases.age(one['waiting_since_s'])}"
+    return f":{mark}[{cases.severity(one['severity'])}] {said} · {waits}"
 
 
 @st.fragment(run_every=2)
@@ -168,9 +227,12 @@ def zone() -> tzinfo:
 
 api = session.client()
 top()
-left, right = st.columns([9, 5], gap="small")
+left, middle, right = st.columns([5, 7, 5], gap="small")
 with left:
+    overview()
+    counts()
+with middle:
     pictures()
 with right:
+    queue()
     events()
-    counts()

@@ -138,6 +138,7 @@ def districts() -> Mapping[str, str]:
 api = session.client()
 zone = session.zone(session.fleet(api))
 cases.flash()
+cases.follow_address(CHOSEN)
 left, right = st.columns([6, 5], gap="medium")
 with left:
     listing()

@@ -62,8 +62,10 @@ def said(app: AppTest) -> str:
 
 def on_wall(app: AppTest) -> dict[str, dict[str, object]]:
     """camera -> what the wall is told of it."""
-    (component,) = app.get("bidi_component")
-    return {tile["id"]: tile for tile in json.loads(component.proto.json)["tiles"]}
+    (shown,) = [
+        data for component in app.get("bidi_component") if "tiles" in (data := json.loads(component.proto.json))
+    ]
+    return {tile["id"]: tile for tile in shown["tiles"]}
 
 
 def test_before_the_fleet_is_read_the_page_says_that_the_system_starts(system: DashboardSystem) -> None:

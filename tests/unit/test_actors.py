@@ -243,7 +243,7 @@ def test_a_tile_never_shows_a_picture_whose_people_are_not_known(
     # Below the camera's min_score: no detection, but a head that may be one is hidden too.
     seen = Part(np.array([[480, 140, 540, 240, 0.11, 0]], np.float32), Letterbox.fit(768, 576, 768, 576))
     model = LinkedModel(1, ModelRef("m", "1", "d"), ("person",), Shape(576, 768))
-    analysed = Analysed(Seen(old, (seen,), model, 0.0, 0.0, 0.0), Tracks.empty())
+    analysed = Analysed(Seen(old, (seen,), model, 0.0, 0.0, 0.0, 0.0, 0.0), Tracks.empty())
     tile = maker.make(camera, new, analysed, 768)
     assert (tile.blur, tile.seq, tile.captured_s) == ("faces", old.meta.seq, old.meta.captured_s)
     shown = cv2.imdecode(np.frombuffer(tile.jpeg, np.uint8), cv2.IMREAD_COLOR)

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010_sign_in"
-down_revision = "0009_proof"
+revision = "0012_sign_in"
+down_revision = "0011_ops"
 
 
 def upgrade() -> None:

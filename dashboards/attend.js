@@ -1,0 +1,49 @@
+// What a person asked for at their screens: colours, a sound and a notice for new incidents. Shows nothing itself.
+const HEARD = "hoaban-incident-heard";
+
+function colours(theme) {
+  // Streamlit keeps its choice of colours by the path at which it was loaded, and reads it when it loads.
+  const key = `stActiveTheme-${location.pathname}-v2`, wanted = { light: '"Light"', dark: '"Dark"' }[theme];
+  if (wanted && localStorage.getItem(key) !== wanted) {
+    localStorage.setItem(key, wanted);
+    location.reload();
+  } else if (!wanted && localStorage.getItem("hoaban-theme")) {
+    localStorage.removeItem(key);
+    localStorage.removeItem("hoaban-theme");
+    location.reload();
+  }
+  if (wanted) localStorage.setItem("hoaban-theme", theme);
+}
+
+function beep() {
+  const context = new AudioContext(), now = context.currentTime;
+  [880, 660].forEach((pitch, index) => {
+    const tone = context.createOscillator(), volume = context.createGain(), at = now + index * 0.22;
+    tone.frequency.value = pitch;
+    volume.gain.setValueAtTime(0.0001, at);
+    volume.gain.exponentialRampToValueAtTime(0.25, at + 0.02);
+    volume.gain.exponentialRampToValueAtTime(0.0001, at + 0.2);
+    tone.connect(volume).connect(context.destination);
+    tone.start(at);
+    tone.stop(at + 0.21);
+  });
+  setTimeout(() => context.close(), 1000);
+}
+
+export default function ({ data }) {
+  colours(data.theme);
+  if (data.notices && "Notification" in window && Notification.permission === "default") {
+    document.addEventListener("pointerdown", () => Notification.requestPermission(), { once: true });
+  }
+  const newest = Math.max(0, ...data.alarms.map(one => one.number));
+  const heard = sessionStorage.getItem(HEARD);
+  sessionStorage.setItem(HEARD, Math.max(newest, Number(heard) || 0));
+  if (heard === null) return;  // what was open already when the page came up is on it
+  const fresh = data.alarms.filter(one => one.number > Number(heard));
+  if (fresh.some(one => one.sound)) beep();
+  if ("Notification" in window && Notification.permission === "granted") {
+    for (const one of fresh.filter(one => one.notice).slice(0, 3)) {
+      new Notification(one.title, { body: one.body, tag: `hoaban-${one.number}` });
+    }
+  }
+}

@@ -1,0 +1,137 @@
+"""Any moment of a camera: its events along a time line, the rule that fired, why, and where in the picture."""
+
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from dashboards import address, feed, session
+from dashboards.client import ApiClient, ApiError, Camera
+from dashboards.safe import plain
+from dashboards.words import number, t, term
+
+MOST = 300
+HOURS = (1, 4, 24, 168)
+WHY = (
+    "count",
+    "at_least",
+    "level",
+    "was",
+    "speed",
+    "speed_unit",
+    "cover",
+    "density",
+    "seconds",
+    "similarity",
+    "fault",
+    "phase",
+    "lane",
+)
+
+
+def moments(api: ApiClient, camera: str) -> None:
+    """A time span, a slider over its events, and the chosen one in full. The address leads to it."""
+    zone = session.zone(session.fleet(api))
+    here = next((one for one in session.cameras(api)[0] if one["id"] == camera), None)
+    if here is None:
+        return
+    hours = st.segmented_control(
+        t("How far back"),
+        HOURS,
+        format_func=lambda n: t("{n} h", n=n) if n < 48 else t("{n} days", n=n // 24),
+        default=address.chosen("hours", HOURS, 4),
+        key="moment_hours",
+    )
+    address.keep("hours", hours)
+    since = (datetime.now(zone) - timedelta(hours=hours or 4)).replace(second=0, microsecond=0).isoformat()
+    rows, error = session.latest(f"moments-{camera}-{since}", lambda: api.events(MOST, camera=camera, since=since))
+    session.trouble(error)
+    if not rows:
+        st.info(t("Nothing happened there in this time."), icon=":material/history:")
+        return
+    rows = sorted(rows, key=lambda row: datetime.fromisoformat(row["event"]["time"]))
+    ids = [row["event"]["id"] for row in rows]
+    said = {
+        row["event"]["id"]: f"{datetime.fromisoformat(row['event']['time']).astimezone(zone):%d/%m %H:%M:%S}"
+        for row in rows
+    }
+    linked = address.chosen("moment", ids, ids[-1])
+    id = (
+        st.select_slider(t("Moment"), ids, linked, format_func=said.__getitem__, key=f"moment-{camera}-{hours}")
+        if len(ids) > 1
+        else ids[0]
+    )
+    address.keep("moment", id)
+    event = next(row["event"] for row in rows if row["event"]["id"] == id)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.html(sketch(here, event))
+        st.caption(t("Drawn after the event: its zone or line, and the box of what it is about."))
+        _clip(api, event)
+    with right:
+        st.html(f"<b>{escape(feed.told(event))}</b>" + why(here, event, zone))
+
+
+def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:
+    """The rule that fired, with what it was set to and what it saw, as HTML."""
+    data, kind = event["data"], event["type"].removeprefix("hoaban.")
+    place = data.get("zone") or data.get("line")
+    rule = next(
+        (one for one in camera["rules"] if one["type"] == kind and place in (one.get("zone"), one.get("line"), None)),
+        {},
+    )
+    settings = ", ".join(f"{k}={v}" for k, v in rule.items() if k != "type" and v is not None)
+    model = data.get("model") or {}
+    rows = [
+        (t("Captured"), datetime.fromisoformat(event["time"]).astimezone(zone).strftime("%d/%m/%Y %H:%M:%S.%f")[:-3]),
+        (t("Rule"), f"{data.get('rule') or kind}"),
+        (t("Set to, now"), settings or "–"),
+        (
+            t("Saw"),
+            ", ".join(f"{k}={data[k]}" for k in WHY if data.get(k) is not None) or term(data.get("class")) or "–",
+        ),
+        (t("Track"), str(data.get("track") if data.get("track") is not None else "–")),
+        (t("Certainty"), "–" if data.get("score") is None else number(data["score"], 2)),
+        (t("Model"), f"{model.get('name')} {model.get('version')}" if model else "–"),
+        (t("Frame"), str((data.get("frame") or {}).get("seq", "–"))),
+        (t("Event id"), event["id"]),
+    ]
+    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
+    return f'<dl class="hb-facts">{cells}</dl>'
+
+
+def sketch(camera: Camera, event: dict[str, Any]) -> str:
+    """The event's zone or line and box in an empty picture, as SVG. No picture of then is kept but as evidence."""
+    data = event["data"]
+    frame = data.get("frame") or {}
+    width, height = frame.get("width") or 1600, frame.get("height") or 900
+    shapes = ""
+    for zone in camera["zones"]:
+        points = " ".join(f"{x * width:.0f},{y * height:.0f}" for x, y in zone["polygon"])
+        strong = zone["id"] == data.get("zone")
+        shapes += f'<polygon points="{points}" class="{"hb-hit" if strong else "hb-other"}"/>'
+    for line in camera["lines"]:
+        (x1, y1), (x2, y2) = line["from"], line["to"]
+        strong = line["id"] == data.get("line")
+        ends = f'x1="{x1 * width:.0f}" y1="{y1 * height:.0f}" x2="{x2 * width:.0f}" y2="{y2 * height:.0f}"'
+        shapes += f'<line {ends} class="{"hb-hit" if strong else "hb-other"}"/>'
+    if box := data.get("bbox"):
+        x1, y1, x2, y2 = box
+        shapes += f'<rect x="{x1:.0f}" y="{y1:.0f}" width="{x2 - x1:.0f}" height="{y2 - y1:.0f}" class="hb-box"/>'
+    said = escape(feed.told(event))
+    return (
+        f'<svg class="hb-sketch hb-moment" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{shapes}</svg>'
+    )
+
+
+def _clip(api: ApiClient, event: dict[str, Any]) -> None:
+    """The clip of an event that is evidence, for who may see it."""
+    case = event["data"].get("evidence")
+    if not isinstance(case, str):
+        return
+    if st.button(t("Show the clip"), icon=":material/movie:", key=f"clip-{event['id']}"):
+        try:
+            st.video(api.evidence_picture(case, "clip.mp4"))
+        except ApiError as error:
+            st.info(plain(error), icon=":material/movie_off:")

@@ -1,0 +1,146 @@
+"""What lies in deploy/: taken by Ray's own reader, the operator's schema and promtool; every metric it names exists."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from ray.autoscaler._private.util import validate_config
+
+from hoaban.access import Role
+from tests.api_system import running_api
+
+pytestmark = pytest.mark.integration
+PROJECT = Path(__file__).resolve().parents[2]
+KUBERNETES, MONITORING = PROJECT / "deploy" / "kubernetes", PROJECT / "deploy" / "monitoring"
+MODELS = "6.0.0"
+KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"prometheus-operator-{MODELS}"
+CHECK = """
+import { readFileSync } from "fs";
+import * as kinds from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+for (const document of JSON.parse(readFileSync(0, "utf8"))) new kinds[document.kind](document).validate();
+console.log("valid");
+"""
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in read(MONITORING / "rules.yaml")["groups"] for rule in group["rules"]]
+
+
+def board_expressions() -> list[str]:
+    board = json.loads((MONITORING / "dashboard.json").read_text())
+    found = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return [*found, *(v["query"] for v in board["templating"]["list"] if v["type"] == "query")]
+
+
+def promtool(*arguments: object) -> str:
+    program = shutil.which("promtool")
+    if program is None:
+        assert not os.environ.get("HOABAN_REQUIRE_PROMTOOL"), "promtool is not installed"
+        pytest.skip("promtool is not installed: apt-get install prometheus")
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=MONITORING)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_rules_are_rules_and_fire_when_they_should() -> None:
+    promtool("check", "rules", "rules.yaml")
+    assert "SUCCESS" in promtool("test", "rules", "rules.test.yaml")
+
+
+def test_the_boards_expressions_are_promql(tmp_path: Path) -> None:
+    board = [text.replace("$camera", ".*") for text in board_expressions() if not text.startswith("label_values")]
+    recorded = [{"record": f"a{i}", "expr": text} for i, text in enumerate(board)]
+    assert len(recorded) > 10
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": recorded}]}))
+    promtool("check", "rules", tmp_path / "r.yaml")
+
+
+def test_every_metric_of_alerts_and_board_is_on_the_metrics_page_and_is_named_as_prometheus_wants(
+    tmp_path: Path,
+) -> None:
+    with running_api(tmp_path, data_dir=str(tmp_path)) as api:
+        page = api.get("/metrics", api.token(Role.OPERATOR)).text
+    there = set(re.findall(r"^# TYPE (\S+) \w+", page, re.M))
+    for expression in [*(rule["expr"] for rule in rules()), *board_expressions()]:
+        named = set(re.findall(r"hoaban_\w+", expression))
+        assert named
+        assert named <= there, expression
+    (tmp_path / "page").write_text(page)
+    with (tmp_path / "page").open() as text:
+        program = shutil.which("promtool")
+        if program is None:
+            return
+        done = subprocess.run([program, "check", "metrics"], stdin=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_a_section_in_the_runbook() -> None:
+    headings = set(re.findall(r"^### (\w+)$", (PROJECT / "docs" / "runbook.md").read_text(), re.M))
+    assert {rule["alert"] for rule in rules()} == headings
+    for rule in rules():
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_the_operators_rules_are_the_same() -> None:
+    assert read(KUBERNETES / "prometheusrule.yaml")["spec"] == read(MONITORING / "rules.yaml")
+
+
+def test_the_operators_documents_fit_its_schema() -> None:
+    """The schema as npm's @kubernetes-models has it, made from the operator's own definitions."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    if not (KEPT / "node_modules").is_dir():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        package = f"@kubernetes-models/prometheus-operator@{MODELS}"
+        command = ["npm", "install", "--no-audit", "--no-fund", package]
+        if subprocess.run(command, cwd=KEPT, capture_output=True, check=False, timeout=150).returncode:
+            pytest.skip("npm reaches no registry to install the operator's schema from")
+    documents = [read(KUBERNETES / name) for name in ("podmonitor.yaml", "prometheusrule.yaml")]
+
+    def check() -> subprocess.CompletedProcess[str]:
+        told = json.dumps(documents)
+        return subprocess.run(
+            ["node", "--input-type=module", "-e", CHECK],
+            cwd=KEPT,
+            input=told,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert check().stdout == "valid\n", check().stderr
+    documents[0]["spec"]["podMetricsEndpoints"][0]["interval"] = "soon"
+    assert check().returncode != 0
+
+
+def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -> None:
+    """With the reader that KubeRay's autoscaler container uses: KubeRay's own schema is in no package."""
+    document = read(KUBERNETES / "raycluster.yaml")
+    assert document["apiVersion"] == "ray.io/v1"
+    settings = _derive_autoscaling_config_from_ray_cr(document)
+    validate_config(settings)
+    kinds = settings["available_node_types"]
+    assert (kinds["headgroup"]["resources"]["CPU"], kinds["headgroup"]["resources"]["GPU"]) == (0, 0)
+    assert kinds["dbp"]["resources"]["site_dbp"] == 1000
+    assert (kinds["dbp"]["min_workers"], kinds["dbp"]["max_workers"]) == (2, 4)
+    constraints = (PROJECT / "constraints.txt").read_text()
+    assert f"\nray=={document['spec']['rayVersion']}\n" in constraints
+    ports = {
+        port["name"]: port["containerPort"]
+        for container in document["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+        for port in container["ports"]
+    }
+    endpoint = read(KUBERNETES / "podmonitor.yaml")["spec"]["podMetricsEndpoints"][0]
+    assert endpoint["port"] in ports
+    assert endpoint["path"] == "/api/v1/metrics"
