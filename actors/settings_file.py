@@ -1,6 +1,7 @@
 """A settings file of ours from disk, or all that is wrong with it, each with its line."""
 
-from collections.abc import Callable
+import os
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,14 +15,9 @@ class SettingsFileError(ValueError):
     """What is wrong with a file: FILE:LINE: path: what; what to do."""
 
 
-def load_settings(
-    path: Path, kind: type[Settings], page: str, complete: Callable[[Path, Any, Any], None] | None = None
-) -> Settings:
-    """The settings in a file. Raises SettingsFileError.
-
-    page: of the documentation, named in errors. complete: may put values into the document, of which it gets path, YAML
-    node and plain values.
-    """
+def load_settings(path: Path, kind: type[Settings], page: str, secret: tuple[str, ...] = ()) -> Settings:
+    """The settings in a file. page: of the documentation, named in errors. secret: the path of a value that comes from
+    the environment, as ${NAME}. Raises SettingsFileError."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -33,8 +29,8 @@ def load_settings(
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise SettingsFileError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct it") from None
-    if complete is not None:
-        complete(path, node, document)
+    if secret:
+        _take_secret(path, node, document, secret)
     try:
         return kind.model_validate({} if document is None else document)
     except ValidationError as invalid:
@@ -42,11 +38,27 @@ def load_settings(
         for problem in invalid.errors(include_input=False, include_url=False):
             where = ".".join(map(str, problem["loc"]))
             words = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"{path}:{line_of(node, problem['loc'])}: {where}: {words}; see {page}")
+            lines.append(f"{path}:{_line(node, problem['loc'])}: {where}: {words}; see {page}")
         raise SettingsFileError("\n".join(lines)) from None
 
 
-def line_of(node: Any, where: tuple[int | str, ...]) -> int:
+def _take_secret(path: Path, node: Any, document: Any, where: tuple[str, ...]) -> None:
+    """Put a secret in its place, from the environment: it stands in no file."""
+    holds = document
+    for step in where[:-1]:
+        holds = holds.get(step) if isinstance(holds, dict) else None
+    if not isinstance(holds, dict) or holds.get(where[-1]) is None:
+        return
+    at = f"{path}:{_line(node, where)}: {'.'.join(where)}"
+    named = re.fullmatch(r"\$\{(\w+)\}", str(holds[where[-1]]))
+    if named is None:
+        raise SettingsFileError(f"{at}: a secret stands in no file; write ${{NAME}}, and set NAME for `hoaban up`")
+    if not os.environ.get(named[1]):
+        raise SettingsFileError(f"{at}: {named[1]} is not set; set it in the environment")
+    holds[where[-1]] = os.environ[named[1]]
+
+
+def _line(node: Any, where: tuple[int | str, ...]) -> int:
     """The line of a path, or of the nearest thing around it that the file has."""
     line = node.start_mark.line + 1 if node is not None else 1
     for step in where:
