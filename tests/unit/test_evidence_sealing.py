@@ -153,7 +153,7 @@ def test_a_stamp_that_could_not_be_had_is_had_later(records: EvidenceRecords, tm
     package = leave_candidate(root, red_light())
     away = Sealer(PackageFiles(str(root)), records, SIGNER, Authority("http://127.0.0.1:1/", [tsa.root], timeout_s=1))
     assert away.step() == 1
-    assert checked(root, package).problems == []
+    assert [problem.code for problem in checked(root, package).problems] == ["unstamped"]
     assert records.get(package).stamped is None
     with tsa.serving():
         Sealer(PackageFiles(str(root)), records, SIGNER, Authority(tsa.url, [tsa.root])).step()
