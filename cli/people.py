@@ -161,7 +161,7 @@ def password(person: Name, data: Data = None) -> None:
     """Set a person's password; it is asked for, or read from standard input. Their sessions end."""
     secret = _password()
     with _desk(data, "account.password", person) as desk:
-        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(but=person))
+        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(person))
 
 
 @tokens.command("add")
