@@ -14,7 +14,7 @@ import structlog
 from actors.board import Board
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
-from actors.proof.owners import keep_owners
+from actors.proof.owners import Owners
 from actors.proof.redact import Redactor
 from actors.proof.tsa import Authority
 from actors.store import EventStore, EvidenceRecords
@@ -197,11 +197,12 @@ class EvidenceActor:
 
     def _run(self) -> None:
         sealer: Sealer | None = None
+        owners = Owners(self._board, EvidenceRecords(self._store.engine))
         while not self._stopping.is_set():
             try:
                 sealer = sealer or self._make()
                 sealer.step()
-                keep_owners(self._board, EvidenceRecords(self._store.engine))
+                owners.keep()
             except (OSError, sqlalchemy.exc.SQLAlchemyError, redis.RedisError, SigningKeyError, StampError) as error:
                 log.warning("evidence is not sealed; trying again", error=str(error).splitlines()[0])
                 self._stopping.wait(5.0)

@@ -222,18 +222,25 @@ class EvidenceRecords:
                 for id in connection.execute(_gone(ids[at : at + MOST_NAMES])).scalars()
             }
 
-    def without_owner(self) -> set[str]:
-        """Cameras that have cases whose owner is not kept yet."""
-        missing = evidence.c.owner.is_(None) & evidence.c.erased_s.is_(None)
+    def without_owner(self, after: int = 0) -> tuple[set[str], int]:
+        """Cameras that have cases whose owner is not kept, of those sealed after a number, and the newest number."""
         with self._engine.connect() as connection:
-            return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars())
+            newest = connection.execute(sa.select(sa.func.max(evidence.c.seq))).scalar() or 0
+            if newest <= after:
+                return set(), after
+            added = (evidence.c.seq > after) & (evidence.c.seq <= newest)
+            missing = added & evidence.c.owner.is_(None) & evidence.c.erased_s.is_(None)
+            return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars()), newest
 
-    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None) -> None:
-        """Keep whose a camera's cases are, and who may see their pictures, for when the camera leaves the fleet."""
+    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None) -> int:
+        """Keep whose a camera's cases are, and who may see their pictures, for when the camera leaves the fleet.
+
+        How many they are. What is kept already stays.
+        """
         kept = {"owner": owner, "viewers": None if viewers is None else list(viewers)}
         with self._engine.begin() as connection:
             unknown = (evidence.c.camera == camera) & evidence.c.owner.is_(None)
-            connection.execute(sa.update(evidence).where(unknown).values(kept))
+            return connection.execute(sa.update(evidence).where(unknown).values(kept)).rowcount
 
     def known(self) -> set[str]:
         """Ids of all packages that ever were."""
