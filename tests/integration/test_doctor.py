@@ -193,3 +193,19 @@ def test_memory_that_is_short_for_the_fleet(looked: Looked) -> None:
     cameras = "\n".join(camera.replace("id: sim", f"id: sim{number}") for number in range(count))
     looked.fleet.write_text(FLEET.replace(camera, cameras))
     assert "memory, or spread the cameras over a cluster" in looked.fault()
+
+
+def test_how_many_proxies_stand_before_the_dashboard(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> tuple[str, str]:
+        (finding,) = doctor._viewers(doctor.Patient((), looked.data, None, {}, False))
+        return finding
+
+    monkeypatch.delenv("HOABAN_ACCESS", raising=False)
+    state, message = told()
+    assert (state, "set dashboard_proxies" in message) == ("skipped", True)
+    access = looked.folder / "access.yaml"
+    access.write_text("dashboard_proxies: 1\n")
+    monkeypatch.setenv("HOABAN_ACCESS", str(access))
+    assert told()[0] == "ok"
+    access.write_text("dashboard_proxies: x\n")
+    assert looked.fault().startswith("viewers: ")
