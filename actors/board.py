@@ -90,11 +90,11 @@ class Board:
 
     def note_once(self, key: str, document: dict[str, Any], lives_s: float) -> None:
         """A note that one reader may take, within lives_s."""
-        self._redis.set(f"hoaban:once:{key}", json.dumps(document), px=int(lives_s * 1000))
+        self._redis.set(f"hoaban:note:{key}", json.dumps(document), px=int(lives_s * 1000))
 
     def take_note(self, key: str) -> dict[str, Any] | None:
         """The note, which is gone then; None where it was taken, or is too old, or never was."""
-        text = self._redis.getdel(f"hoaban:once:{key}")
+        text = self._redis.getdel(f"hoaban:note:{key}")
         return None if text is None else json.loads(text)
 
     def ping(self) -> bool:

@@ -1,6 +1,5 @@
 """`hoaban audit`: whether the record of who did what is whole."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from actors.audit_anchor import Anchor, AnchorError, vouched_cuts
 from actors.store import AuditStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
+from cli.recording import record
 from hoaban.audit import broken
 
 app = typer.Typer(no_args_is_help=True, help="The record of who did what: check that it is whole.")
@@ -67,12 +67,10 @@ def anchor(
     folder = data_folder(data)
     events = store_or_refuse(folder)
     try:
-        record = AuditStore(events.engine).append(
-            "", f"{getpass.getuser()}@command", "audit.anchor", "anchored anew", reason=reason
-        )
-        Anchor(folder).write(record.seq, record.digest)
+        newest = record(AuditStore(events.engine), "audit.anchor", "anchored anew", reason=reason)
+        Anchor(folder).write(newest.seq, newest.digest)
     except (AnchorError, OSError, sa.exc.SQLAlchemyError) as error:
         refuse(f"not anchored: {str(error).splitlines()[0]}")
     finally:
         events.close()
-    print(f"anchored at {record.seq}")
+    print(f"anchored at {newest.seq}")

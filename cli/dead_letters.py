@@ -1,6 +1,5 @@
 """`hoaban events dead`: events that could not be stored, and what is to become of them."""
 
-import getpass
 import hashlib
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from actors.bus import DeadLetter, EventBus
 from actors.embedded_redis import running_url
 from actors.store import AuditStore
 from cli.common import data_folder, one_line, print_json, refuse, store_or_refuse
+from cli.recording import record
 from cli.trouble import TroubleError, check_redis
 
 app = typer.Typer(no_args_is_help=True, help="Events that could not be stored: look at them, try again, or drop them.")
@@ -80,10 +80,7 @@ def drop(
     try:
         # Recorded first: what is dropped and not recorded would be lost silently.
         digest = hashlib.sha256(letter.body.encode()).hexdigest()
-        AuditStore(store.engine).append(
-            "", f"{getpass.getuser()}@command", "events.drop", entry, reason=reason,
-            detail={"why": letter.why, "sha256": digest},
-        )  # fmt: skip
+        record(AuditStore(store.engine), "events.drop", entry, reason=reason, why=letter.why, sha256=digest)
     except sa.exc.SQLAlchemyError as error:
         refuse(f"not dropped, since it cannot be recorded: {str(error).splitlines()[0]}")
     finally:

@@ -21,6 +21,7 @@ from alembic.script import ScriptDirectory
 from platformdirs import user_data_path
 
 import actors.store
+from actors.access_file import AccessFileError, load_access
 from actors.bus import EventBus
 from actors.cluster import ClusterAwayError, reach
 from actors.embedded_redis import running_url
@@ -316,6 +317,25 @@ def _ports(patient: Patient) -> Found:
             yield OK, f"port {port}: free"
 
 
+def _viewers(_: Patient) -> Found:
+    """Behind a front proxy all viewers have its address, and share what one address may try."""
+    try:
+        proxies = load_access().dashboard_proxies
+    except AccessFileError as error:
+        yield FAULT, str(error)
+        return
+    if proxies is None:
+        yield (
+            SKIPPED,
+            (
+                "viewers: not known how many proxies stand before the dashboard; behind one all viewers count as one "
+                "address: set dashboard_proxies in the file that HOABAN_ACCESS names"
+            ),
+        )
+        return
+    yield OK, f"viewers: {proxies} proxies stand before the dashboard"
+
+
 def _codecs(patient: Patient) -> Found:
     import av
 
@@ -342,5 +362,6 @@ def _memory(patient: Patient) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _fleet, _disk, _store, _redis, _events, _duties, _clocks, _ray, _models, _gpu, _ports, _codecs, _memory,
+    _fleet, _disk, _store, _redis, _events, _duties, _clocks, _ray, _models, _gpu, _ports, _viewers, _codecs,
+    _memory,
 )  # fmt: skip

@@ -1,6 +1,5 @@
 """`hoaban events`: what an event rests on, and the same event again from its recording."""
 
-import getpass
 import io
 import json
 import sys
@@ -25,6 +24,7 @@ from actors.source import SourceError
 from actors.store import AuditStore, EventStore
 from cli import dead_letters
 from cli.common import data_folder, print_json, refuse, store_or_refuse
+from cli.recording import record
 from cli.replay import run
 from cli.replay_plates import plate_watcher
 from hoaban import __version__
@@ -93,9 +93,8 @@ def replay_(id: Id, data: Data = None, evidence: EvidenceUrl = None, as_json: As
     cv2.setNumThreads(1)
     with _store(data) as (folder, store):
         event = _event(store, id)
-        who, camera = f"{getpass.getuser()}@command", event.camera
         try:  # its recording is unblurred: that it was read is on record
-            AuditStore(store.engine).append("", who, "event.replay", id, camera=camera)
+            record(AuditStore(store.engine), "event.replay", id, camera=event.camera)
         except sa.exc.SQLAlchemyError as error:
             refuse(f"the store does not take it: {redact(str(error).splitlines()[0])}")
         try:

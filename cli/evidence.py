@@ -1,6 +1,7 @@
 """`hoaban evidence`: is a package what was signed? Works offline, on folders, zips and tars."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from actors.proof.archive import Files, NotAPackageError, open_package
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
 from actors.store import EvidenceRecords, RetentionStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
+from cli.recording import recorded
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, broken
 from hoaban.evidence.signing import SigningKeyError, Trusted
@@ -19,6 +21,7 @@ from hoaban.evidence.verify import Problem, Verification
 from hoaban.evidence.verify import verify as look
 
 app = typer.Typer(no_args_is_help=True, help="Evidence packages: verify them, show and change the signing key.")
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 KEYS_ENV = "HOABAN_EVIDENCE_KEYS"
 DataDir = Annotated[Path | None, typer.Option(help="the system's data folder")]
 
@@ -96,6 +99,41 @@ def verify_erasures(
     else:
         print("\n".join(wrong) or f"sound: {len(records)} records; the newest is {newest or 'none'}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command("set-owner")
+def set_owner(
+    camera: Annotated[str, typer.Argument(help="that left the fleet")],
+    agency: Annotated[str, typer.Argument(help="whose it was")],
+    reason: Annotated[str, typer.Option(help="how that is known, in words: it is recorded")],
+    viewers: Annotated[
+        list[str] | None, typer.Option("--viewer", help="role or agency that may see its pictures, too; several times")
+    ] = None,
+    data: DataDir = None,
+) -> None:
+    """Say whose evidence is that was sealed before owners were kept. Its owner's people see it, and no others.
+
+    What has an owner keeps it. Exit 2: there is none without.
+    """
+    for name in (agency, *(viewers or ())):
+        if not _ID.fullmatch(name):
+            refuse(f"{name!r}: no agency's id: small letters, digits, - and _; write it as the fleet file did")
+    if not reason.strip():
+        refuse("--reason: empty; say how it is known whose the camera was")
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    try:
+        records = EvidenceRecords(events.engine)
+        if camera not in records.without_owner()[0]:
+            refuse(f"camera {camera!r}: no evidence of it is without an owner; look at its id")
+        detail = {"owner": agency, "viewers": viewers or []}
+        with recorded(folder, "evidence.owner", camera, reason=reason, **detail):
+            kept = records.keep_owner(camera, agency, viewers or [])
+    except SQLAlchemyError as error:
+        refuse(f"the store does not take it: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    print(f"{kept} packages of {camera} are {agency}'s")
 
 
 @app.command("keys")

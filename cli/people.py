@@ -16,7 +16,9 @@ import typer
 from actors.audit_anchor import Anchor, begin
 from actors.store import AuditStore, PeopleStore
 from actors.store.people import Account, GivenGrant, PeopleError
+from cli import recording
 from cli.common import data_folder, print_json, refuse, store_or_refuse
+from cli.recording import who
 from hoaban.access import TWO_PEOPLE, Grant, Role, Scope
 from hoaban.fleet_text import redact
 
@@ -37,14 +39,14 @@ class _Desk:
 
     def __init__(self, people: PeopleStore, audit: AuditStore) -> None:
         self.people, self._audit = people, audit
-        self.who = f"{getpass.getuser()}@command"
+        self.who = who()
 
     def two(self, role: Role | None) -> bool:
         """Whether a grant must wait for an admin: all but the first admin's, whom nobody could confirm."""
         return role is not Role.ADMIN or self.people.has_admin()
 
     def record(self, action: str, subject: str, outcome: str = "done", **detail: Any) -> None:
-        self._audit.append("", self.who, action, subject, outcome=outcome, detail=detail)
+        recording.record(self._audit, action, subject, outcome=outcome, **detail)
 
 
 @contextmanager
@@ -169,7 +171,7 @@ def password(person: Name, data: Data = None) -> None:
     end."""
     secret = _password()
     with _desk(data, "account.password", person) as desk:
-        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(but=person), given=True)
+        desk.people.set_password(person, secret, by=desk.who, two=desk.people.has_admin(person), given=True)
 
 
 @tokens.command("add")

@@ -1,6 +1,5 @@
 """`hoaban models promote`, `rollback` and `current`: which model a name of the fleet files stands for."""
 
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from actors.models import ModelError, find_model
 from actors.models.files import ModelPackage
 from actors.promotions import PromotionRegistry, RegistryError
 from cli.common import data_folder, print_json, refuse
+from cli.recording import decided_by, recorded
 from hoaban.evaluation.report import ModelIdentity, Report
 from hoaban.fleet import Models
 from hoaban.models.promotion import PromotionError, Step, in_force, model_of, promotion
@@ -24,7 +24,9 @@ MOST_REPORT_BYTES = 256 * 2**20
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="data folder of `hoaban up`, where promotions are kept")
 ]
-By = Annotated[str | None, typer.Option(help="who decides this; by default the user's name")]
+By = Annotated[
+    str | None, typer.Option(help="who decides this; by default the user; who types this is recorded in any case")
+]
 NAME = Models.model_fields["detect"].default
 
 
@@ -54,9 +56,11 @@ def promote(
 
         def make(steps: Sequence[Step]) -> Step:
             present = ModelIdentity.of(find_model(model_of(name, in_force(steps))).card)
-            return promotion(judged, new, present, place=name, at=datetime.now(UTC), by=by or getpass.getuser())
+            return promotion(judged, new, present, place=name, at=datetime.now(UTC), by=decided_by(by))
 
-        step = _added(registry, make)
+        digest = judged.digest()
+        with recorded(data_folder(data), "model.promote", candidate, place=name, report=digest, decided_by=by):
+            step = _added(registry, make)
     except (ModelError, RegistryError) as error:
         refuse(str(error))
     print(f"{name} stands for {step.after.ref} (it was {step.before.ref}); a running system swaps within seconds")
@@ -72,10 +76,8 @@ def rollback(
 ) -> None:
     """Take the last promotion of a name back. Exit code 1: there is none."""
     registry = _registry(data)
-    step = _added(
-        registry,
-        lambda steps: back(steps, place=name, at=datetime.now(UTC), by=by or getpass.getuser(), why=why),
-    )
+    with recorded(data_folder(data), "model.rollback", name, reason=why or None, decided_by=by):
+        step = _added(registry, lambda steps: back(steps, place=name, at=datetime.now(UTC), by=decided_by(by), why=why))
     print(f"{name} stands for {step.after.ref} again (it was {step.before.ref}); a running system swaps within seconds")
 
 

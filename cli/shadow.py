@@ -1,6 +1,5 @@
 """`hoaban models shadow`: a candidate shown live frames beside the model that counts."""
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from actors.promotions import RegistryError, ShadowRegistry
 from actors.shadows import begin, end
 from cli.common import data_folder, print_json, refuse
 from cli.promote import By, DataFolder
+from cli.recording import decided_by, recorded
 from hoaban.fleet import Role
 from hoaban.shadow import ShadowStep, last_ends, running
 
@@ -33,18 +33,21 @@ def shadow(
     folder = data_folder(data)
     if not folder.is_dir():
         refuse(f"{folder}: no such folder; name the folder of `hoaban up` with --data")
-    registry, who = ShadowRegistry(folder), by or getpass.getuser()
+    registry, who = ShadowRegistry(folder), decided_by(by)
     try:
         if model is None:
             _list(registry.steps(), as_json)
         elif ends:
             if model not in running(registry.steps()):
                 refuse(f"no shadow of {model!r} runs; `hoaban models shadow` lists those that do")
-            registry.add(lambda _: end(model, by=who, why=why))
+            with recorded(folder, "model.shadow.end", model, reason=why or None, decided_by=by):
+                registry.add(lambda _: end(model, by=who, why=why))
             print(f"{model} is shown no more frames")
         else:
             order = begin(model, cameras=cameras or (), role=role, share=share, sample=sample, by=who)
-            registry.add(lambda _: ShadowStep(order=order, at=order.at, by=who, why=why))
+            detail = order.model_dump(mode="json", include={"cameras", "role", "share", "sample"})
+            with recorded(folder, "model.shadow", order.model, reason=why or None, decided_by=by, **detail):
+                registry.add(lambda _: ShadowStep(order=order, at=order.at, by=who, why=why))
             print(f"{model} is shown {sample:.2%} of the analysed frames of {_whose(cameras, role, share)}")
     except (ModelError, RegistryError) as error:
         refuse(str(error))

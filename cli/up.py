@@ -163,6 +163,8 @@ class _System:
     ) -> None:
         self._data, self._stop, self._access, self._tls = data, stop, access, tls
         self._integrations = integrations
+        # A dashboard that is started elsewhere is given the same one.
+        self._viewer_secret = os.environ.get("HOABAN_VIEWER_SECRET") or secrets.token_urlsafe(32)
         self._scheme = "https" if tls else "http"
         self._undo: dict[_Stage, list[tuple[str, Callable[[], Any]]]] = {stage: [] for stage in _Stage}
         self._not_ours = _family()
@@ -423,7 +425,8 @@ class _System:
             data_dir=str(self._data),
             evidence_url=os.environ.get("HOABAN_EVIDENCE_URL"),
             fleet_files=fleet_files,
-            access=self._access if dashboard_port is None else _behind_dashboard(self._access),
+            access=self._access,
+            viewer_secret=self._viewer_secret,
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._later(_Stage.CAMERAS_AND_DOORS, "API", shutdown)
@@ -437,6 +440,8 @@ class _System:
         environment = os.environ | {
             "HOABAN_API_URL": f"{self._scheme}://127.0.0.1:{api_port}/api/v1",
             "HOABAN_INTAKE_TOKEN": intake_token,
+            "HOABAN_VIEWER_SECRET": self._viewer_secret,
+            "HOABAN_DASHBOARD_PROXIES": str(self._access.dashboard_proxies or 0),
         }
         environment.pop(DEMO_SIGN_IN, None)
         if demo_sign_in is not None:
@@ -450,11 +455,6 @@ class _System:
 def _family() -> set[psutil.Process]:
     """All processes that come of this one."""
     return {*psutil.Process().children(recursive=True)}
-
-
-def _behind_dashboard(access: AccessSettings) -> AccessSettings:
-    """Our own dashboard says whose browser it speaks for; else all who sign in there would share one address."""
-    return access.model_copy(update={"trusted_proxies": (*access.trusted_proxies, "127.0.0.1")})
 
 
 def _tls(certificate: Path | None, key: Path | None) -> "Tls | None":

@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
 
+from dashboards import viewer
 from dashboards.case_calls import CaseCalls
 from dashboards.evidence_calls import EvidenceCalls
 from dashboards.governing_calls import GoverningCalls
@@ -123,9 +124,9 @@ class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
 
     @classmethod
     def signing_in(cls, url: str, name: str, password: str, address: str = "") -> "ApiClient":
-        """A client for a person's own session. address: of their browser, for an API that trusts this server to say."""
+        """A client for a person's own session. address: of their browser (dashboards/viewer.py)."""
         anyone = cls(url, httpx.Auth())
-        headers = {"X-Forwarded-For": address} if address else {}
+        headers = viewer.told(address) if address else {}
         answer = anyone._call("POST", "/session", json={"name": name, "password": password}, headers=headers)
         return cls._in_session(url, answer)
 

@@ -5,6 +5,7 @@ from html import escape
 
 import streamlit as st
 
+from dashboards import viewer
 from dashboards.client import ApiClient, ApiError
 from dashboards.safe import plain
 from dashboards.words import t
@@ -53,7 +54,7 @@ def ask(url: str) -> None:
 
 def _begin(url: str, name: str, password: str) -> None:
     try:
-        st.session_state["signed_in"] = ApiClient.signing_in(url, name, password, str(st.context.ip_address or ""))
+        st.session_state["signed_in"] = ApiClient.signing_in(url, name, password, viewer.address())
     except ApiError as error:
         st.error(plain(str(error)), icon=":material/key_off:")
         return

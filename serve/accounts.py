@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.store.people import Account, GivenGrant, PeopleError, PeopleStore
+from actors.store.people import Account, GivenGrant, NobodyConfirmsError, PeopleError, PeopleStore
 from hoaban.access import Grant, Permission, Person, Role, Scope
 from hoaban.schedule import Hours
 from hoaban.shapes import Id
@@ -198,10 +198,14 @@ def enable(request: Request, person: str, by: Changer) -> None:
 @router.put("/people/{person}/password", status_code=204)
 def set_password(request: Request, person: str, wanted: PasswordWanted, by: Changer) -> None:
     """Set another's password, which they change before they may do anything; their sessions end, and what takes two
-    admins to grant waits to be confirmed anew. One's own: PUT /session/password."""
+    admins to grant waits to be confirmed anew. One's own: PUT /session/password. 409 for the only other admin: nobody
+    could confirm them."""
     _another(request, person, by)
     with recorded(request, by, "account.password", person):
-        _people(request).set_password(person, wanted.password, by=by.name, by_id=by.id, two=True, given=True)
+        try:
+            _people(request).set_password(person, wanted.password, by=by.name, by_id=by.id, two=True, given=True)
+        except NobodyConfirmsError as error:
+            raise HTTPException(409, str(error)) from None
 
 
 @router.get("/tokens")

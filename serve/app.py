@@ -67,6 +67,7 @@ from serve.shown import sees_lists, shown
 from serve.streams import event_stream, resume_at
 from serve.tiles import RayTiles, TileCache, TileSource
 from serve.times import Instant
+from serve.viewer import ViewerAddress
 
 PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, responses={401: {"model": problems.Problem, "description": "No valid token"}})
@@ -116,6 +117,8 @@ def build_app(
     )
     app.add_middleware(NoControlCharacters)
     app.add_middleware(AddressLimit, limit=settings.access.limits.per_address)
+    if settings.viewer_secret:
+        app.add_middleware(ViewerAddress, secret=settings.viewer_secret)
     if settings.access.trusted_proxies:  # outermost: from there on the address is that of who asks
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.access.trusted_proxies))
     problems.install(app)

@@ -308,8 +308,7 @@ def check_shown(
 ) -> None:
     """The gate of all pixels: 403, audited, where the owner of a camera shows them to others. kept: see Places."""
     if not _places(request).shows_to(camera, person, kept):
-        why = f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
-        raise refused(request, person, permission, why, camera)
+        raise refused(request, person, permission, _places(request).why_hidden(camera, kept), camera)
 
 
 def visible(

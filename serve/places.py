@@ -59,6 +59,15 @@ class Places:
         roles = {grant.role for grant in person.grants if covers(grant.scope, place)}
         return terms.shows_to(roles, person.agency, owner)
 
+    def why_hidden(self, camera: str, kept: tuple[Terms, str] | None = None) -> str:
+        """Why `shows_to` is false, and what can be done."""
+        if camera in self._terms or kept is not None:
+            return f"the owner of camera {camera!r} shares its pictures with others only (terms.viewers)"
+        return (
+            f"camera {camera!r} is in no fleet that runs, and whose its pictures are was not kept; "
+            f"of its evidence it can be said with `hoaban evidence set-owner`"
+        )
+
     def trials_at(self, camera: str) -> bool:
         """Whether the terms of a camera's owner let candidate models be tried on its pictures."""
         self._refresh()

@@ -12,6 +12,7 @@ class ApiSettings:
 
     data_dir: where the watchlist's key lies when HOABAN_WATCHLIST_KEY does not give it, and the evidence's keys.
     evidence_url: where evidence packages are; by default evidence in data_dir.
+    viewer_secret: under which the dashboard says whose browser it speaks for; none: nobody says so.
     fleet_files: that the system runs from, and in which zones and lines may be changed.
     """
 
@@ -19,6 +20,7 @@ class ApiSettings:
     redis_url: str = field(repr=False)
     ticket_secret: str = field(repr=False)
     dashboard_origins: tuple[str, ...] = ()
+    viewer_secret: str | None = field(default=None, repr=False)
     ray_namespace: str = NAMESPACE
     data_dir: str | None = None
     evidence_url: str | None = None

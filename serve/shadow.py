@@ -1,6 +1,6 @@
 """Candidates beside the models that count: begun, ended, how often they disagree, and the pictures of that."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,7 +71,8 @@ class ShadowView(BaseModel):
     """A candidate. state "ended": nobody shows it frames now; ended_by is "hoaban" where the system ended it.
 
     cameras: those it was ordered for by name, empty for all that role and share leave. at_cameras: those that show it
-    frames now, of which the one who asks may know. The totals are theirs.
+    frames now. Both: of which the one who asks may know; what was ordered for others alone is not told. The totals are
+    of at_cameras.
     """
 
     model: str
@@ -184,7 +185,8 @@ def shadows(request: Request, person: Seer) -> list[ShadowView]:
         if model in begun:
             ended = {"state": "ended", "ended": step.at, "ended_by": step.by, "why": step.why}
             views.append(_view(begun[model], []).model_copy(update=ended))
-    return views
+    seen = cameras_for(request, person, Permission.CAMERA_SEE)
+    return [part for view in views if (part := _seen(view, seen)) is not None]
 
 
 @router.post("/models/shadow", status_code=201, responses={422: {"model": Problem}, 503: {"model": Problem}})
@@ -349,6 +351,14 @@ def _view(order: ShadowOrder, cameras: Iterable[ShadowCameraView]) -> ShadowView
         kinds={kind.value: sum(one.kinds.get(kind.value, 0) for one in at) for kind in Kind},
         at_cameras=at,
     )
+
+
+def _seen(view: ShadowView, cameras: Collection[str] | None) -> ShadowView | None:
+    """A view with those of its cameras that the person may see (None: all); None when it is for others alone."""
+    if cameras is None or not view.cameras:
+        return view
+    named = [camera for camera in view.cameras if camera in cameras]
+    return view.model_copy(update={"cameras": named}) if named else None
 
 
 def _disagreement(record: dict[str, Any]) -> DisagreementView:

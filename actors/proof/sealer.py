@@ -15,7 +15,7 @@ from actors.board import Board
 from actors.duties import SEALING, Duty
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
-from actors.proof.owners import keep_owners
+from actors.proof.owners import Owners
 from actors.proof.redact import Redactor
 from actors.proof.tsa import Authority
 from actors.store import EventStore, EvidenceRecords
@@ -199,11 +199,12 @@ class EvidenceActor:
 
     def _run(self) -> None:
         sealer: Sealer | None = None
+        owners = Owners(self._board, EvidenceRecords(self._store.engine))
         while not self._stopping.is_set():
             try:
                 sealer = sealer or self._make()
                 sealer.step()
-                keep_owners(self._board, EvidenceRecords(self._store.engine))
+                owners.keep()
                 self._duty.tell()
             except (OSError, sqlalchemy.exc.SQLAlchemyError, redis.RedisError, SigningKeyError, StampError) as error:
                 why = (str(error) or type(error).__name__).splitlines()[0]

@@ -230,21 +230,34 @@ class EvidenceRecords:
                 for id in connection.execute(_gone(ids[at : at + MOST_NAMES])).scalars()
             }
 
-    def without_owner(self) -> set[str]:
-        """Cameras that have cases whose owner or district is not kept yet."""
-        missing = (evidence.c.owner.is_(None) | evidence.c.district.is_(None)) & evidence.c.erased_s.is_(None)
+    def without_owner(self, after: int = 0) -> tuple[set[str], int]:
+        """Cameras with cases whose owner or district is not kept, of those sealed after a number; the newest number."""
         with self._engine.connect() as connection:
-            return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars())
+            newest = connection.execute(sa.select(sa.func.max(evidence.c.seq))).scalar() or 0
+            if newest <= after:
+                return set(), after
+            added = (evidence.c.seq > after) & (evidence.c.seq <= newest)
+            unknown = evidence.c.owner.is_(None) | evidence.c.district.is_(None)
+            missing = added & unknown & evidence.c.erased_s.is_(None)
+            return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars()), newest
 
-    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None, district: str) -> None:
+    def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None, district: str | None = None) -> int:
         """Keep where a camera's cases are from, whose they are, and who may see their pictures, for when the camera
-        leaves the fleet."""
+        leaves the fleet.
+
+        How many had no owner yet. What is kept already stays.
+        """
         kept = {"owner": owner, "viewers": None if viewers is None else list(viewers)}
+        mine = evidence.c.camera == camera
         # Many rows at once: an erasure locks them one by one, in another order.
         with turn(self._engine, TURN) as connection:
-            for column, values in ((evidence.c.owner, kept), (evidence.c.district, {"district": district})):
-                unknown = (evidence.c.camera == camera) & column.is_(None)
-                connection.execute(sa.update(evidence).where(unknown).values(values))
+            found = connection.execute(
+                sa.update(evidence).where(mine & evidence.c.owner.is_(None)).values(kept)
+            ).rowcount
+            if district is not None:
+                unknown = mine & evidence.c.district.is_(None)
+                connection.execute(sa.update(evidence).where(unknown).values(district=district))
+        return found
 
     def places_but(self, cameras: Iterable[str]) -> list[Place]:
         """Where cases of other cameras than these are from: of those that have left the fleet."""

@@ -32,6 +32,10 @@ class PeopleError(Exception):
     """What was asked cannot be; the message says why and what to do."""
 
 
+class NobodyConfirmsError(PeopleError):
+    """It would leave an admin's grant waiting that no other admin is there to confirm."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who a credential speaks for. credential: its name ("token:ID", "session:ID"), by which it can be asked for
@@ -195,19 +199,26 @@ class PeopleStore:
     def set_password(
         self, which: str, password: str, *, by: str = "", by_id: str = "", two: bool = False, given: bool = False
     ) -> None:
-        """Raises KeyError, PeopleError for one that is too short. Their sessions end.
+        """Raises KeyError, PeopleError for one that is too short, NobodyConfirmsError. Their sessions end.
 
         given: by another, who knows it now: they change it before they may do anything.
-        two: that other could sign in as them, so their grants of TWO_PEOPLE wait to be confirmed anew.
+        two: that other could sign in as them, so their grants of TWO_PEOPLE wait to be confirmed anew. One that waits
+        already stays proposed by who proposed it, who else could confirm it.
         """
         hashed = hash_password(password)
+        if two and by_id and not self.has_admin(by_id, which) and self.has_admin(by_id):
+            raise NobodyConfirmsError(
+                f"{which} is the only other admin, and nobody could confirm them anew; add a third admin first, or set "
+                f"it at the machine (hoaban people password) and confirm it here"
+            )
         with self._engine.begin() as connection:
             person = self._find(connection, which).id
             changed = {"password": hashed, "password_given": given}
             connection.execute(sa.update(people).where(people.c.id == person).values(changed))
             if two:
-                held = (grants.c.holder == person) & grants.c.role.in_([role.value for role in TWO_PEOPLE])
-                held &= ~grants.c.provided  # a password gives none of those
+                takes_two = grants.c.role.in_([role.value for role in TWO_PEOPLE])
+                # A password gives none of what a provider provides.
+                held = (grants.c.holder == person) & takes_two & ~grants.c.waits & ~grants.c.provided
                 anew = {
                     "waits": True,
                     "confirmed": None,
@@ -288,13 +299,13 @@ class PeopleStore:
                 raise PeopleError("it was given anew at this moment; look again")
         return self.account(person)
 
-    def has_admin(self, but: str | None = None) -> bool:
-        """Whether a person who may sign in, other than `but` (an id or a name), is an admin of everything now, by what
-        was granted here: a provider may be away for ever."""
+    def has_admin(self, *but: str) -> bool:
+        """Whether a person who may sign in, other than `but` (ids or names), is an admin of everything now, by what was
+        granted here: a provider may be away for ever."""
         return any(
             given.grant.role is Role.ADMIN and given.grant.scope.everywhere and not (given.waits or given.provided)
             for account in self.accounts()
-            if not account.disabled and but not in (account.id, account.name)
+            if not account.disabled and not {account.id, account.name} & set(but)
             for given in account.grants
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
 from actors.store.tables import preferences as table
@@ -23,7 +24,8 @@ class PreferenceStore:
 
     def put(self, person: str, chosen: Mapping[str, Any]) -> None:
         """Replace them; of two that come at once the later holds."""
-        values = {"chosen": dict(chosen)}
+        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        added = dialect.insert(table).values(person=person, chosen=dict(chosen))
+        either = added.on_conflict_do_update(index_elements=["person"], set_={"chosen": added.excluded.chosen})
         with self._engine.begin() as connection:
-            if connection.execute(sa.update(table).where(table.c.person == person).values(values)).rowcount == 0:
-                connection.execute(sa.insert(table).values(person=person, **values))
+            connection.execute(either)

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import session
+from dashboards import session, viewer
 from dashboards.client import ApiClient, ApiError
 from dashboards.safe import plain
 from dashboards.words import t, term
@@ -49,7 +49,7 @@ def report() -> None:
         wanted["photo"] = base64.b64encode(photo.getvalue()).decode()
     try:
         with st.spinner(t("Sending …")):
-            st.session_state["filed"] = api.file_report(wanted, address())
+            st.session_state["filed"] = api.file_report(wanted, viewer.address())
         st.rerun()
     except ApiError as error:
         refused(error)
@@ -89,7 +89,7 @@ def follow() -> None:
         st.warning(t("Give both the number and the code."), icon=":material/edit:")
         return
     try:
-        seen = api.filed_report(tracking.strip(), code.strip(), address())
+        seen = api.filed_report(tracking.strip(), code.strip(), viewer.address())
     except ApiError as error:
         refused(error)
         return
@@ -107,11 +107,6 @@ def refused(error: ApiError) -> None:
         st.warning(f"{t('This cannot be taken as it is.')} {plain(error)}", icon=":material/edit:")
     else:
         st.error(t("This does not work at the moment. Try again later, or telephone."), icon=":material/cloud_off:")
-
-
-def address() -> str:
-    """Whose browser this is: so many reports an hour are taken from each."""
-    return str(st.context.ip_address or "local")
 
 
 st.title(t("Report something"), anchor=False)

@@ -131,6 +131,13 @@ class AccessSettings(Strict):
     trusted_proxies: tuple[str, ...] = Field(
         (), description="addresses of front proxies whose X-Forwarded-For says who asks"
     )
+    dashboard_proxies: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="so many machines that each add to X-Forwarded-For stand before the dashboard; 0: browsers "
+        "reach it themselves; none: not known, and taken as 0",
+    )
     citizen_proxies: int = Field(
         0,
         ge=0,

@@ -204,3 +204,19 @@ def test_an_erasure_that_cannot_be_finished_is_told(looked: Looked, redis: Embed
     assert looked.fault().startswith("duties: erasing: it fails: erasure 1 cannot be finished: an object lock,")
     duty.tell()
     assert looked.findings() == []
+
+
+def test_how_many_proxies_stand_before_the_dashboard(looked: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> tuple[str, str]:
+        (finding,) = doctor._viewers(doctor.Patient((), looked.data, None, {}, False))
+        return finding
+
+    monkeypatch.delenv("HOABAN_ACCESS", raising=False)
+    state, message = told()
+    assert (state, "set dashboard_proxies" in message) == ("skipped", True)
+    access = looked.folder / "access.yaml"
+    access.write_text("dashboard_proxies: 1\n")
+    monkeypatch.setenv("HOABAN_ACCESS", str(access))
+    assert told()[0] == "ok"
+    access.write_text("dashboard_proxies: x\n")
+    assert looked.fault().startswith("viewers: ")

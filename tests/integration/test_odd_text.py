@@ -76,3 +76,16 @@ def test_what_is_too_long_is_refused_by_every_store(store_url: str) -> None:
 def test_what_is_too_long_is_422(api: Api) -> None:
     answer = api.ask("POST", f"/people/{'x' * 200}/disable", api.token(Role.ADMIN))
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_body_that_is_not_utf8_hides_no_control_character(api: Api, encoding: str) -> None:
+    admin = {"Authorization": f"Bearer {api.token(Role.ADMIN)}", "Content-Type": "application/json"}
+    text = '{"name": "x\\u0007\u00e9"}' if encoding != "latin-1" else '{"name": "x\u00e9"}'
+    answer = api.client.post("/api/v1/people", content=text.encode(encoding), headers=admin)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert api.people.accounts() == []
+    two = [("Authorization", admin["Authorization"]), ("Content-Type", "application/json"), ("Content-Type", "x/y")]
+    assert api.client.post("/api/v1/people", content=b'{"name": "x\\u0007"}', headers=two).status_code == 422
+    pieces = iter([b'{"name": "L', "ê".encode()[:1], "ê".encode()[1:], b'"}'])
+    assert api.client.post("/api/v1/people", content=pieces, headers=admin).status_code == 201

@@ -26,6 +26,7 @@ SIGHT = {"class": "thing", "score": 0.9, "bbox": [1.0, 2.0, 3.0, 4.0]}
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("shadow")
+    (folder / "data").mkdir()
     write_block_model(folder / "models", "street", version="2")
     (folder / "data").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +75,12 @@ def test_a_shadow_is_begun_and_ended_by_who_may_and_audited(api: Api) -> None:
     assert (view["state"], view["cameras"], view["sample"]) == ("running", ["gate"], 0.5)
     assert (view["looked"], view["dropped"], view["per_100_frames"], view["kinds"]["class"]) == (20, 9, 25.0, 6)
     elsewhere = api.token(Grant(Role.VIEWER, Scope(districts=frozenset({"south"}))))
-    assert api.get("/models/shadow", elsewhere).json()[0]["at_cameras"] == []
+    assert api.get("/models/shadow", elsewhere).json() == []
+    both = wanted | {"cameras": ["gate", "shop"]}
+    assert api.ask("POST", "/models/shadow", scientist, json=both).status_code == 201
+    (view,) = api.get("/models/shadow", elsewhere).json()
+    assert (view["cameras"], view["at_cameras"]) == (["shop"], [])
+    assert api.get("/models/shadow", viewer).json()[0]["cameras"] == ["gate", "shop"]
     assert api.ask("DELETE", "/models/shadow/street@2", viewer).status_code == 403
     ended = api.ask("DELETE", "/models/shadow/street@2", scientist, params={"why": "seen enough"})
     assert ended.status_code == 204

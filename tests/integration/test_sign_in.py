@@ -33,8 +33,12 @@ def system(tmp_path: Path, clip: Callable[[str], Path], monkeypatch: pytest.Monk
             monkeypatch.delenv(name, raising=False)
         running.show_fleet()
         running.report("gate")
-        PeopleStore(running.store.engine).add("Lan", Role.VIEWER, password=PASSWORD, by="test")
         yield running
+
+
+@pytest.fixture
+def lan(system: DashboardSystem) -> None:
+    PeopleStore(system.store.engine).add("Lan", Role.VIEWER, password=PASSWORD, by="test")
 
 
 def opened() -> AppTest:
@@ -90,6 +94,7 @@ def test_whose_password_another_set_chooses_their_own_first(system: DashboardSys
     assert people.check_password("New", "my own four words") is not None
 
 
+@pytest.mark.usefixtures("lan")
 def test_who_signs_in_sees_what_they_may_and_signs_out(system: DashboardSystem) -> None:
     app = opened()
     assert labels(app) == ["Name", "Password", "API token"]
@@ -107,6 +112,7 @@ def test_who_signs_in_sees_what_they_may_and_signs_out(system: DashboardSystem) 
     assert ("Lan", "session.end", "done") in audited(system)
 
 
+@pytest.mark.usefixtures("lan")
 def test_one_viewers_session_is_no_other_viewers(system: DashboardSystem) -> None:
     app = opened()
     fill(app, Name="Lan", Password=PASSWORD)
@@ -138,6 +144,7 @@ def test_the_demos_door_is_there_when_up_opened_it_and_says_what_it_is(
     assert people.account(NAME).disabled
 
 
+@pytest.mark.usefixtures("lan")
 def test_a_session_is_renewed_while_it_lasts_and_over_when_it_is_over(system: DashboardSystem) -> None:
     client = ApiClient.signing_in(system.url, "Lan", PASSWORD)
     auth: Any = client._http.auth

@@ -68,6 +68,32 @@ def test_who_sets_another_admins_password_does_not_become_them(api: Api) -> None
     assert roles(api, "Chi", "another four words") == ["admin"]
 
 
+def test_a_new_password_does_not_let_who_proposed_a_grant_confirm_it(api: Api) -> None:
+    an, binh = session(api, "An"), session(api, "Binh")
+    wanted = {"name": "proposed", "password": PASSWORD, "grants": [{"role": "officer"}]}
+    made = api.ask("POST", "/people", an, json=wanted).json()
+    (grant,) = made["grants"]
+    reset = api.ask("PUT", f"/people/{made['id']}/password", binh, json={"password": "another four words"})
+    assert reset.status_code == 204
+    confirm = f"/people/{made['id']}/grants/{grant['id']}/confirm"
+    assert api.ask("POST", confirm, an).status_code == 403
+    assert api.ask("POST", confirm, binh).status_code == 200
+
+
+def test_the_only_other_admins_password_is_not_set_by_http(tmp_path: Path) -> None:
+    with running_api(tmp_path) as own:
+        for name in ("An", "Chi"):
+            own.people.add(name, Role.ADMIN, password=PASSWORD, by="test")
+        own.people.add("Gone", Role.ADMIN, password=PASSWORD, by="test")
+        own.people.set_disabled("Gone", True)
+        an, another = session(own, "An"), {"password": "another four words"}
+        refused = own.ask("PUT", "/people/Chi/password", an, json=another)
+        assert (refused.status_code, "add a third admin" in refused.json()["detail"]) == (409, True)
+        assert roles(own, "Chi") == ["admin"]
+        own.people.set_disabled("Gone", False)
+        assert own.ask("PUT", "/people/Chi/password", an, json=another).status_code == 204
+
+
 def test_a_change_is_told_before_and_after(api: Api) -> None:
     an, before = session(api, "An"), api.app.state.audit.head()[0]
     api.ask("POST", "/people", an, json={"name": "twice", "password": PASSWORD})

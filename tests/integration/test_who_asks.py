@@ -1,10 +1,12 @@
 """Whose address counts: of citizens who send a header of their own, and of people whom another would shut out."""
 
+import hmac
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dashboards import viewer
 from hoaban.access import Role
 from hoaban.access.settings import AccessSettings
 from tests.api_system import PASSWORD, Api, running_api
@@ -79,3 +81,51 @@ def test_who_guesses_shuts_nobody_out_where_they_are_known(tmp_path: Path) -> No
             401,
             429,
         ]  # there too none guesses on
+
+
+def signed(address: str, secret: str = "a secret of this start") -> dict[str, str]:
+    return {"X-Hoaban-Viewer": f"{address} {hmac.digest(secret.encode(), address.encode(), 'sha256').hex()}"}
+
+
+def test_only_who_has_the_secret_says_whose_browser_it_is(tmp_path: Path) -> None:
+    access = AccessSettings.model_validate({"limits": LIMITS | {"wrong_passwords_per_address": "2/hour"}})
+    with running_api(tmp_path, access=access, viewer_secret="a secret of this start") as api:
+        asked: list[int] = []
+
+        def ask(headers: dict[str, str]) -> int:
+            asked.append(1)
+            body = {"name": f"n{len(asked)}", "password": "wrong"}
+            return int(api.ask("POST", "/session", None, json=body, headers=headers).status_code)
+
+        assert [ask(signed(f"192.0.2.{n}")) for n in range(5)] == [401] * 5
+        assert [ask(signed("192.0.2.9")) for _ in range(3)] == [401, 401, 429]
+        record = list(api.app.state.audit.records())[-1]
+        assert record.detail["address"] == "192.0.2.9"
+        feigned = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(3)]
+        assert [ask(headers) for headers in feigned] == [401, 401, 429]
+        for wrong in (signed("192.0.2.50", "another"), signed("no address"), {"X-Hoaban-Viewer": "192.0.2.51"}):
+            assert ask(wrong) == 429
+
+
+def test_the_dashboard_signs_what_the_api_believes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(viewer.SECRET, raising=False)
+    assert viewer.told("192.0.2.1") == {}
+    monkeypatch.setenv(viewer.SECRET, "a secret of this start")
+    assert viewer.told("192.0.2.1") == signed("192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "proxies", "found"),
+    [
+        (["10.0.0.1, 192.0.2.7, 10.9.9.9"], 2, "192.0.2.7"),
+        (["10.0.0.1", "192.0.2.7"], 1, "192.0.2.7"),
+        (["192.0.2.7"], 0, None),
+        (["192.0.2.7"], 2, None),
+        (["no address"], 1, None),
+        ([], 1, None),
+    ],
+)
+def test_behind_proxies_the_dashboard_takes_what_the_outermost_wrote(
+    lines: list[str], proxies: int, found: str | None
+) -> None:
+    assert viewer._behind(lines, proxies) == found

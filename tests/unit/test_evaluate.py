@@ -9,6 +9,7 @@ import pytest
 from actors.models.files import find_model
 from actors.promotions import FILE, PromotionRegistry
 from cli.main import main
+from cli.recording import who
 from hoaban.evaluation.report import Report
 from hoaban.models.promotion import in_force
 from tests.blocks import write_block_model, write_suite
@@ -111,7 +112,10 @@ def test_promoted_and_rolled_back(hoaban: Callable[..., Answer], passed: Path, t
     assert (code, "blocks stands for equal@2 (it was blocks@1)" in out) == (0, True), err
     registry = PromotionRegistry(tmp_path / "data")
     (step,) = registry.steps()
-    assert (step.by, step.report) == ("Lan", Report.model_validate_json(passed.read_text()).digest())
+    assert (step.by, step.report) == (
+        f"Lan (typed by {who()})",
+        Report.model_validate_json(passed.read_text()).digest(),
+    )
     assert in_force(registry.steps())["blocks"].sha256 == find_model("equal").card.sha256
     assert "blocks stands for equal@2" in hoaban("current")[1]
     code, _, err = hoaban("promote", "equal@2", "--report", passed)
