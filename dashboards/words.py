@@ -173,6 +173,14 @@ TERMS = {
     "actor_inference": "inference",
     "actor_supervisor": "supervisor",
     "actor_writer": "writer",
+    # stages of a frame's way
+    "stage_decode": "decoded",
+    "stage_send": "made ready",
+    "stage_queue": "waits for a model",
+    "stage_infer": "in the model",
+    "stage_return": "on its way back",
+    "stage_analyse": "tracks and rules",
+    "stage_publish": "events to disk",
     # the record of who did what
     "audit_picture": "looked at pictures",
     "audit_unmask": "permits to unmask",
