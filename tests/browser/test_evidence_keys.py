@@ -19,7 +19,7 @@ from dashboards.launch import command
 from hoaban.access import Role
 from tests.browser.test_dashboard_smoke import answers, screenshot
 from tests.dashboard_system import dashboard_system
-from tests.evidence import AT_S, film, leave_candidate, red_light
+from tests.evidence import film, leave_candidate, red_light
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -36,9 +36,9 @@ def office(tmp_path: Path, clip: Callable[[str], Path]) -> Iterator[tuple[Eviden
         system.show_fleet()
         records, files = EvidenceRecords(system.store.engine), PackageFiles(str(tmp_path / "evidence"))
         sealer = Sealer(files, records, Keys(tmp_path).signer(), redactor=Redactor())
-        cases = [
-            leave_candidate(tmp_path / "evidence", red_light("junction", AT_S + i, i), clip=film()) for i in range(3)
-        ]
+        events = [red_light("junction", time.time() - 600 + i, i) for i in range(3)]
+        system.store.write(events)
+        cases = [leave_candidate(tmp_path / "evidence", event, clip=film()) for event in events]
         while not sealer.step() and not all(records.get(case).redacted for case in cases):
             pass
         while sealer.behind:
@@ -90,4 +90,22 @@ def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
     expect(page.get_by_text("confirmed: recorded under your name")).to_be_visible(timeout=20_000)
     verdicts = {case: [d.verdict for d in records.decisions(case)] for case in cases}
     assert verdicts == {cases[0]: ["rejected"], cases[1]: ["confirmed"], cases[2]: []}
+    page.close()
+
+
+def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
+    office: tuple[EvidenceRecords, list[str], str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    _, cases, address = office
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(address.replace("/violations", f"/cameras?camera=junction&part=moments&moment={cases[1]}"))
+    expect(page.locator(".hb-moment rect.hb-seen")).to_have_count(3, timeout=60_000)  # before, at and past
+    expect(page.get_by_text(cases[1])).to_be_visible()
+    page.get_by_role("button", name="Show the clip").click()
+    expect(page.locator("video")).to_be_visible(timeout=30_000)
+    page.wait_for_function("() => document.querySelector('video').readyState > 1")
+    page.locator("video").scroll_into_view_if_needed()
+    screenshot(page, "moment")
     page.close()
