@@ -90,6 +90,11 @@ def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
     expect(page.get_by_text("confirmed: recorded under your name")).to_be_visible(timeout=20_000)
     verdicts = {case: [d.verdict for d in records.decisions(case)] for case in cases}
     assert verdicts == {cases[0]: ["rejected"], cases[1]: ["confirmed"], cases[2]: []}
+    page.goto(f"{address}?state=confirmed&camera=junction")
+    expect(page.get_by_text("Case 1 of 1")).to_be_visible(timeout=60_000)
+    page.wait_for_url(lambda url: f"case={cases[1]}" in url)
+    page.goto(f"{address}?state=all&case={cases[2]}")
+    expect(page.get_by_text("Case 3 of 3")).to_be_visible(timeout=60_000)
     page.close()
 
 
