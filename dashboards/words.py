@@ -170,7 +170,9 @@ TERMS = {
     "score": "another certainty",
     # actors
     "actor_camera": "cameras",
+    "actor_evidence": "sealer of evidence",
     "actor_inference": "inference",
+    "actor_keeper": "keeper of incidents",
     "actor_supervisor": "supervisor",
     "actor_writer": "writer",
     # stages of a frame's way

@@ -21,6 +21,7 @@ router = APIRouter(tags=["cluster"], responses={401: {"model": Problem}, 403: {"
 Reader = Annotated[Person, may(Permission.METRICS_READ)]
 ANSWER_LIMIT_S = 2.0
 GB = 1024.0**3
+psutil.cpu_percent()  # it tells of the time since it was asked last, and of none the first time
 
 
 class NodeView(BaseModel):

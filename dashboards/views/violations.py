@@ -13,8 +13,7 @@ from dashboards.words import number, t, term
 
 STATES = ("open", "confirmed", "rejected", "damaged", "erased")
 STILLS = ("before", "at", "past")
-ALL = "all"
-"""stands in the address where no state is asked for"""
+ALL = "all"  # stands in the address where no state is asked for
 PAGE = 100
 
 
