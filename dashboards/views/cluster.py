@@ -14,8 +14,8 @@ from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 ROLES = ("traffic_enforcement", "traffic_counting", "overview", "face_crowd", "neighbourhood", "shared")
-# Of a frame's way, as cameras report them. (A comment: Streamlit shows a string that stands alone in a page's file.)
 STAGES = ("decode", "send", "queue", "infer", "return", "analyse", "publish")
+"""of a frame's way, as cameras report them"""
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,8 @@ from dashboards.traffic_calls import Count
 from dashboards.words import number, t, term
 
 QUARTER_S = 900
-LEAST_SHOWN = pd.Timedelta(hours=4)  # of the time line: one quarter hour alone would be one bar as wide as the page
+LEAST_SHOWN = pd.Timedelta(hours=4)
+"""of the time line: one quarter hour alone would be one bar as wide as the page"""
 SPANS = ("hour", "four_hours", "today", "day", "week")
 HOURS = {"hour": 1, "four_hours": 4, "day": 24, "week": 168}
 # told apart by the colour-blind, too (Okabe and Ito)

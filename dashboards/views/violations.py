@@ -13,7 +13,8 @@ from dashboards.words import number, t, term
 
 STATES = ("open", "confirmed", "rejected", "damaged", "erased")
 STILLS = ("before", "at", "past")
-ALL = "all"  # stands in the address where no state is asked for
+ALL = "all"
+"""stands in the address where no state is asked for"""
 PAGE = 100
 
 

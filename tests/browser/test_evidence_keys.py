@@ -71,6 +71,7 @@ def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
     seen = "() => [...document.images].every(image => image.complete && image.naturalWidth > 0)"
     page.wait_for_function(seen)
     screenshot(page, "violations")
+    assert page.get_by_text("stands in the address").count() == 0  # what the code says of a constant is not shown
     note = page.get_by_label("Note")
     note.click()
     note.press_sequentially("nxypNXYP")
