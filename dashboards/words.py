@@ -55,6 +55,7 @@ TERMS = {
     "blurred": "picture blurred",
     "covered": "lens covered",
     "moved": "turned or shifted",
+    "late": "its events come late",
     "wrong_time": "wrong time",
     # levels of traffic
     "free": "free",
