@@ -9,12 +9,19 @@ import streamlit as st
 
 from dashboards import address, feed, session
 from dashboards.client import ApiClient, ApiError, Camera
+from dashboards.drawn import drawing
 from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 MOST = 300
 SAME_TRACK_S = 120.0
 """an event further away with the same track number may be about another: numbers begin anew when a camera does"""
+STYLE = """
+* { fill: none; stroke-width: .4% } .other { stroke: #7d8894; stroke-width: .25%; stroke-dasharray: 1% }
+.hit { stroke: #c98500 } .box { stroke: #d93025; stroke-width: .5% }
+.seen { stroke: #d93025; stroke-width: .2%; opacity: .6 } .way { stroke: #3b82d6 }
+"""
+"""legible on a light and on a dark ground"""
 HOURS = (1, 4, 24, 168)
 WHY = (
     "count",
@@ -124,7 +131,7 @@ def way(event: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[list[fl
 
 
 def sketch(camera: Camera, event: dict[str, Any], boxes: Sequence[Sequence[float]] = ()) -> str:
-    """The event's zone or line, box and track in an empty picture, as SVG. No picture of then is kept but as evidence.
+    """The event's zone or line, box and track in an empty picture, as HTML. No picture of then is kept but as evidence.
 
     boxes: of its track, in time (see way).
     """
@@ -134,21 +141,18 @@ def sketch(camera: Camera, event: dict[str, Any], boxes: Sequence[Sequence[float
     for zone in camera["zones"]:
         points = " ".join(f"{x * width:.0f},{y * height:.0f}" for x, y in zone["polygon"])
         strong = zone["id"] == data.get("zone")
-        shapes += f'<polygon points="{points}" class="{"hb-hit" if strong else "hb-other"}"/>'
+        shapes += f'<polygon points="{points}" class="{"hit" if strong else "other"}"/>'
     for line in camera["lines"]:
         (x1, y1), (x2, y2) = line["from"], line["to"]
         strong = line["id"] == data.get("line")
         ends = f'x1="{x1 * width:.0f}" y1="{y1 * height:.0f}" x2="{x2 * width:.0f}" y2="{y2 * height:.0f}"'
-        shapes += f'<line {ends} class="{"hb-hit" if strong else "hb-other"}"/>'
+        shapes += f'<line {ends} class="{"hit" if strong else "other"}"/>'
     if len(boxes) > 1:
         feet = " ".join(f"{(x1 + x2) / 2:.0f},{y2:.0f}" for x1, _, x2, y2 in boxes)
-        shapes += "".join(_box(box, "hb-seen") for box in boxes) + f'<polyline points="{feet}" class="hb-way"/>'
+        shapes += "".join(_box(box, "seen") for box in boxes) + f'<polyline points="{feet}" class="way"/>'
     if box := data.get("bbox"):
-        shapes += _box(box, "hb-box")
-    said = escape(feed.told(event))
-    return (
-        f'<svg class="hb-sketch hb-moment" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{shapes}</svg>'
-    )
+        shapes += _box(box, "box")
+    return drawing(shapes, width, height, feed.told(event), STYLE)
 
 
 def _size(data: dict[str, Any]) -> tuple[int, int]:

@@ -107,7 +107,11 @@ def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
     _, cases, address = office
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.goto(address.replace("/violations", f"/cameras?camera=junction&part=moments&moment={cases[1]}"))
-    expect(page.locator(".hb-moment rect.hb-seen")).to_have_count(3, timeout=60_000)  # before, at and past
+    drawn = page.locator("img.hb-sketch")
+    expect(drawn).to_be_visible(timeout=60_000)
+    assert drawn.evaluate("image => image.naturalWidth") == 320
+    svg = drawn.evaluate("image => atob(image.src.split(',')[1])")
+    assert svg.count('class="seen"') == 3  # before, at and past
     expect(page.get_by_text(cases[1])).to_be_visible()
     page.get_by_role("button", name="Show the clip").click()
     expect(page.locator("video")).to_be_visible(timeout=30_000)
