@@ -1,5 +1,6 @@
 // What a person asked for at their screens: colours, a sound and a notice for new incidents. Shows nothing itself.
 const HEARD = "hoaban-incident-heard";
+let asking = false;
 
 function colours(theme) {
   // Streamlit keeps its choice of colours by the path at which it was loaded, and reads it when it loads.
@@ -32,9 +33,11 @@ function beep() {
 
 export default function ({ data }) {
   colours(data.theme);
-  if (data.notices && "Notification" in window && Notification.permission === "default") {
+  if (data.notices && !asking && "Notification" in window && Notification.permission === "default") {
+    asking = true;
     document.addEventListener("pointerdown", () => Notification.requestPermission(), { once: true });
   }
+  if (data.alarms === null) return;  // nothing is listened for, or the API is away
   const newest = Math.max(0, ...data.alarms.map(one => one.number));
   const heard = sessionStorage.getItem(HEARD);
   sessionStorage.setItem(HEARD, Math.max(newest, Number(heard) || 0));

@@ -34,7 +34,7 @@ def attend(api: ApiClient, chosen: dict[str, Any]) -> None:
     if chosen.get("sound") or chosen.get("notice"):
         _listening(api, chosen)
     else:
-        _tell(chosen, [])
+        _tell(chosen, None)
 
 
 @st.fragment(run_every=5)
@@ -55,9 +55,10 @@ def _listening(api: ApiClient, chosen: dict[str, Any]) -> None:
         }
         for one in found or []
     ]
-    _tell(chosen, alarms)
+    _tell(chosen, None if found is None else alarms)
 
 
-def _tell(chosen: dict[str, Any], alarms: list[dict[str, Any]]) -> None:
+def _tell(chosen: dict[str, Any], alarms: list[dict[str, Any]] | None) -> None:
+    """alarms: the incidents that nobody has taken yet; None while they are not known."""
     data = {"theme": chosen.get("theme"), "notices": bool(chosen.get("notice")), "alarms": alarms}
     _component(key="attend", data=data, height="content")

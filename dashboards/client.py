@@ -41,6 +41,7 @@ class Status(TypedDict):
     tracks: int
     latency_p50_s: float | None
     latency_p95_s: float | None
+    latency: NotRequired[dict[str, Any] | None]
     zones: NotRequired[dict[str, dict[str, int]]]
     measures: NotRequired[dict[str, dict[str, Any]]]
     model: dict[str, str] | None

@@ -35,5 +35,6 @@ def command(port: int, address: str = "127.0.0.1") -> list[str]:
         "--browser.gatherUsageStats=false",
         "--client.toolbarMode=minimal",
         "--client.showErrorDetails=none",
+        "--runner.magicEnabled=false",  # else a string that says what a constant is stands on the page
         *(f"--theme.{mode}.{name}={colour}" for mode, colours in COLOURS.items() for name, colour in colours.items()),
     ]

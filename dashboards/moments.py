@@ -1,5 +1,6 @@
 """Any moment of a camera: its events along a time line, the rule that fired, why, and where in the picture."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from html import escape
 from typing import Any
@@ -8,10 +9,19 @@ import streamlit as st
 
 from dashboards import address, feed, session
 from dashboards.client import ApiClient, ApiError, Camera
+from dashboards.drawn import drawing
 from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 MOST = 300
+SAME_TRACK_S = 120.0
+"""an event further away with the same track number may be about another: numbers begin anew when a camera does"""
+STYLE = """
+* { fill: none; stroke-width: .4% } .other { stroke: #7d8894; stroke-width: .25%; stroke-dasharray: 1% }
+.hit { stroke: #c98500 } .box { stroke: #d93025; stroke-width: .5% }
+.seen { stroke: #d93025; stroke-width: .2%; opacity: .6 } .way { stroke: #3b82d6 }
+"""
+"""legible on a light and on a dark ground"""
 HOURS = (1, 4, 24, 168)
 WHY = (
     "count",
@@ -66,8 +76,8 @@ def moments(api: ApiClient, camera: str) -> None:
     event = next(row["event"] for row in rows if row["event"]["id"] == id)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.html(sketch(here, event))
-        st.caption(t("Drawn after the event: its zone or line, and the box of what it is about."))
+        st.html(sketch(here, event, way(event, [row["event"] for row in rows])))
+        st.caption(t("Drawn after the event: its zone or line, what it is about, and where its track was seen before."))
         _clip(api, event)
     with right:
         st.html(f"<b>{escape(feed.told(event))}</b>" + why(here, event, zone))
@@ -101,28 +111,59 @@ def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:
     return f'<dl class="hb-facts">{cells}</dl>'
 
 
-def sketch(camera: Camera, event: dict[str, Any]) -> str:
-    """The event's zone or line and box in an empty picture, as SVG. No picture of then is kept but as evidence."""
+def way(event: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[list[float]]:
+    """Boxes (xyxy, pixels of the event's picture) in which the event's track was seen, in time: in the frames that the
+    event names, and in its other events."""
     data = event["data"]
-    frame = data.get("frame") or {}
-    width, height = frame.get("width") or 1600, frame.get("height") or 900
+    if data.get("track") is None or not data.get("bbox"):
+        return []
+    at = datetime.fromisoformat(event["time"])
+    seen = {at: data["bbox"]}
+    for one in events:
+        time, other = datetime.fromisoformat(one["time"]), one["data"]
+        near = abs((time - at).total_seconds()) <= SAME_TRACK_S and _size(other) == _size(data)
+        if near and other.get("track") == data["track"] and other.get("bbox"):
+            seen.setdefault(time, other["bbox"])
+    for moment in (data.get("frames") or {}).values():
+        if moment.get("bbox") and moment.get("time"):
+            seen.setdefault(datetime.fromisoformat(moment["time"]), moment["bbox"])
+    return [seen[time] for time in sorted(seen)]
+
+
+def sketch(camera: Camera, event: dict[str, Any], boxes: Sequence[Sequence[float]] = ()) -> str:
+    """The event's zone or line, box and track in an empty picture, as HTML. No picture of then is kept but as evidence.
+
+    boxes: of its track, in time (see way).
+    """
+    data = event["data"]
+    width, height = _size(data)
     shapes = ""
     for zone in camera["zones"]:
         points = " ".join(f"{x * width:.0f},{y * height:.0f}" for x, y in zone["polygon"])
         strong = zone["id"] == data.get("zone")
-        shapes += f'<polygon points="{points}" class="{"hb-hit" if strong else "hb-other"}"/>'
+        shapes += f'<polygon points="{points}" class="{"hit" if strong else "other"}"/>'
     for line in camera["lines"]:
         (x1, y1), (x2, y2) = line["from"], line["to"]
         strong = line["id"] == data.get("line")
         ends = f'x1="{x1 * width:.0f}" y1="{y1 * height:.0f}" x2="{x2 * width:.0f}" y2="{y2 * height:.0f}"'
-        shapes += f'<line {ends} class="{"hb-hit" if strong else "hb-other"}"/>'
+        shapes += f'<line {ends} class="{"hit" if strong else "other"}"/>'
+    if len(boxes) > 1:
+        feet = " ".join(f"{(x1 + x2) / 2:.0f},{y2:.0f}" for x1, _, x2, y2 in boxes)
+        shapes += "".join(_box(box, "seen") for box in boxes) + f'<polyline points="{feet}" class="way"/>'
     if box := data.get("bbox"):
-        x1, y1, x2, y2 = box
-        shapes += f'<rect x="{x1:.0f}" y="{y1:.0f}" width="{x2 - x1:.0f}" height="{y2 - y1:.0f}" class="hb-box"/>'
-    said = escape(feed.told(event))
-    return (
-        f'<svg class="hb-sketch hb-moment" viewBox="0 0 {width} {height}" role="img" aria-label="{said}">{shapes}</svg>'
-    )
+        shapes += _box(box, "box")
+    return drawing(shapes, width, height, feed.told(event), STYLE)
+
+
+def _size(data: dict[str, Any]) -> tuple[int, int]:
+    """Width and height of an event's picture."""
+    frame = data.get("frame") or {}
+    return frame.get("width") or 1600, frame.get("height") or 900
+
+
+def _box(box: Sequence[float], style: str) -> str:
+    x1, y1, x2, y2 = box
+    return f'<rect x="{x1:.0f}" y="{y1:.0f}" width="{x2 - x1:.0f}" height="{y2 - y1:.0f}" class="{style}"/>'
 
 
 def _clip(api: ApiClient, event: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ TERMS = {
     "blurred": "picture blurred",
     "covered": "lens covered",
     "moved": "turned or shifted",
+    "late": "its events come late",
     "wrong_time": "wrong time",
     # levels of traffic
     "free": "free",
@@ -171,9 +172,19 @@ TERMS = {
     "score": "another certainty",
     # actors
     "actor_camera": "cameras",
+    "actor_evidence": "sealer of evidence",
     "actor_inference": "inference",
+    "actor_keeper": "keeper of incidents",
     "actor_supervisor": "supervisor",
     "actor_writer": "writer",
+    # stages of a frame's way
+    "stage_decode": "decoded",
+    "stage_send": "made ready",
+    "stage_queue": "waits for a model",
+    "stage_infer": "in the model",
+    "stage_return": "on its way back",
+    "stage_analyse": "tracks and rules",
+    "stage_publish": "events to disk",
     # the record of who did what
     "audit_picture": "looked at pictures",
     "audit_unmask": "permits to unmask",

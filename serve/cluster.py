@@ -21,6 +21,8 @@ router = APIRouter(tags=["cluster"], responses={401: {"model": Problem}, 403: {"
 Reader = Annotated[Person, may(Permission.METRICS_READ)]
 ANSWER_LIMIT_S = 2.0
 GB = 1024.0**3
+LOOK_S = 0.1
+"""the load is measured for so long: psutil keeps what it saw last for each thread, and these change"""
 
 
 class NodeView(BaseModel):
@@ -119,7 +121,7 @@ def _own(id: str, address: str, offers: dict[str, float] | None = None) -> NodeV
         cpus=(offers or {}).get("CPU", psutil.cpu_count() or 1),
         gpus=(offers or {}).get("GPU", 0),
         memory_gb=round(memory.total / GB, 1),
-        load=round(psutil.cpu_percent() / 100, 3),
+        load=round(psutil.cpu_percent(LOOK_S) / 100, 3),
         memory_used=round(memory.percent / 100, 3),
     )
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboards import address, cases, person, session
 from dashboards.client import ApiError
+from dashboards.drawn import drawing
 from dashboards.words import number, t, term
 
 ACTIONS = (
@@ -228,15 +229,12 @@ def hidden() -> None:
     for start in range(0, len(with_zones), 4):
         for column, camera in zip(st.columns(4), with_zones[start : start + 4], strict=False):
             shapes = "".join(
-                f'<polygon points="{" ".join(f"{160 * x:.1f},{90 * y:.1f}" for x, y in zone["polygon"])}" '
-                'fill="currentColor" fill-opacity=".75" stroke="currentColor"/>'
+                f'<polygon points="{" ".join(f"{160 * x:.1f},{90 * y:.1f}" for x, y in zone["polygon"])}" />'
                 for zone in camera["privacy_zones"]
             )
             names = ", ".join(zone["id"] for zone in camera["privacy_zones"])
-            column.html(
-                f'<svg class="hb-sketch" viewBox="0 0 160 90" role="img" aria-label="{escape(camera["name"])}">'
-                f"{shapes}</svg><b>{escape(camera['name'])}</b><br><small>{escape(names)}</small>"
-            )
+            drawn = drawing(shapes, 160, 90, camera["name"], "polygon { fill: #7d8894; stroke: #56616e }")
+            column.html(f"{drawn}<b>{escape(camera['name'])}</b><br><small>{escape(names)}</small>")
     owners = [
         {
             t("Camera"): camera["name"],

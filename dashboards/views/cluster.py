@@ -14,6 +14,8 @@ from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 ROLES = ("traffic_enforcement", "traffic_counting", "overview", "face_crowd", "neighbourhood", "shared")
+STAGES = ("decode", "send", "queue", "infer", "return", "analyse", "publish")
+"""of a frame's way, as cameras report them"""
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -100,6 +102,9 @@ def stages() -> None:
         )
     )
     st.altair_chart(chart, width="stretch")
+    if way := ways(cameras):
+        st.html(table([t("Role"), *(term(f"stage_{stage}") for stage in STAGES), t("Budget"), t("Given up")], way))
+        st.caption(t("Each stage of a frame's way, ms: of the slowest camera of the role, p95 of its last seconds."))
     st.html(table([t("Stage"), t("Cameras"), t("Sum")], flow(cameras)))
 
 
@@ -117,6 +122,25 @@ def times(cameras: list[Camera]) -> list[dict[str, Any]]:
                 ms = values[-1] if key.endswith("95_s") else values[len(values) // 2]
                 found.append({"role": term(role), "what": said, "ms": ms})
     return found
+
+
+def ways(cameras: list[Camera]) -> list[tuple[str, ...]]:
+    """By role: the slowest camera's time in each stage, the tightest budget, and how many cameras give something up."""
+    found = []
+    for role in ROLES:
+        told = [c["status"]["latency"] for c in cameras if c["role"] == role and c["status"] and _staged(c)]
+        if not told:
+            continue
+        stages = [max(one["stages_p95_s"].get(stage, 0.0) for one in told) for stage in STAGES]
+        budgets = [one["budget_s"] for one in told if one["budget_s"] is not None]
+        budget = f"{number(1000 * min(budgets))} ms" if budgets else "–"
+        given_up = sum(one["rung"] != "full" for one in told)
+        found.append((term(role), *(number(1000 * seconds) for seconds in stages), budget, number(given_up)))
+    return found
+
+
+def _staged(camera: Camera) -> bool:
+    return bool(((camera["status"] or {}).get("latency") or {}).get("stages_p95_s"))
 
 
 def flow(cameras: list[Camera]) -> list[tuple[str, str, str]]:

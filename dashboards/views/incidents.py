@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import cases, feed, session, states
+from dashboards import address, cases, feed, session, states
 from dashboards.case_calls import Incident, IncidentDetail
 from dashboards.wall import wall
 from dashboards.words import t, term
@@ -20,14 +20,31 @@ def queue() -> list[Incident] | None:
     """The list, the worst that waits longest first; None when there is none to be had."""
     which, worst, where = st.columns([2, 2, 2], vertical_alignment="bottom")
     said = {"open": t("Open"), "closed": t("Closed")}
-    wanted = which.segmented_control(t("State"), list(said), format_func=said.__getitem__, default="open", key="which")
+    wanted = which.segmented_control(
+        t("State"),
+        list(said),
+        format_func=said.__getitem__,
+        default=address.chosen("state", list(said), "open"),
+        key="which",
+    )
+    grades = [None, *cases.SEVERITIES]
     severity = worst.selectbox(
-        t("Severity"), [None, *cases.SEVERITIES], format_func=lambda one: cases.severity(one) if one else t("All")
+        t("Severity"),
+        grades,
+        index=grades.index(address.chosen("severity", grades, None)),
+        format_func=lambda one: cases.severity(one) if one else t("All"),
     )
     names = districts()
+    places = [None, *names]
     district = where.selectbox(
-        t("District"), [None, *names], format_func=lambda one: names[one] if one else t("All districts")
+        t("District"),
+        places,
+        index=places.index(address.chosen("district", places, None)),
+        format_func=lambda one: names[one] if one else t("All districts"),
     )
+    address.keep("state", "closed" if wanted == "closed" else None)
+    address.keep("severity", severity)
+    address.keep("district", district)
     of = CLOSED if wanted == "closed" else OPEN
     found, error = session.latest(
         f"incidents-{of}-{severity}-{district}", lambda: api.incidents(of, severity, district)

@@ -15,6 +15,8 @@ from dashboards.traffic_calls import Count
 from dashboards.words import number, t, term
 
 QUARTER_S = 900
+LEAST_SHOWN = pd.Timedelta(hours=4)
+"""of the time line: one quarter hour alone would be one bar as wide as the page"""
 SPANS = ("hour", "four_hours", "today", "day", "week")
 HOURS = {"hour": 1, "four_hours": 4, "day": 24, "week": 168}
 # told apart by the colour-blind, too (Okabe and Ito)
@@ -100,12 +102,20 @@ def series(rows: list[Count]) -> alt.Chart:
         ]
     )
     table["end"] = table["at"] + pd.Timedelta(seconds=QUARTER_S)
+    ends = table["end"].max()
+    begins = min(table["at"].min(), ends - LEAST_SHOWN)
+    clock = "%H:%M" if ends - begins <= pd.Timedelta(hours=24) else "%d/%m %H:%M"
     colours = alt.Scale(domain=[term(one) for one in labels], range=[COLOURS.get(one, "#7f7f7f") for one in labels])
     return (
         alt.Chart(table, height=260)
         .mark_bar(orient="vertical", binSpacing=1)
         .encode(
-            x=alt.X("at:T", title=None, axis=alt.Axis(format="%H:%M", labelOverlap=True)),
+            x=alt.X(
+                "at:T",
+                title=None,
+                axis=alt.Axis(format=clock, labelOverlap=True),
+                scale=alt.Scale(domain=[begins.isoformat(), ends.isoformat()]),
+            ),
             x2="end:T",
             y=alt.Y("n:Q", title=t("Crossings in 15 minutes"), stack="zero"),
             color=alt.Color("class:N", title=t("Class"), scale=colours, legend=alt.Legend(orient="top")),

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import session
+from dashboards import address, session
 from dashboards.client import ApiError
 from dashboards.evidence_calls import EvidenceCase, EvidenceDetail
 from dashboards.safe import plain
@@ -13,6 +13,8 @@ from dashboards.words import number, t, term
 
 STATES = ("open", "confirmed", "rejected", "damaged", "erased")
 STILLS = ("before", "at", "past")
+ALL = "all"
+"""stands in the address where no state is asked for"""
 PAGE = 100
 
 
@@ -20,13 +22,21 @@ def queue() -> list[EvidenceCase]:
     """The cases that the filters leave, and the filters."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with left:
-        state = st.pills(t("State"), STATES, format_func=term, default="open", key="evidence_state")
+        begin = None if st.query_params.get("state") == ALL else address.chosen("state", STATES, "open")
+        state = st.pills(t("State"), STATES, format_func=term, default=begin, key="evidence_state")
+        address.keep("state", state or ALL)
     cameras, _ = session.cameras(api)
     names = {camera["id"]: camera["name"] for camera in cameras}
     with right:
+        options = [None, *names]
         camera = st.selectbox(
-            t("Camera"), [None, *names], format_func=lambda c: names[c] if c else t("All"), key="evidence_camera"
+            t("Camera"),
+            options,
+            index=options.index(address.chosen("camera", options, None)),
+            format_func=lambda c: names[c] if c else t("All"),
+            key="evidence_camera",
         )
+        address.keep("camera", camera)
     found, error = session.latest(
         f"evidence {state} {camera}", lambda: api.evidence(limit=PAGE, state=state, camera=camera)
     )
@@ -38,7 +48,7 @@ def chosen(cases: list[EvidenceCase]) -> EvidenceCase:
     """The case that is looked at; the one that followed when it has left the list."""
     ids = [case["id"] for case in cases]
     place = st.session_state.get("evidence_place", 0)
-    wanted = st.session_state.get("evidence_id")
+    wanted = st.session_state.get("evidence_id") or st.query_params.get("case")
     place = ids.index(wanted) if wanted in ids else min(place, len(ids) - 1)
     back, where, on = st.columns([1, 3, 1], vertical_alignment="center")
     for column, label, key, other in ((back, t("Previous"), "P", place - 1), (on, t("Next"), "N", place + 1)):
@@ -55,6 +65,7 @@ def chosen(cases: list[EvidenceCase]) -> EvidenceCase:
     more = "+" if len(ids) == PAGE else ""
     where.markdown(t("Case {n} of {total}", n=place + 1, total=f"{len(ids)}{more}"))
     st.session_state["evidence_place"], st.session_state["evidence_id"] = place, ids[place]
+    address.keep("case", ids[place])
     return cases[place]
 
 

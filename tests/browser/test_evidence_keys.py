@@ -19,7 +19,7 @@ from dashboards.launch import command
 from hoaban.access import Role
 from tests.browser.test_dashboard_smoke import answers, screenshot
 from tests.dashboard_system import dashboard_system
-from tests.evidence import AT_S, film, leave_candidate, red_light
+from tests.evidence import film, leave_candidate, red_light
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -36,9 +36,9 @@ def office(tmp_path: Path, clip: Callable[[str], Path]) -> Iterator[tuple[Eviden
         system.show_fleet()
         records, files = EvidenceRecords(system.store.engine), PackageFiles(str(tmp_path / "evidence"))
         sealer = Sealer(files, records, Keys(tmp_path).signer(), redactor=Redactor())
-        cases = [
-            leave_candidate(tmp_path / "evidence", red_light("junction", AT_S + i, i), clip=film()) for i in range(3)
-        ]
+        events = [red_light("junction", time.time() - 600 + i, i) for i in range(3)]
+        system.store.write(events)
+        cases = [leave_candidate(tmp_path / "evidence", event, clip=film()) for event in events]
         while not sealer.step() and not all(records.get(case).redacted for case in cases):
             pass
         while sealer.behind:
@@ -71,6 +71,7 @@ def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
     seen = "() => [...document.images].every(image => image.complete && image.naturalWidth > 0)"
     page.wait_for_function(seen)
     screenshot(page, "violations")
+    assert page.get_by_text("stands in the address").count() == 0  # what the code says of a constant is not shown
     note = page.get_by_label("Note")
     note.click()
     note.press_sequentially("nxypNXYP")
@@ -90,4 +91,31 @@ def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(
     expect(page.get_by_text("confirmed: recorded under your name")).to_be_visible(timeout=20_000)
     verdicts = {case: [d.verdict for d in records.decisions(case)] for case in cases}
     assert verdicts == {cases[0]: ["rejected"], cases[1]: ["confirmed"], cases[2]: []}
+    page.goto(f"{address}?state=confirmed&camera=junction")
+    expect(page.get_by_text("Case 1 of 1")).to_be_visible(timeout=60_000)
+    page.wait_for_url(lambda url: f"case={cases[1]}" in url)
+    page.goto(f"{address}?state=all&case={cases[2]}")
+    expect(page.get_by_text("Case 3 of 3")).to_be_visible(timeout=60_000)
+    page.close()
+
+
+def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
+    office: tuple[EvidenceRecords, list[str], str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    _, cases, address = office
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(address.replace("/violations", f"/cameras?camera=junction&part=moments&moment={cases[1]}"))
+    drawn = page.locator("img.hb-sketch")
+    expect(drawn).to_be_visible(timeout=60_000)
+    assert drawn.evaluate("image => image.naturalWidth") == 320
+    svg = drawn.evaluate("image => atob(image.src.split(',')[1])")
+    assert svg.count('class="seen"') == 3  # before, at and past
+    expect(page.get_by_text(cases[1])).to_be_visible()
+    page.get_by_role("button", name="Show the clip").click()
+    expect(page.locator("video")).to_be_visible(timeout=30_000)
+    page.wait_for_function("() => document.querySelector('video').readyState > 1")
+    page.locator("video").scroll_into_view_if_needed()
+    screenshot(page, "moment")
     page.close()

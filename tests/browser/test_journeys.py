@@ -1,6 +1,7 @@
 """The main journeys in real Chromium: the map, a zone drawn, a model taken back, a face seen for a reason."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from actors.processes import die_with_parent, end, free_port
 from actors.promotions import PromotionRegistry
 from actors.store import AuditStore, PeopleStore
 from actors.store.incident_keeping import Ground, follow
+from cli.main import main
 from dashboards.launch import command
 from hoaban.access import Grant, Role
 from hoaban.evaluation.report import ModelIdentity
@@ -23,6 +25,7 @@ from hoaban.events import Finding
 from hoaban.fleet import Fleet
 from hoaban.models.promotion import Step
 from serve.tiles import Picture
+from tests.blocks import write_block_model, write_suite
 from tests.browser.test_dashboard_smoke import answers, screenshot
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
@@ -39,6 +42,19 @@ PLACES = {
     "junction": (21.58, 103.42),
 }
 OLD, NEW = (ModelIdentity(name="yolox-nano", version=v, sha256=v * 64, card=v * 64) for v in ("1", "2"))
+
+# How often a sound was made, and what was told on the desktop.
+HEARD = """
+window.beeps = 0;
+window.notices = [];
+window.AudioContext = class extends AudioContext {
+  constructor() { super(); window.beeps += 1; }
+};
+window.Notification = class extends Notification {
+  constructor(title, more) { super(title, more); window.notices.push([title, more.body]); }
+};
+"""
+GROUND = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
 
 
 class Unblurred:
@@ -97,17 +113,23 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
             end(process)
 
 
-def opened(browser: "Browser", address: str) -> "Page":
-    """A page that tells of every request that leaves this machine."""
+def opened(browser: "Browser", address: str, script: str = "") -> "Page":
+    """A page that tells of every request that leaves this machine. script: runs before the page's own."""
     from playwright.sync_api import expect
 
     expect.set_options(timeout=60_000)
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
     page.set_default_timeout(60_000)
+    page.add_init_script(script)
     page.outside = []  # type: ignore[attr-defined]
     page.on("request", lambda asked: page.outside.append(asked.url) if "//127.0.0.1" not in asked.url else None)  # type: ignore[attr-defined]
     page.goto(address)
     return page
+
+
+def ground(page: "Page") -> str:
+    """The colour behind everything."""
+    return str(page.evaluate(GROUND))
 
 
 def local(page: "Page") -> bool:
@@ -183,6 +205,64 @@ def test_a_promoted_model_is_taken_back(
         "Lò Văn Mai",
         "chậm vào ban đêm",
     )
+    page.close()
+
+
+def test_a_candidate_that_passed_its_evaluation_is_promoted(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from playwright.sync_api import expect
+
+    _, address = dashboard
+    models, report = tmp_path / "models", tmp_path / "report.json"
+    write_block_model(models, "blocks")
+    write_block_model(models, "equal", version="2")
+    monkeypatch.setenv("HOABAN_MODEL_PATH", str(models))  # the API is in this process
+    suite, data = write_suite(tmp_path / "suite"), ("--data", str(tmp_path))
+    with pytest.raises(SystemExit, match="0"):
+        main(
+            ["models", "evaluate", "equal@2", "--against", "blocks", "--suite", str(suite), "--out", str(report), *data]
+        )
+    page = opened(browser, f"{address}/models")
+    page.get_by_role("tab", name="Đánh giá").click()
+    page.locator("input[type=file]").set_input_files(report)
+    page.get_by_role("button", name="equal@2").click()
+    expect(page.get_by_text("Đã nâng cấp")).to_be_visible()
+    screenshot(page, "promoted")
+    (step,) = PromotionRegistry(tmp_path).steps()
+    assert (step.kind, step.place, step.after.ref, step.by) == ("promote", "blocks", "equal@2", "Lò Văn Mai")
+    page.close()
+
+
+def test_colours_sound_and_notice_are_as_a_person_chose(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    system, address = dashboard
+    page = opened(browser, f"{address}/settings", HEARD)
+    page.context.grant_permissions(["notifications"], origin=address)
+    expect(page.get_by_label("Màu giao diện")).to_be_visible()
+    assert ground(page) == "rgb(255, 255, 255)"
+    for label, choice in (("Màu giao diện", "tối"), ("Âm báo", "cao"), ("Thông báo trên", "thấp")):
+        page.get_by_label(label).click()
+        page.get_by_role("option", name=re.compile(f"{choice}$")).click()
+    page.get_by_role("button", name="Lưu").click()
+    page.wait_for_function(f"() => ({GROUND})() !== 'rgb(255, 255, 255)'")
+    page.goto(address)  # another page, loaded anew
+    page.wait_for_function(f"() => ({GROUND})() !== 'rgb(255, 255, 255)'")
+    expect(page.locator(".mark").first).to_be_visible()
+    page.wait_for_function("() => Number(sessionStorage.getItem('hoaban-incident-heard')) > 0")
+    assert page.evaluate("() => [beeps, notices]") == [0, []]  # what was open already is on the page
+    system.happen("bridge", Finding("loitering", "r", 7, "person", zone="door"))
+    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+    page.wait_for_function("() => notices.length === 1")
+    assert page.evaluate("() => beeps") == 0
+    system.happen("school", Finding("intrusion", "r", 8, "person", zone="door"))
+    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+    page.wait_for_function("() => notices.length === 2 && beeps === 1")
+    assert page.evaluate("() => notices")[1][1] == "school"
+    screenshot(page, "dark")
     page.close()
 
 

@@ -116,6 +116,22 @@ def test_next_and_previous_walk_the_queue_and_have_keys(system: DashboardSystem)
     assert click(app, "Previous").subheader[0].value == "#2 Intrusion"
 
 
+def test_the_queues_filters_stand_in_the_address(system: DashboardSystem) -> None:
+    two_incidents(system)
+    app = page("incidents")
+    assert len(app.dataframe[0].value) == 2
+    next(box for box in app.selectbox if box.label == "Severity").set_value("low")
+    sound(app.run())
+    assert list(app.dataframe[0].value["Severity"]) == ["· low"]
+    assert app.query_params["severity"] == "low"
+    assert "state" not in app.query_params
+    linked = AppTest.from_file(str(APP / "app.py"), default_timeout=30)
+    linked.switch_page(str(APP / "views" / "incidents.py"))
+    linked.query_params["severity"], linked.query_params["district"] = "high", "dbp"
+    assert list(sound(linked.run()).dataframe[0].value["#"]) == [2]
+    assert [box.value for box in linked.selectbox if box.label in ("Severity", "District")] == ["high", "dbp"]
+
+
 def test_what_another_changed_meanwhile_is_told_and_not_overwritten(system: DashboardSystem) -> None:
     store = two_incidents(system)
     app = page("incidents")

@@ -131,6 +131,14 @@ def test_the_cluster_page_tells_of_the_machine_the_seats_and_a_plan(
     assert "● alive" in text
     assert "<td>inference:a</td>" in text
     assert "<td>6</td>" in text
+    assert "waits for a model" not in text  # no camera tells of its stages
+    stages = {"decode": 0.01, "send": 0.02, "queue": 0.043, "infer": 0.06, "return": 0.001}
+    timing = {"budget_s": 0.5, "p95_s": 0.1, "stages_p95_s": stages, "late_stage": None, "rung": "no_shadow"}
+    system.report("gate", latency=timing)
+    text = told(page("cluster"))
+    assert "waits for a model" in text
+    assert "<td>traffic counting</td><td>10</td><td>20</td><td>43</td><td>60</td><td>1</td><td>0</td>" in text.lower()
+    assert "<td>500 ms</td><td>1</td>" in text
     text = told(press(app, "Plan"))
     assert "By costs measured on" in text
     next(field for field in app.text_input if field.label.startswith("What if")).set_value("+2 nonsense")
@@ -156,6 +164,7 @@ def test_the_record_is_read_with_filters_and_checked(
     import sqlalchemy as sa
 
     with system.store.engine.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER audit_no_update"))  # as somebody who owns the database may
         connection.execute(sa.text("UPDATE audit SET who_name = 'Nobody' WHERE action = 'picture.unmask'"))
     broken = ask(system, auditor, "GET", "/audit/verification").json()
     assert not broken["sound"]
