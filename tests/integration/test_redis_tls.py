@@ -25,9 +25,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
 
 class Authority:
-    """Signs certificates into a folder."""
+    """Signs certificates into a folder, for these addresses."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, addresses: tuple[str, ...] = ("127.0.0.1",)) -> None:
+        self._addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         self._folder, self._name = folder, x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.file = folder / f"{name}.pem"
@@ -53,9 +54,7 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(hours=1))
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
+            .add_extension(x509.SubjectAlternativeName(self._addresses), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return made.public_bytes(serialization.Encoding.PEM)
