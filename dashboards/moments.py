@@ -115,10 +115,10 @@ def way(event: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[list[fl
     """Boxes (xyxy, pixels of the event's picture) in which the event's track was seen, in time: in the frames that the
     event names, and in its other events."""
     data = event["data"]
-    if data.get("track") is None or not data.get("bbox"):
+    if data.get("track") is None:
         return []
     at = datetime.fromisoformat(event["time"])
-    seen = {at: data["bbox"]}
+    seen = {at: data["bbox"]} if data.get("bbox") else {}
     for one in events:
         time, other = datetime.fromisoformat(one["time"]), one["data"]
         near = abs((time - at).total_seconds()) <= SAME_TRACK_S and _size(other) == _size(data)

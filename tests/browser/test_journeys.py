@@ -248,9 +248,9 @@ def test_colours_sound_and_notice_are_as_a_person_chose(
         page.get_by_label(label).click()
         page.get_by_role("option", name=re.compile(f"{choice}$")).click()
     page.get_by_role("button", name="Lưu").click()
-    page.wait_for_function(f"() => ({GROUND})() !== 'rgb(255, 255, 255)'")
+    page.wait_for_function(f"() => document.querySelector('.stApp') && ({GROUND})() === 'rgb(14, 19, 26)'")
     page.goto(address)  # another page, loaded anew
-    page.wait_for_function(f"() => ({GROUND})() !== 'rgb(255, 255, 255)'")
+    page.wait_for_function(f"() => document.querySelector('.stApp') && ({GROUND})() === 'rgb(14, 19, 26)'")
     expect(page.locator(".mark").first).to_be_visible()
     page.wait_for_function("() => Number(sessionStorage.getItem('hoaban-incident-heard')) > 0")
     assert page.evaluate("() => [beeps, notices]") == [0, []]  # what was open already is on the page
