@@ -148,6 +148,7 @@ NEED_A_STORE = {
     ("audit", "anchor"): ["--reason", "x"],
     ("backup",): ["DIR/out"],
     ("deliveries",): [],
+    ("evidence", "set-owner"): ["gate", "ward", "--reason", "x"],
     ("people", "add"): ["x", "--no-password"],
     ("people", "list"): [],
     ("people", "grant"): ["x", "--role", "viewer"],
