@@ -210,7 +210,7 @@ def planning() -> None:
     heads = [t("Site"), t("Cameras"), t("Machines"), "CPU", "GB", "GPU", "Mbit/s", t("busiest"), t("after a loss")]
     st.html(table(heads, rows))
     costs = found["costs"]
-    st.caption(t("By costs measured on {machine}, {date}.", machine=costs["machine"], date=costs["date"]))
+    st.caption(plain(t("By costs measured on {machine}, {date}.", machine=costs["machine"], date=costs["date"])))
 
 
 api = session.client()
