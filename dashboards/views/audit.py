@@ -123,10 +123,12 @@ def whole() -> None:
         return
     if found["sound"]:
         st.success(
-            t(
-                "Sound: {n} records, signed up to number {anchored}.",
-                n=number(found["records"]),
-                anchored=found["anchored"],
+            plain(
+                t(
+                    "Sound: {n} records, signed up to number {anchored}.",
+                    n=number(found["records"]),
+                    anchored=found["anchored"],
+                )
             ),
             icon=":material/verified_user:",
         )
