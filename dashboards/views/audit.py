@@ -11,6 +11,7 @@ import streamlit as st
 from dashboards import address, cases, person, session
 from dashboards.client import ApiError
 from dashboards.drawn import drawing
+from dashboards.safe import plain
 from dashboards.words import number, t, term
 
 ACTIONS = (
