@@ -76,17 +76,19 @@ def test_all_is_sealed_erased_and_made_an_incident_once_whatever_is_killed(
         children = [
             processes.Process(target=work_until_killed, args=(tmp_path, store_url, which, began)) for which in range(3)
         ]
-        for child in children:
-            child.start()
-        for _ in children:
-            assert began.acquire(timeout=60)
-        time.sleep(chance.uniform(0.0, 1.0))
-        if "postgresql" in store_url and chance.random() < 0.7:
-            postgres.kill()
-            time.sleep(chance.uniform(0.0, 0.1))
-        for child in children:
-            child.kill()
-            child.join()
+        try:
+            for child in children:
+                child.start()
+            for _ in children:
+                assert began.acquire(timeout=60)
+            time.sleep(chance.uniform(0.0, 1.0))
+            if "postgresql" in store_url and chance.random() < 0.7:
+                postgres.kill()
+                time.sleep(chance.uniform(0.0, 0.1))
+        finally:  # whatever went wrong, none of them works on for ever
+            for child in children:
+                child.kill()
+                child.join()
         postgres.start()
 
     system = System(tmp_path, store_url)

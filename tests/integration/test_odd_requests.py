@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
+from hypothesis.errors import Unsatisfiable
 
 from hoaban.access import Role
 from tests.api_system import Api, running_api
@@ -49,9 +51,16 @@ def test_no_request_breaks_the_server(api: Api, schema: schemathesis.BaseSchema,
     def ask(case: schemathesis.Case) -> None:
         wanted = case.as_transport_kwargs(base_url="http://testserver")
         wanted["headers"] = {**(wanted.get("headers") or {}), "Authorization": f"Bearer {token}"}
-        answer = api.client.request(**{k: v for k, v in wanted.items() if k in KEPT})
+        try:
+            answer = api.client.request(**{k: v for k, v in wanted.items() if k in KEPT})
+        except httpx.InvalidURL:  # too long for the client that asks
+            reject()
         assert answer.status_code < 500 or answer.status_code == 503, (wanted, answer.text)
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == "application/problem+json", answer.text
 
-    ask()
+    try:
+        ask()
+    except Unsatisfiable:  # what takes nothing can be asked nothing wrong
+        assert mode == "negative"
+        pytest.skip("no request of this route can be wrong")
