@@ -1,6 +1,8 @@
 """Ray on this machine alone, as `hoaban up` and the benchmarks start it."""
 
 import os
+import signal
+import threading
 
 import ray
 
@@ -24,6 +26,7 @@ def start_local(processors: int | None = None, *, log_to_driver: bool = False) -
     """Start Ray for this process and its children; `ray.shutdown` ends it."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    asked_to_end = signal.getsignal(signal.SIGTERM)
     ray.init(
         address="local",
         namespace=NAMESPACE,
@@ -33,3 +36,5 @@ def start_local(processors: int | None = None, *, log_to_driver: bool = False) -
         logging_level="ERROR",
         log_to_driver=log_to_driver,
     )
+    if threading.current_thread() is threading.main_thread():  # else Ray's handler stays: it exits at once
+        signal.signal(signal.SIGTERM, asked_to_end)
