@@ -85,7 +85,7 @@ def test_people_and_plates_are_hidden_whatever_a_model_calls_them(
     model = SimpleNamespace(labels=labels, ref=SimpleNamespace(as_dict=dict))
     seen = SimpleNamespace(picture=SimpleNamespace(meta=meta, bgr=lambda _: noise.copy()), model=model)
     camera = SimpleNamespace(id="gate", role=SimpleNamespace(value="shared"), digest=lambda: "c")
-    version = SimpleNamespace(name="street", version="2", sha256="d", labels=labels)
+    version = SimpleNamespace(name="street", version="2", sha256="d", card="c", labels=labels)
     order = SimpleNamespace(model=MODEL, candidate=version)
     boxes = np.array([[20, 20, 100, 220], [180, 20, 300, 220]], np.float32)
     found = Detections(boxes, np.ones(2, np.float32), np.array([0, len(labels) - 1], np.int32), labels)
