@@ -124,7 +124,7 @@ def set_owner(
     events = store_or_refuse(folder)
     try:
         records = EvidenceRecords(events.engine)
-        if camera not in records.without_owner()[0]:
+        if not records.unowned(camera):
             refuse(f"camera {camera!r}: no evidence of it is without an owner; look at its id")
         detail = {"owner": agency, "viewers": viewers or []}
         with recorded(folder, "evidence.owner", camera, reason=reason, **detail):

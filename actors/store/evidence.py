@@ -241,6 +241,13 @@ class EvidenceRecords:
             missing = added & unknown & evidence.c.erased_s.is_(None)
             return set(connection.execute(sa.select(evidence.c.camera).where(missing).distinct()).scalars()), newest
 
+    def unowned(self, camera: str) -> int:
+        """How many cases of a camera have no owner, those of which nothing is kept left out."""
+        mine = (evidence.c.camera == camera) & evidence.c.owner.is_(None) & evidence.c.erased_s.is_(None)
+        with self._engine.connect() as connection:
+            query = sa.select(sa.func.count()).select_from(evidence).where(mine)
+            return int(connection.execute(query).scalar_one())
+
     def keep_owner(self, camera: str, owner: str, viewers: Sequence[str] | None, district: str | None = None) -> int:
         """Keep where a camera's cases are from, whose they are, and who may see their pictures, for when the camera
         leaves the fleet.

@@ -144,7 +144,7 @@ def test_what_was_looked_at_is_not_looked_at_again(api: Api, tmp_path: Path) -> 
     for _ in range(3):
         owners.keep()
     assert len(rows) == 1
-    api.board.put_json("fleet", {"cameras": [{"id": "gate", "owner": "ward"}]})
+    api.board.put_json("fleet", {"cameras": [{"id": "gate", "owner": "ward", "district": "north"}]})
     owners.keep()
     assert (len(rows), office.records.get(first).owner) == (1, "ward")
 

@@ -26,7 +26,6 @@ SIGHT = {"class": "thing", "score": 0.9, "bbox": [1.0, 2.0, 3.0, 4.0]}
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("shadow")
-    (folder / "data").mkdir()
     write_block_model(folder / "models", "street", version="2")
     (folder / "data").mkdir()
     with pytest.MonkeyPatch.context() as patch:
