@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.disagreements import Disagreements
 from actors.proof.archive import to_zip
 from hoaban.access import Permission, Person
 from hoaban.events import utc
@@ -103,6 +104,7 @@ def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
                 from_s=wanted.since.timestamp() if wanted.since else None,
                 until_s=wanted.until.timestamp() if wanted.until else None,
                 ends_s=wanted.ends.timestamp() if wanted.ends else None,
+                known=_cameras(request) if camera else (),
             )
     except KeyError:
         raise HTTPException(404, f"there is no {wanted.kind} {wanted.subject!r} here: nothing to keep") from None
@@ -110,6 +112,14 @@ def begin(request: Request, wanted: NewHold, person: Holder) -> HoldView:
         raise HTTPException(409, str(error)) from None
     made = next(_view(one, about) for one, about in store.holds() if one.id == hold.id)
     return made.model_copy(update={"too_late": store.too_late(hold)})
+
+
+def _cameras(request: Request) -> set[str]:
+    """Those of the fleet, and those of which pictures of disagreements are kept."""
+    fleet = request.app.state.board.get_json("fleet") or {}
+    pictures: Disagreements | None = request.app.state.disagreements
+    kept = {one.camera for one in pictures.kept(halves=True)} if pictures is not None else set()
+    return {camera["id"] for camera in fleet.get("cameras", ())} | kept
 
 
 @router.post("/holds/{id}/lift", responses={404: {"model": Problem}})

@@ -181,11 +181,12 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
         return Erased(erasure=None, erased=[], refused=refused)
     eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
     gone = [case.id for case in cases] + going
-    with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, erased=gone):
+    with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"
         done = eraser.erase(cases, going, "request", basis, person.name, time.time())
-    refused |= done.kept
-    left = [id for id in gone if id not in done.kept]
+        left = [id for id in gone if id not in done.kept]
+        refused |= done.kept
+        told |= {"erased": left, "kept": refused}  # a hold may have come meanwhile
     return Erased(erasure=None if done.erasure is None else done.erasure.id, erased=left, refused=refused)
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,12 +126,17 @@ class RetentionStore:
         from_s: float | None = None,
         until_s: float | None = None,
         ends_s: float | None = None,
+        known: Collection[str] = (),
     ) -> Hold:
-        """Begin a hold. Raises KeyError for a subject that is not stored, RefusedError for one that goes already."""
+        """Begin a hold. known: cameras of which there is, or will be, something to keep, whatever is stored here.
+
+        Raises KeyError for a subject that is not stored nor known, RefusedError for one that goes already.
+        """
         row = {"id": secrets.token_hex(8), "kind": kind, "subject": subject, "reason": reason, "from_s": from_s}
         row |= {"until_s": until_s, "ends_s": ends_s, "by_id": by.id, "by_name": by.name, "at_s": time.time()}
         with turn(self._engine, TURN) as connection:
-            _check_subject(connection, kind, subject)
+            if kind != "camera" or subject not in known:
+                _check_subject(connection, kind, subject)
             connection.execute(sa.insert(holds).values(row))
         return next(hold for hold, _ in self.holds() if hold.id == row["id"])
 
@@ -440,8 +445,9 @@ def _check_subject(connection: Connection, kind: str, subject: str) -> None:
         seen = known and connection.execute(sa.select(reports.c.number).where(reports.c.number == int(subject))).first()
     else:
         seen = None
-        for table in (events, evidence):
-            seen = seen or connection.execute(sa.select(table.c.id).where(table.c.camera == subject).limit(1)).first()
+        for table in (events, evidence, reports):
+            there = sa.select(sa.literal(1)).where(table.c.camera == subject).limit(1)
+            seen = seen or connection.execute(there).first()
     if not seen:
         raise KeyError(subject)
 

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from actors.disagreements import Disagreements, folder_beside, name_of
 from actors.proof.archive import open_package, zipped
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
 from actors.proof.sealer import Sealer
+from actors.retention import Eraser
 from actors.store import AuditStore, EvidenceRecords
-from hoaban.access import Grant, Role, Scope
+from hoaban.access import Grant, Person, Role, Scope
 from hoaban.evidence import manifest as m
 from hoaban.evidence.signing import Trusted
 from hoaban.evidence.verify import verify
@@ -430,3 +432,38 @@ def test_every_route_is_described(office: Office) -> None:
     paths = office.get("/openapi.json").json()["paths"]
     for path in ("/evidence/{id}/decision", "/evidence/{id}/export", "/holds", "/subjects/erase", "/erasures/{id}"):
         assert f"/api/v1{path}" in paths
+
+
+def test_the_record_of_an_erasure_names_what_went_and_not_what_a_hold_kept_meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = (replace(red_light("gate", AT_S + 1900 + i, 190 + i), type="hoaban.line_count") for i in range(2))
+    for event in (kept, gone):
+        event.data.pop("evidence")
+    office.api.store.write([kept, gone])
+    erase = Eraser.erase
+
+    def late(eraser: Eraser, *given: Any) -> Any:
+        eraser.store.hold("evidence", kept.id, "a court asks for it", Person("c", "Court"))
+        return erase(eraser, *given)
+
+    monkeypatch.setattr(Eraser, "erase", late)
+    ids = [kept.id, gone.id]
+    answer = office.post("/subjects/erase", reference="R-10", basis="asked by the person", events=ids).json()
+    assert (answer["erased"], set(answer["refused"])) == ([gone.id], {kept.id})
+    told = office.audited("subject.erase")[-1]
+    assert (told.outcome, told.detail["erased"], set(told.detail["kept"])) == ("done", [gone.id], {kept.id})
+
+
+def test_a_hold_covers_a_camera_of_which_no_event_is_stored_yet(office: Office) -> None:
+    board = office.api.board
+    fleet = board.get_json("fleet")
+    quiet = fleet["cameras"][0] | {"id": "quiet"}
+    board.put_json("fleet", fleet | {"cameras": [*fleet["cameras"], quiet]})
+    Disagreements(folder_beside(str(office.root))).put("street@2", name_of("left", AT_S, "street@2"), b"jpeg", {})
+    try:
+        for camera in ("quiet", "left"):
+            made = office.post("/holds", kind="camera", subject=camera, reason="court order 6/2026")
+            assert made.status_code == 201, made.text
+    finally:
+        board.put_json("fleet", fleet)

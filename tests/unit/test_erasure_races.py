@@ -14,6 +14,7 @@ import pytest
 from actors.proof.sealer import Sealer
 from actors.retention import Eraser, Purger
 from actors.store import EvidenceRecords
+from actors.store.reports import NewReport, ReportStore
 from actors.store.retention import LEASE_S
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.retention import DAY_S
@@ -73,6 +74,12 @@ def test_a_hold_on_what_is_not_there_is_refused(system: System) -> None:
         with pytest.raises(KeyError):
             system.retention.hold(kind, subject, "court order", OFFICER)
     assert system.retention.hold("evidence", event, "its case is not sealed yet", OFFICER)
+
+
+def test_a_hold_covers_a_camera_near_which_something_was_reported(system: System) -> None:
+    filed = ReportStore(system.store.engine, lambda: None)  # type: ignore[arg-type,return-value]
+    filed.file(NewReport("a tree fell", 1.0, "app", {}, camera="gate"), OFFICER, 2.0)
+    assert system.retention.hold("camera", "gate", "court order", OFFICER)
 
 
 def test_of_decisions_and_erasures_at_the_same_moment_one_counts(system: System) -> None:
