@@ -51,8 +51,8 @@ def hidden_samples(
     """Which samples of a 4:2:0 frame of width x height pixels are to be blacked out: of luma, and of each chroma plane.
 
     polygons: corners as fractions of the picture as it is shown, which is the frame turned by `turns` quarter turns
-    against the clock. Whole blocks of 2 x 2 pixels are hidden, and a pixel around: what is beside a zone's edge may be
-    lost, what is within it never shows.
+    against the clock. Whole blocks of 2 x 2 pixels are hidden, and two pixels around: what is beside a zone's edge
+    may be lost, what is within it never shows.
     """
     even_w, even_h = width + width % 2, height + height % 2
     drawn = np.zeros((even_h, even_w), np.uint8)
@@ -60,7 +60,7 @@ def hidden_samples(
         corners = [_unturned(x, y, turns) for x, y in polygon]
         pixels = [(min(round(x * width), width - 1), min(round(y * height), height - 1)) for x, y in corners]
         cv2.fillPoly(drawn, [np.array(pixels, np.int32)], 1)
-    drawn = np.asarray(cv2.dilate(drawn, np.ones((3, 3), np.uint8)), np.uint8)
+    drawn = np.asarray(cv2.dilate(drawn, np.ones((5, 5), np.uint8)), np.uint8)
     blocks = drawn.reshape(even_h // 2, 2, even_w // 2, 2).max(axis=(1, 3)).astype(bool)
     return blocks.repeat(2, axis=0).repeat(2, axis=1)[:height, :width], blocks
 

@@ -9,9 +9,9 @@ import pytest
 
 from actors.camera import CameraRuntime
 from actors.clients import LocalClient
-from actors.inference import InferenceService
 from actors.picture import Picture
 from actors.privacy import PrivacyMask
+from actors.workers import Workers
 from hoaban import latency
 from hoaban.events import Finding, ModelRef, Provenance, bind
 from hoaban.fleet import SIM_MODEL, Camera
@@ -26,7 +26,7 @@ DELAY_S, BUDGET_S = 0.4, 0.25
 WHERE: dict[str, tuple[type, str]] = {
     "decode": (PrivacyMask, "apply"),
     "send": (Picture, "model_input"),
-    "queue": (InferenceService, "_serve"),
+    "queue": (Workers, "_serve"),
     "return": (LocalClient, "answer"),
     "analyse": (CameraPipeline, "step_parts"),
     "publish": (Kept, "publish"),
