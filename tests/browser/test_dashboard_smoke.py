@@ -1,20 +1,17 @@
 """The dashboard in real Chromium over the real API: the wall lives through reruns and tells the truth."""
 
 import os
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from actors.processes import die_with_parent, end, free_port
-from dashboards.launch import command
+from actors.processes import free_port
 from hoaban.events import Finding
 from hoaban.status import SourceState
 from serve.auth import Tickets
+from tests.browser.serving import serving
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
 if TYPE_CHECKING:
@@ -34,25 +31,11 @@ URL.revokeObjectURL = address => { window.held -= 1; drop.call(URL, address); };
 def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -> Iterator[tuple[DashboardSystem, str]]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    with dashboard_system(tmp_path, clip("pets-s2l1-v1.mp4"), origins=(address,)) as system:
-        environment = os.environ | {"HOABAN_API_URL": system.url, "HOABAN_API_TOKEN": system.token, "HOABAN_LANG": "en"}
-        environment.pop("HOABAN_PUBLIC_API_URL", None)
-        process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
-        try:
-            for _ in range(300):
-                if answers(address):
-                    break
-                time.sleep(0.1)
-            yield system, address
-        finally:
-            end(process)
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/_stcore/health").is_success
-    except httpx.HTTPError:
-        return False
+    with (
+        dashboard_system(tmp_path, clip("pets-s2l1-v1.mp4"), origins=(address,)) as system,
+        serving(port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=system.token, HOABAN_LANG="en"),
+    ):
+        yield system, address
 
 
 def screenshot(page: "Page", name: str) -> None:

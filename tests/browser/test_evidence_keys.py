@@ -1,7 +1,5 @@
 """Violations review in real Chromium: decided by keyboard, and never by what an officer types into a note."""
 
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.processes import die_with_parent, end, free_port
+from actors.processes import free_port
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
 from actors.proof.redact import Redactor
 from actors.proof.sealer import Sealer
 from actors.store import EvidenceRecords, PeopleStore
-from dashboards.launch import command
 from hoaban.access import Role
-from tests.browser.test_dashboard_smoke import answers, screenshot
+from tests.browser.serving import serving
+from tests.browser.test_dashboard_smoke import screenshot
 from tests.dashboard_system import dashboard_system
 from tests.evidence import film, leave_candidate, red_light
 
@@ -44,17 +42,9 @@ def office(tmp_path: Path, clip: Callable[[str], Path]) -> Iterator[tuple[Eviden
         while sealer.behind:
             sealer.step()
         _, token = PeopleStore(system.store.engine).create_token("Officer", Role.OFFICER)
-        environment = os.environ | {"HOABAN_API_URL": system.url, "HOABAN_API_TOKEN": token, "HOABAN_LANG": "en"}
-        process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
-        try:
-            for _ in range(300):
-                if answers(address):
-                    break
-                time.sleep(0.1)
+        with serving(port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=token, HOABAN_LANG="en"):
             queue, _ = records.page()
             yield records, [case.id for case in queue], f"{address}/violations"
-        finally:
-            end(process)
 
 
 def test_cases_are_decided_by_keys_and_typing_a_note_decides_nothing(

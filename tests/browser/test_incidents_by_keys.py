@@ -1,8 +1,6 @@
 """The queue of incidents in real Chromium: walked and handled by keys alone; a citizen's page beside it."""
 
 import contextlib
-import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.processes import die_with_parent, end, free_port
+from actors.processes import free_port
 from actors.store import IncidentStore, PeopleStore
 from actors.store.incident_keeping import Ground, follow
-from dashboards.launch import command
 from hoaban.access import Role
 from hoaban.events import Finding
-from tests.browser.test_dashboard_smoke import answers, screenshot
+from tests.browser.serving import serving
+from tests.browser.test_dashboard_smoke import screenshot
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
 if TYPE_CHECKING:
@@ -38,22 +36,14 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
         system.happen("gate", Finding("intrusion", "r", 2, "person", zone="door"))
         follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
         people = PeopleStore(system.store.engine)
-        environment = os.environ | {
-            "HOABAN_API_URL": system.url,
-            "HOABAN_API_TOKEN": people.create_token("An", Role.OPERATOR)[1],
-            "HOABAN_INTAKE_TOKEN": people.create_token("intake", Role.INTAKE)[1],
-            "HOABAN_LANG": "en",
-        }
-        environment.pop("HOABAN_PUBLIC_API_URL", None)
-        process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
-        try:
-            for _ in range(300):
-                if answers(address):
-                    break
-                time.sleep(0.1)
+        with serving(
+            port,
+            HOABAN_API_URL=system.url,
+            HOABAN_API_TOKEN=people.create_token("An", Role.OPERATOR)[1],
+            HOABAN_INTAKE_TOKEN=people.create_token("intake", Role.INTAKE)[1],
+            HOABAN_LANG="en",
+        ):
             yield system, address
-        finally:
-            end(process)
 
 
 def press(page: "Page", key: str, seen: "Locator") -> None:

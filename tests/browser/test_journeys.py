@@ -1,8 +1,6 @@
 """The main journeys in real Chromium: the map, a zone drawn, a model taken back, a face seen for a reason."""
 
-import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,12 +11,11 @@ import httpx
 import pytest
 import yaml
 
-from actors.processes import die_with_parent, end, free_port
+from actors.processes import free_port
 from actors.promotions import PromotionRegistry
 from actors.store import AuditStore, PeopleStore
 from actors.store.incident_keeping import Ground, follow
 from cli.main import main
-from dashboards.launch import command
 from hoaban.access import Grant, Role
 from hoaban.evaluation.report import ModelIdentity
 from hoaban.events import Finding
@@ -26,7 +23,8 @@ from hoaban.fleet import Fleet
 from hoaban.models.promotion import Step
 from serve.tiles import Picture
 from tests.blocks import write_block_model, write_suite
-from tests.browser.test_dashboard_smoke import answers, screenshot
+from tests.browser.serving import serving
+from tests.browser.test_dashboard_smoke import screenshot
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
 if TYPE_CHECKING:
@@ -96,21 +94,10 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
             "Lò Văn Mai", *map(Grant, roles), password="correct horse battery", by="test"
         )
         session = httpx.post(f"{system.url}/session", json={"name": "Lò Văn Mai", "password": "correct horse battery"})
-        environment = os.environ | {
-            "HOABAN_API_URL": system.url,
-            "HOABAN_API_TOKEN": session.json()["access_token"],
-            "HOABAN_LANG": "vi",
-        }
-        environment.pop("HOABAN_PUBLIC_API_URL", None)
-        process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
-        try:
-            for _ in range(300):
-                if answers(address):
-                    break
-                time.sleep(0.1)
+        with serving(
+            port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=session.json()["access_token"], HOABAN_LANG="vi"
+        ):
             yield system, address
-        finally:
-            end(process)
 
 
 def opened(browser: "Browser", address: str, script: str = "") -> "Page":

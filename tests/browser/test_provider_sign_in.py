@@ -1,8 +1,5 @@
 """Signing in at an identity provider in real Chromium: its cookie binds the dashboard's session to this browser."""
 
-import os
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +7,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from actors.processes import die_with_parent, end, free_port
-from dashboards.launch import command
+from actors.processes import free_port
 from hoaban.access.settings import AccessSettings
-from tests.browser.test_dashboard_smoke import answers
+from tests.browser.serving import serving
 from tests.dashboard_system import dashboard_system
 from tests.provider_system import running_provider
 
@@ -36,18 +32,8 @@ def address(tmp_path: Path, clip: Callable[[str], Path]) -> Iterator[str]:
         with dashboard_system(tmp_path, clip("pets-s2l1-v1.mp4"), (address,), api_port, access=access) as system:
             system.show_fleet()
             system.report("gate")
-            environment = os.environ | {"HOABAN_API_URL": system.url, "HOABAN_LANG": "en"}
-            for name in ("HOABAN_API_TOKEN", "HOABAN_PUBLIC_API_URL", "HOABAN_DEMO_SIGN_IN"):
-                environment.pop(name, None)
-            process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
-            try:
-                for _ in range(300):
-                    if answers(address):
-                        break
-                    time.sleep(0.1)
+            with serving(port, HOABAN_API_URL=system.url, HOABAN_LANG="en"):
                 yield address
-            finally:
-                end(process)
 
 
 def begun_elsewhere(start: str) -> str:
