@@ -16,7 +16,7 @@ import ray
 import structlog
 
 from actors.board import Board
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.disagreements import Disagreements, folder_beside
 from actors.evidence import EvidenceKeeper, ring_seconds
 from actors.face_watch import FaceWatcher
@@ -25,6 +25,7 @@ from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
 from actors.privacy import PrivacyMask
+from actors.publisher import SpoolingPublisher
 from actors.recorder import LATE_S, LONGEST_CLIP_S
 from actors.reporter import Publisher, Reporter
 from actors.scene_watch import SceneWatcher

@@ -48,10 +48,15 @@ Position = tuple[Path | None, int]
 
 
 class Journal:
-    """One journal, locked by us: for one thread that appends and one that does the rest. Methods raise OSError."""
+    """One journal, locked by us: for one thread that appends and one that does the rest. Methods raise OSError.
+
+    Any thread may close it, whatever the others do just then. A closed one may have been taken over already: it gives
+    nothing to send, settles nothing and touches no file.
+    """
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder, self._lock = folder, lock
+        self._closed = False
         self._guard = threading.Lock()
         self._segments: list[_Segment] = []
         self._file: int | None = None
@@ -63,8 +68,9 @@ class Journal:
 
     @classmethod
     def create(cls, parent: Path) -> "Journal":
-        """A new journal in a folder of journals; later ones sort after it."""
-        name = f"{time.time_ns():020d}"
+        """A new journal in a folder of journals, behind those that are there, whatever the clock says."""
+        newest = max((int(name) for name in journals(parent)), default=0)
+        name = f"{max(time.time_ns(), newest + 1):020d}"
         unborn = parent / f"{UNBORN}{name}-{os.getpid()}"
         unborn.mkdir(parents=True)
         lock = _lock(unborn)
@@ -79,10 +85,11 @@ class Journal:
         lock = _lock(folder)
         if lock is None:
             return None
-        if not folder.exists():  # settled by another who took it over, just now
-            os.close(lock)
-            return None
-        return cls(folder, lock)
+        try:
+            return cls(folder, lock)
+        except OSError:
+            _unlock(lock)
+            raise
 
     @property
     def unsent(self) -> int:
@@ -100,6 +107,8 @@ class Journal:
             return
         data = b"".join(line + b"\n" for line in lines)
         with self._guard:
+            if self._closed:
+                raise OSError(f"{self.folder}: closed")
             if self._file is None or self._segments[-1].size >= SEGMENT_BYTES:
                 self._begin_segment()
             segment, written = self._segments[-1], 0
@@ -135,7 +144,7 @@ class Journal:
     def read(self, most_lines: int, most_bytes: int) -> Batch:
         """The next lines to send, of one segment; at least one where there is any, however long."""
         with self._guard:
-            segment = next((segment for segment in self._segments if segment.lines), None)
+            segment = None if self._closed else next((one for one in self._segments if one.lines), None)
             size = segment.size if segment else 0
         if segment is None:
             return Batch([])
@@ -180,8 +189,11 @@ class Journal:
 
     def settle(self, position: Position) -> None:
         """What was sent up to a position is safe with the other side: forget it here."""
-        path, offset = self._settled = position
+        path, offset = position
         with self._guard:
+            if self._closed:
+                return
+            self._settled = position
             while path is not None and self._segments:
                 first = self._segments[0]
                 if first.path > path or (first.path == path and (first.lines or offset < first.size)):
@@ -213,23 +225,39 @@ class Journal:
                     os.fsync(file.fileno())
                 segment.synced = size
 
-    def close(self, *, remove: bool = False) -> None:
-        """Let go of it; with remove, delete it: all in it is settled."""
-        self._end_segment()
-        if remove:
-            with contextlib.suppress(OSError):
-                for path in self.folder.iterdir():
-                    path.unlink()
-                self.folder.rmdir()
-        os.close(self._lock)
+    def close(self) -> None:
+        """Let go of it, and of its folder where all is settled. A second time does nothing."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            self._end_segment()
+            if not self._segments:
+                with contextlib.suppress(OSError):  # what somebody else put there stays
+                    (self.folder / LOCK).unlink()
+                    self.folder.rmdir()
+            _unlock(self._lock)
+
+
+def journals(parent: Path) -> list[str]:
+    """The names of the journals in a folder, the oldest first."""
+    return sorted(path.name for path in (parent.iterdir() if parent.is_dir() else ()) if path.name.isdecimal())
 
 
 def abandoned(parent: Path) -> Iterator[Journal]:
-    """The journals in a folder whose processes are dead, the oldest first; each is ours when it is given."""
+    """The journals in a folder whose processes are dead, the oldest first; each is ours when it is given.
+
+    One that cannot be read holds up no other.
+    """
     _convert(parent)
-    for folder in sorted(parent.iterdir() if parent.is_dir() else ()):
-        if folder.name.isdecimal() and (journal := Journal.take_over(folder)) is not None:
-            yield journal
+    for name in journals(parent):
+        try:
+            journal = Journal.take_over(parent / name)
+        except OSError as error:
+            log.error("spool cannot be read; it stays", path=str(parent / name), error=str(error))
+        else:
+            if journal is not None:
+                yield journal
 
 
 def _convert(parent: Path) -> None:
@@ -242,17 +270,25 @@ def _convert(parent: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """The lock of a journal, or None when another has it."""
+    """The lock of a journal, or None when another has it, or had it and deleted it just now."""
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock).st_ino == (folder / LOCK).stat().st_ino:
+            return lock
     except OSError:
-        os.close(lock)
-        return None
-    return lock
+        pass
+    os.close(lock)
+    return None
+
+
+def _unlock(lock: int) -> None:
+    """Give a lock back by name: closed alone, it stays with each child that was forked and has not begun yet."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _opened(path: Path) -> _Segment | None:

@@ -18,13 +18,14 @@ import structlog
 from pydantic import SecretStr
 
 from actors.board import Board
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.camera_crew import CameraCrew
 from actors.configs import ConfigArchive
 from actors.fleet_file import load_fleet
 from actors.link import Peer
 from actors.pool import PoolCrew
 from actors.promotions import PromotionRegistry
+from actors.publisher import SpoolingPublisher
 from actors.shadows import ShadowKeeper
 from actors.sweeper import SpoolSweeper
 from actors.turns import ModelTurns

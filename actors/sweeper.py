@@ -9,7 +9,8 @@ import ray
 import structlog
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.bus import IDLE_S, EventBus, sweep
+from actors.bus import EventBus
+from actors.publisher import IDLE_S, sweep
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import sqlalchemy.exc
 import structlog
 
 from actors.board import Board
-from actors.bus import Delivery, EventBus
+from actors.bus import BEGINNING, Delivery, EventBus
 from actors.retention import purge_timer
 from actors.store import EventStore
 from actors.traces import tracer
@@ -19,6 +19,8 @@ from hoaban.events import Event
 
 log = structlog.get_logger(__name__)
 
+NAME = "writer"
+"""as a consumer too: whoever follows a writer that died has at once what that one held, before all that is new"""
 BATCH = 500
 CLAIM_IDLE_MS, CLAIM_EVERY_S = 30_000, 10.0
 FAULTS_OF_EVENTS = (ValueError, TypeError, RecursionError, sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError)
@@ -31,7 +33,8 @@ class StoreWriter:
     def __init__(self, bus: EventBus, store: EventStore, consumer: str | None = None) -> None:
         self._bus, self._store = bus, store
         self._consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
-        self._joined = self._resumed = False
+        self._joined = self._behind = False
+        self._seen = BEGINNING
         self._claimed_s = float("-inf")
 
     def run_once(self, block_ms: int = 500) -> int:
@@ -42,29 +45,37 @@ class StoreWriter:
         try:
             return self._run_once(block_ms)
         except Exception:
-            # What was read and not stored is ours still, and comes before all that is new; a server that lost its data
-            # knows the group no more.
-            self._joined = self._resumed = False
+            # What was taken and not stored is ours still: no more is taken beside it. A server that lost its data knows
+            # the group no more.
+            self._joined, self._behind, self._seen = False, True, BEGINNING
             raise
 
     def _run_once(self, block_ms: int) -> int:
         if not self._joined:
             self._bus.join()
             self._joined = True
-        deliveries: list[Delivery] = []
-        if not self._resumed:
-            deliveries = self._bus.pending(self._consumer, BATCH)
-            self._resumed = not deliveries
-        if not deliveries and time.monotonic() - self._claimed_s >= CLAIM_EVERY_S:
+        if time.monotonic() - self._claimed_s >= CLAIM_EVERY_S:
             # By the clock and not in idle moments: a busy stream has none, and what a dead writer held must not wait.
-            deliveries = self._bus.claim(self._consumer, CLAIM_IDLE_MS, BATCH)
-            self._claimed_s = self._claimed_s if deliveries else time.monotonic()
-        deliveries = deliveries or self._bus.read(self._consumer, BATCH, block_ms)
+            if self._bus.claim(self._consumer, CLAIM_IDLE_MS, BATCH):
+                self._seen = BEGINNING
+            else:
+                self._claimed_s = time.monotonic()
+        self._seen = self._bus.wait(self._seen, block_ms) or self._seen
+        deliveries = self._take()
         if not deliveries:
             return 0
         self._store_all(deliveries)
         self._bus.acknowledge([delivery.entry for delivery in deliveries])
+        self._seen = deliveries[-1].entry
         return len(deliveries)
+
+    def _take(self) -> list[Delivery]:
+        """What comes next, in the stream's order."""
+        held, new = self._bus.take(self._consumer, BATCH, new=not self._behind)
+        if self._behind and not held:
+            held, new = self._bus.take(self._consumer, BATCH)
+        self._behind = len(held) == BATCH
+        return held if self._behind else held + new
 
     def _store_all(self, deliveries: list[Delivery]) -> None:
         batch: list[tuple[Delivery, Event]] = []
@@ -101,7 +112,7 @@ class WriterActor:
     def __init__(self, redis_url: str, store_url: str, evidence_url: str, data_dir: str) -> None:
         self._store = EventStore.open(store_url)
         self._purge = purge_timer(Board(redis_url), self._store.engine, evidence_url, data_dir)
-        self._writer = StoreWriter(EventBus(redis_url), self._store)
+        self._writer = StoreWriter(EventBus(redis_url), self._store, NAME)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from actors.board import Board
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
+from actors.publisher import SpoolingPublisher
 from hoaban.fleet import Camera
 from hoaban.status import SourceState
 from tests.misbehaving import video

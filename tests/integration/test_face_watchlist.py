@@ -22,12 +22,13 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from actors.board import Board
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
 from actors.models.face_model import FaceModel
+from actors.publisher import SpoolingPublisher
 from actors.store import EventStore, PeopleStore
 from actors.watchlist.feed import GALLERY
 from actors.writer import StoreWriter

@@ -16,11 +16,13 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import bus as bus_module
+from actors import publisher as publishing
 from actors.board import Board
-from actors.bus import STREAM, EventBus, SpoolingPublisher, connect, sweep
+from actors.bus import STREAM, EventBus, connect
 from actors.embedded_redis import EmbeddedRedis
+from actors.journal import Journal
 from actors.local_ray import start_local
+from actors.publisher import SpoolingPublisher, sweep
 from actors.store import EventStore
 from actors.sweeper import SpoolSweeper
 from actors.writer import StoreWriter
@@ -28,8 +30,9 @@ from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.frames import FrameMeta
 from hoaban.lasting import MOST_ONCE, ONCE_S
 from tests.events import some_events
+from tests.whereabouts import whereabouts
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(2 * 600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -43,19 +46,22 @@ def valkey(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events settle, and publishers try again, sooner than in earnest."""
-    monkeypatch.setattr(bus_module, "KEEP_S", 2.5)  # an append-only file is written at most 2 s after its time
-    monkeypatch.setattr(bus_module, "LONGEST_PAUSE_S", 0.3)
+    monkeypatch.setattr(publishing, "KEEP_S", 2.5)  # an append-only file is written at most 2 s after its time
+    monkeypatch.setattr(publishing, "LONGEST_PAUSE_S", 0.3)
 
 
-GENEROUS_S = 600.0
-"""how long what must come is waited for: a machine that stands still for minutes makes no event late"""
+GENEROUS_S = 120.0
+"""how long what must come is waited for"""
+LOOKS_S = 0.02
 
 
-def until(what: Callable[[], object]) -> None:
-    ends = time.monotonic() + GENEROUS_S
-    while not what():
-        assert time.monotonic() < ends, "it never came"
-        time.sleep(0.02)
+def until(what: Callable[[], object], told: Callable[[], str] = lambda: "it never came") -> None:
+    """Counted in looks: a process that is made to stand still for minutes makes no event late."""
+    for _ in range(round(GENEROUS_S / LOOKS_S)):
+        if what():
+            return
+        time.sleep(LOOKS_S)
+    pytest.fail(told())
 
 
 def in_stream(url: str) -> list[str]:
@@ -166,7 +172,8 @@ def test_what_a_full_redis_refuses_waits_until_there_is_room(
 DOOMED = """
 import sys
 from pathlib import Path
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
+from actors.publisher import SpoolingPublisher
 from tests.events import some_events
 publisher = SpoolingPublisher(EventBus(sys.argv[1]), Path(sys.argv[2]))
 for number, event in enumerate(some_events(100_000)):
@@ -195,6 +202,17 @@ def test_a_killed_process_loses_nothing_it_had_published(valkey: EmbeddedRedis, 
     successor = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
     assert successor.flush(GENEROUS_S)
     assert in_stream(valkey.url)[:told] == [event.id for event in some_events(told)]
+    successor.close()
+
+
+def test_what_seemed_to_live_is_sent_once_it_is_dead(valkey: EmbeddedRedis, tmp_path: Path, quick: None) -> None:
+    """A process that was killed just now may hold its lock for a moment yet; nothing else happens at this camera."""
+    dying = Journal.create(tmp_path / "spool")
+    dying.append([event.to_json().encode() for event in some_events(3)])
+    successor = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
+    assert successor.spooled == 0
+    dying.close()
+    until(lambda: in_stream(valkey.url) == [event.id for event in some_events(3)])
     successor.close()
 
 
@@ -319,9 +337,16 @@ def test_random_faults_under_load_lose_nothing_double_nothing_and_keep_each_came
         time.sleep(rng.uniform(0.1, 0.6))
         one_fault(valkey, rng)
         faults += 1
-    assert all(publisher.flush(GENEROUS_S) for publisher in publishers.values())
-    until(lambda: store.total() >= 1800)
-    until(lambda: not list((tmp_path / "spool").rglob("*.jsonl")))
+
+    def told() -> str:
+        spooled = {camera: (publisher.spooled, publisher.error) for camera, publisher in publishers.items()}
+        everything = [event for ours in events.values() for event in ours]
+        found = whereabouts(everything, url, store, tmp_path / "spool")
+        return f"{found}\npublishers: {spooled}\nthe writer failed {len(failures)} times: {failures[-3:]}"
+
+    until(lambda: all(publisher.spooled == 0 for publisher in publishers.values()), told)
+    until(lambda: store.total() >= 1800, told)
+    until(lambda: not list((tmp_path / "spool").rglob("*.jsonl")), told)
     stop.set()
     threads[-1].join()
     assert failures == []
@@ -390,7 +415,7 @@ def test_what_is_open_is_noted_with_the_event_and_outlives_whoever_told_it(
     dead._work.set()
     dead._thread.join(10)
     for journal in dead._journals:
-        journal.close(remove=False)
+        journal.close()
     valkey.start()
     successor = SpoolingPublisher(EventBus(valkey.url), tmp_path / "spool")
     assert successor.flush(20)

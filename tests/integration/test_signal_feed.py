@@ -14,11 +14,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actors.board import Board
-from actors.bus import STREAM, EventBus, SpoolingPublisher, connect
+from actors.bus import STREAM, EventBus, connect
 from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
 from actors.link import Peer
+from actors.publisher import SpoolingPublisher
 from actors.store import EventStore, PeopleStore
 from hoaban.access import Role
 from hoaban.fleet import SIM_MODEL, Camera

@@ -12,9 +12,10 @@ import av
 import numpy as np
 import pytest
 
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.camera import CameraRuntime
 from actors.preroll import PacketRing
+from actors.publisher import SpoolingPublisher
 from actors.rtsp_server import RtspServer
 from actors.source import SourceError, SourceThread, open_frames
 from hoaban.fleet import Camera

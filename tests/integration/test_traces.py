@@ -22,7 +22,8 @@ from hoaban.latency import STAGES
 pytestmark = pytest.mark.integration
 CAMERA = """
 import sys, time
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
+from actors.publisher import SpoolingPublisher
 from actors.camera import CameraRuntime
 from actors.traces import tracer
 from hoaban.fleet import SIM_MODEL, Camera

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors import journal
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
 from actors.journal import SUFFIX, Journal, abandoned
+from actors.publisher import SpoolingPublisher
 from tests.events import some_events
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -76,7 +77,7 @@ def test_every_line_comes_out_in_order_whatever_dies_in_between(
     assert got == len(put)
     one.settle(one.position())
     assert one.empty
-    one.close(remove=True)
+    one.close()
     assert list(parent.iterdir()) == []
 
 
@@ -169,11 +170,12 @@ def test_restarts_while_redis_is_away_do_not_pile_up_journals(tmp_path: Path) ->
 FULL = """
 import resource, sys
 from pathlib import Path
-from actors import bus
+from actors import publisher as publishing
+from actors.bus import EventBus
 from tests.events import some_events
-bus.MOST_IN_MEMORY = 30
+publishing.MOST_IN_MEMORY = 30
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
-publisher = bus.SpoolingPublisher(bus.EventBus("redis://127.0.0.1:1/0"), Path(sys.argv[1]))
+publisher = publishing.SpoolingPublisher(EventBus("redis://127.0.0.1:1/0"), Path(sys.argv[1]))
 events = some_events(60)
 for event in events[:50]:
     publisher.publish([event])

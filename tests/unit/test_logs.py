@@ -7,7 +7,8 @@ from pathlib import Path
 CODE = """
 import resource, sys
 from pathlib import Path
-from actors.bus import EventBus, SpoolingPublisher
+from actors.bus import EventBus
+from actors.publisher import SpoolingPublisher
 from tests.events import some_events
 publisher = SpoolingPublisher(EventBus("redis://127.0.0.1:9/0"), Path(sys.argv[1]) / "spool")
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # no file grows any more, as on a full disk
