@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from argon2 import PasswordHasher
 
 from actors.models import ModelError, find_clip, find_model
+from actors.store import people
 from hoaban.fleet import Camera
 from tests.postgres import Postgres, find_binaries
 
@@ -17,10 +19,29 @@ if TYPE_CHECKING:
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
+LONGEST_FIRST: tuple[str, ...] = (
+)
+
 
 def absent(what: str) -> NoReturn:
     """Skip the test for want of data; fail it where the data must be (HOABAN_REQUIRE_DATA)."""
     (pytest.fail if os.environ.get("HOABAN_REQUIRE_DATA") else pytest.skip)(what)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left with one at the end; the others as they were."""
+    place = {name: i for i, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_hasher() -> Iterator[PasswordHasher]:
+    """Passwords are hashed cheaply here: hundreds are, and each takes 64 MiB otherwise. The value: the real hasher."""
+    cheap, real = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), people._hasher
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "_hasher", cheap)
+        patch.setattr(people, "_NOBODYS", cheap.hash("nobody's"))
+        yield real
 
 
 @pytest.fixture
