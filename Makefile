@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 AUDIT := .venv-audit
 
 .PHONY: demo test unit faults lint bench sbom audit clean
@@ -31,6 +31,7 @@ PROCESS_FAULTS ?= 20
 faults: $(STAMP)
 	HOABAN_FAULT_RUNS=200 HOABAN_PROCESS_FAULT_RUNS=$(PROCESS_FAULTS) $(BIN)/python -m pytest -m faults
 	HOABAN_ODD_REQUESTS=200 $(BIN)/python -m pytest tests/integration/test_odd_requests.py
+	HOABAN_KILL_RUNS=20 $(BIN)/python -m pytest tests/integration/test_exactly_once.py tests/integration/test_killed_proof.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

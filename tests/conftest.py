@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from actors.models import ModelError, find_clip, find_model
-from actors.store import people
+from actors.store import EventStore, people
 from hoaban.fleet import Camera
 from tests.postgres import Postgres, find_binaries
 
@@ -19,7 +20,28 @@ if TYPE_CHECKING:
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
-LONGEST_FIRST: tuple[str, ...] = (
+LONGEST_FIRST = (
+    "test_system.py",
+    "test_process_faults.py",
+    "test_cluster.py",
+    "test_up_stops.py",
+    "test_gate_on_clips.py",
+    "test_journeys.py",
+    "test_publishing.py",
+    "test_models_tutorial.py",
+    "test_sources.py",
+    "test_killed_proof.py",
+    "test_pool.py",
+    "test_model_turns.py",
+    "test_rights.py",
+    "test_counts_of_clips.py",
+    "test_models_add.py",
+    "test_deliveries.py",
+    "test_case_pages.py",
+    "test_incident_keeping.py",
+    "test_face_watchlist.py",
+    "test_simulation.py",
+    "test_odd_requests.py",
 )
 
 
@@ -92,12 +114,38 @@ def postgres() -> Iterator[Postgres]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Callable[[str, Path], str]:
+    """Makes a store of a kind that is empty and migrated: a copy of one, since hundreds of tests begin with one."""
+
+    @cache
+    def first(kind: str) -> str:
+        whole = tmp_path_factory.mktemp("store") / "store.db"
+        url = f"sqlite:///{whole}" if kind == "sqlite" else request.getfixturevalue("postgres").create()
+        EventStore.open(url).close()
+        return url
+
+    def made(kind: str, folder: Path) -> str:
+        url = first(kind)
+        if kind == "sqlite":
+            return f"sqlite:///{shutil.copy(url.removeprefix('sqlite:///'), folder / 'store.db')}"
+        return request.getfixturevalue("postgres").copy(url)
+
+    return made
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, of each kind in turn."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with nothing in it, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
     return request.getfixturevalue("postgres").create()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path, new_store: Callable[[str, Path], str]) -> str:
+    """The address of an empty store, of each kind in turn."""
+    return new_store(request.param, tmp_path)
 
 
 @pytest.fixture(scope="module")  # while Playwright runs, its thread has an event loop that other tests cannot share

@@ -19,6 +19,7 @@ from actors.store import EventStore
 from actors.writer import StoreWriter
 from tests.events import some_events
 from tests.postgres import Postgres
+from tests.seeds import SEEDS
 
 pytestmark = pytest.mark.integration
 
@@ -72,7 +73,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_writers_and_databases_killed_under_load_lose_and_double_nothing(
     valkey: EmbeddedRedis, tmp_path: Path, postgres: Postgres, store_url: str, seed: int
 ) -> None:

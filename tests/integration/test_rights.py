@@ -194,9 +194,10 @@ KEPT_S = 0.2
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with pytest.MonkeyPatch.context() as patch, running_api(
-        folder := tmp_path_factory.mktemp("rights"), data_dir=str(folder)
-    ) as running:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_api(folder := tmp_path_factory.mktemp("rights"), data_dir=str(folder)) as running,
+    ):
         for name in ("auth.KEEP_S", "feed.CHECK_S", "feed.POLL_S", "incidents.POLL_S", "streams.POLL_S"):
             patch.setattr(f"serve.{name}", KEPT_S)
         for second, camera in enumerate([*CAMERAS, *CAMERAS]):

@@ -434,7 +434,9 @@ def test_a_playlist_that_stops_growing_is_stalled_then_failed(
         wait(lambda: failed(thread), thread)
         thread.stop()
     assert "no data for 3 s" in (thread.status().error or "")
-    assert 2 * RATE < len(got) <= 3 * RATE * thread.status().reconnects  # of the three segments it begins with; the parser holds the last frame
+    assert (
+        2 * RATE < len(got) <= 3 * RATE * thread.status().reconnects
+    )  # of the three segments it begins with; the parser holds the last frame
 
 
 @pytest.mark.parametrize(
