@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
+TEST_JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 AUDIT := .venv-audit
 
 .PHONY: demo test unit faults lint bench sbom audit clean
@@ -18,17 +18,20 @@ $(STAMP): pyproject.toml constraints.txt no-deps.txt
 demo: $(STAMP)
 	$(BIN)/hoaban up --data data/demo
 
-# Most tests wait more than they work, so files run side by side; each starts servers of its own.
+# Most tests wait more than they work, so files run side by side, the longest first (tests/conftest.py); each starts
+# servers of its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit
 
-# Seeded faults, many runs; `make test` has a few. HOABAN_FAULT_SEED=N begins at another seed.
+# Seeded faults and odd requests, many of them; `make test` has a few. HOABAN_FAULT_SEED=N begins at another seed.
 PROCESS_FAULTS ?= 20
 faults: $(STAMP)
 	HOABAN_FAULT_RUNS=200 HOABAN_PROCESS_FAULT_RUNS=$(PROCESS_FAULTS) $(BIN)/python -m pytest -m faults
+	HOABAN_ODD_REQUESTS=200 $(BIN)/python -m pytest tests/integration/test_odd_requests.py
+	HOABAN_KILL_RUNS=20 $(BIN)/python -m pytest tests/integration/test_exactly_once.py tests/integration/test_killed_proof.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import av
 import cv2
 import uvicorn
 from fastapi import FastAPI
+from streamlit.components.v2 import manifest_scanner
 
 from actors.audit_anchor import Anchor, begin
 from actors.board import Board
@@ -32,6 +34,9 @@ from serve.app import build_app
 from serve.settings import ApiSettings
 from serve.tiles import Picture
 
+# Streamlit reads the metadata of every installed package whenever an app is started: half a second of each page's test.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
 MODEL = ModelRef("yolox-nano", "1", "ab" * 32)
 LIVES_S = 600.0
 NAMES = {
@@ -44,13 +49,19 @@ NAMES = {
 }
 
 
+@cache
+def jpegs(clip: Path) -> list[bytes]:
+    """The first pictures of a clip; made once, since nearly every test of a page starts a system."""
+    with av.open(str(clip)) as container:
+        frames = [frame.to_ndarray(format="bgr24") for frame in islice(container.decode(video=0), 20)]
+    return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
+
+
 class ClipPictures:
     """A TileSource that plays a clip. `frozen`: cameras that give their last picture on and on; `dark`: none."""
 
     def __init__(self, clip: Path) -> None:
-        with av.open(str(clip)) as container:
-            frames = [frame.to_ndarray(format="bgr24") for frame in islice(container.decode(video=0), 60)]
-        self._pictures = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
+        self._pictures = jpegs(clip)
         self._last: dict[str, Picture] = {}
         self.frozen: set[str] = set()
         self.dark: set[str] = set()

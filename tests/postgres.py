@@ -74,12 +74,16 @@ class Postgres:
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://hoaban:{password.replace(' ', '%20')}@/{database}?host={self._folder}"
 
-    def create(self, options: str = "") -> str:
-        """A new, empty database; its address."""
+    def create(self, options: str = "", template: str = "template0") -> str:
+        """A new database like the template, an empty one by default; its address."""
         name = f"t{secrets.token_hex(6)}"
         with self.connect("postgres") as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {options}")  # type: ignore[arg-type]
         return self.url(name)
+
+    def copy(self, url: str) -> str:
+        """A database with all that is in another, to which nobody is connected; its address."""
+        return self.create(template=url.partition("@/")[2].partition("?")[0])
 
     def kill(self) -> None:
         """kill -9 of the postmaster: its children notice, and nothing is written out."""

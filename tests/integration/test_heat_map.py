@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from actors.board import Board
 from actors.camera import CameraRuntime
 from actors.embedded_redis import EmbeddedRedis
 from actors.inference import InferenceService
@@ -70,6 +71,8 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
     _, token = PeopleStore(store.engine).create_token("test", Role.VIEWER)
     valkey = EmbeddedRedis(tmp_path / "valkey")
     settings = ApiSettings(store_url, valkey.start(), "only-for-this-test", ())
+    # Pictures are shown of cameras of the fleet that runs, whose owner's terms are known.
+    Board(settings.redis_url).put_json("fleet", {"cameras": [warm.model_dump(mode="json", by_alias=True)]})
     client = TestClient(build_app(settings, Direct({"cam": camera})))
     viewer = {"Authorization": f"Bearer {token}"}
     try:
@@ -79,6 +82,7 @@ def test_the_api_gives_the_grid_and_the_picture_under_it(
         assert seconds.shape == (24, 32)
         assert 10 < seconds.sum() < 60  # a handful of people for six seconds
         answer = client.get("/api/v1/cameras/cam/heatmap.jpg", headers=viewer)
+        assert answer.status_code == 200, answer.text
         assert answer.headers["X-Hoaban-Blur"] == "faces"
         plain = client.get("/api/v1/cameras/cam/snapshot.jpg", headers=viewer).content
         hot, cold = (cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) for jpeg in (answer.content, plain))

@@ -24,6 +24,7 @@ from hoaban.evidence.verify import verify
 from hoaban.frames import FrameMeta
 from tests.evidence import MODEL, leave_candidate, red_light
 from tests.postgres import Postgres
+from tests.seeds import SEEDS
 from tests.unit.test_retention import SIGNER, TRUSTED, System
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -56,7 +57,7 @@ def work_until_killed(root: Path, url: str, which: int, began: Any) -> None:
         work()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_all_is_sealed_erased_and_made_an_incident_once_whatever_is_killed(
     tmp_path: Path, store_url: str, postgres: Postgres, seed: int
 ) -> None:

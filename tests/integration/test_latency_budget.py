@@ -51,6 +51,10 @@ class Slow:
 
 def start(camera: Camera, slow: Slow, stage: str, monkeypatch: pytest.MonkeyPatch) -> tuple[CameraRuntime, Kept]:
     """A camera whose every frame has an event, with the delay in one stage."""
+    monkeypatch.setattr(latency, "DOWN_AFTER_S", 0.5)
+    monkeypatch.setattr(latency, "UP_AFTER_S", 1.0)
+    monkeypatch.setattr(latency, "WINDOW_S", 2.0)
+    monkeypatch.setattr("actors.reporter.REPORT_EVERY_S", 0.2)
     step = CameraPipeline.step_parts
 
     def with_event(self: CameraPipeline, frame: Any, *more: Any) -> Step:
@@ -104,8 +108,6 @@ def test_a_delay_is_blamed_on_its_stage(stage: str, camera: Camera, monkeypatch:
 
 
 def test_a_late_camera_gives_up_and_takes_back(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "DOWN_AFTER_S", 1.0)
-    monkeypatch.setattr(latency, "UP_AFTER_S", 2.0)
     slow = Slow()
     runtime, kept = start(camera, slow, "infer", monkeypatch)
     try:

@@ -188,9 +188,18 @@ ENDLESS = ("GET /cameras/{camera}/live.mjpg", "GET /events/stream", "GET /incide
 ROUTES = sorted(FOR)
 
 
+KEPT_S = 0.2
+"""what is kept of a credential here, and how often an idle stream is looked at: less than outside, not to wait for it"""
+
+
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_api(folder := tmp_path_factory.mktemp("rights"), data_dir=str(folder)) as running:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_api(folder := tmp_path_factory.mktemp("rights"), data_dir=str(folder)) as running,
+    ):
+        for name in ("auth.KEEP_S", "feed.CHECK_S", "feed.POLL_S", "incidents.POLL_S", "streams.POLL_S"):
+            patch.setattr(f"serve.{name}", KEPT_S)
         for second, camera in enumerate([*CAMERAS, *CAMERAS]):
             running.event(camera, second)
         yield running
@@ -227,7 +236,7 @@ def first_status(api: Api, method: str, path: str, token: str) -> int:
     holder = api.people.verify(token)
     assert holder is not None
     made, secret = api.people.create_token("short", *holder.person.grants)
-    threading.Timer(0.5, lambda: api.people.revoke_token(made)).start()
+    threading.Timer(KEPT_S, lambda: api.people.revoke_token(made)).start()
     return int(api.ask(method, path, secret).status_code)
 
 
@@ -446,7 +455,7 @@ def test_an_open_stream_and_a_ticket_end_with_the_right(api: Api, served: str, p
             assert ends(client, joined, end)
         else:
             assert ends(client, f"{served}{path}", end, headers=headers)
-        time.sleep(1.1)  # what is kept of a credential
+        time.sleep(KEPT_S + 0.1)  # what is kept of a credential
         with client.stream("GET", joined) as refused:
             assert refused.status_code in (401, 403, 404)
 

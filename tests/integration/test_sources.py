@@ -165,30 +165,34 @@ def test_a_cut_connection_and_a_killed_server_are_got_over(
     assert all(before < after for before, after in pairwise(times))
 
 
-def test_a_stream_that_goes_silent_is_stalled_then_failed_then_live_again(
-    rtsp: RtspServer, make_camera: Callable[..., Camera], monkeypatch: pytest.MonkeyPatch
+def test_a_stream_that_goes_silent_is_stalled_and_live_again(
+    rtsp: RtspServer, make_camera: Callable[..., Camera]
 ) -> None:
-    monkeypatch.setattr("actors.source.READ_LIMIT_S", 3.0)
     with Gate(rtsp.port) as gate:
         thread, got = watched(make_camera(gate.url("long.mp4"), stall_s=1.0), live)
         gate.frozen.set()
-        seen: list[tuple[SourceState, str | None]] = []
-
-        def failed_at_last() -> bool:
-            status = thread.status()
-            seen.append((status.state, status.error))
-            return status.state is SourceState.FAILED
-
-        wait(failed_at_last, thread)
+        wait(lambda: thread.status().state is SourceState.STALLED, thread)
+        assert thread.status().error == "no frame for more than 1 s; check the camera and its network"
         gate.frozen.clear()
         count = len(got)
         wait(lambda: live(thread) and len(got) > count + 5, thread)
         thread.stop()
-    states = [state for i, (state, _) in enumerate(seen) if i == 0 or seen[i - 1][0] is not state]
-    assert states == [SourceState.LIVE, SourceState.STALLED, SourceState.FAILED]
-    stalled = next(error for state, error in seen if state is SourceState.STALLED)
-    assert stalled == "no frame for more than 1 s; check the camera and its network"
-    assert "no data for 3 s; check the network and that the camera is on" in (seen[-1][1] or "")
+    assert gate.accepted == 1  # it was not given up
+
+
+def test_a_stream_that_stays_silent_is_given_up_and_made_anew(
+    rtsp: RtspServer, make_camera: Callable[..., Camera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.source.READ_LIMIT_S", 1.5)
+    with Gate(rtsp.port) as gate:
+        thread, got = watched(make_camera(gate.url("long.mp4"), stall_s=0.7), live)
+        gate.frozen.set()
+        wait(lambda: failed(thread), thread)
+        assert "no data for 1.5 s; check the network and that the camera is on" in (thread.status().error or "")
+        gate.frozen.clear()
+        count = len(got)
+        wait(lambda: live(thread) and len(got) > count + 5, thread)
+        thread.stop()
 
 
 def test_a_stream_that_ends_again_and_again_is_not_hammered(
@@ -244,7 +248,7 @@ def test_stopping_a_read_that_hangs_leaves_nothing_behind(make_camera: Callable[
     with SilentServer() as server:
         camera = make_camera(f"{scheme}://127.0.0.1:{server.port}/x")
         threads, before = threading.active_count(), descriptors()
-        for round_ in range(50):
+        for round_ in range(10):
             thread = SourceThread(camera, lambda _: None)
             thread.start()
             until(lambda round_=round_: server.accepted > round_)
@@ -254,9 +258,10 @@ def test_stopping_a_read_that_hangs_leaves_nothing_behind(make_camera: Callable[
         assert descriptors() == before
 
 
-def test_fifty_edits_of_a_camera_whose_stream_hangs_leave_nothing_behind(
-    rtsp: RtspServer, make_camera: Callable[..., Camera], tmp_path: Path
+def test_edits_of_a_camera_whose_stream_hangs_leave_nothing_behind(
+    rtsp: RtspServer, make_camera: Callable[..., Camera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("actors.camera.OLD_STREAM_S", 0.5)  # each edit has a thread that forgets the old stream then
     with Gate(rtsp.port) as gate:
         sources = [gate.url("long.mp4"), gate.url("long.mp4") + "?again"]
         camera = runtime(make_camera(sources[0]), tmp_path)
@@ -264,7 +269,7 @@ def test_fifty_edits_of_a_camera_whose_stream_hangs_leave_nothing_behind(
         until(lambda: camera.status().state is SourceState.LIVE)
         gate.frozen.set()
         threads = threading.active_count()
-        for i in range(50):
+        for i in range(8):
             count = gate.accepted
             camera.configure(make_camera(sources[(i + 1) % 2]))
             until(lambda count=count: gate.accepted > count)
@@ -283,7 +288,7 @@ def test_fifty_edits_of_a_camera_whose_stream_hangs_leave_nothing_behind(
 def test_another_size_in_mid_stream_over_rtsp(rtsp: RtspServer, make_camera: Callable[..., Camera]) -> None:
     ring = PacketRing(6.0, 10**7)
     thread, got = watched(
-        make_camera(rtsp.url("grows.mp4")), lambda t: t.status().width == 320 and t.next_seq > 50, ring=ring
+        make_camera(rtsp.url("grows.mp4")), lambda t: t.status().width == 320 and t.next_seq > 38, ring=ring
     )
     status, clip = thread.status(), ring.clip(0, 1e12)
     thread.stop()
@@ -295,16 +300,16 @@ def test_another_size_in_mid_stream_over_rtsp(rtsp: RtspServer, make_camera: Cal
 
 
 def jumping(folder: Path, how: str) -> bytes:
-    """Six seconds of MPEG-TS, 20 frames a second, whose stamps jump."""
+    """Three seconds of MPEG-TS, 20 frames a second, whose stamps jump."""
     options = {"g": "10", "tune": "zerolatency"}
-    part = video(folder / "part.ts", 40, (160, 120), rate=20, options=options)
+    part = video(folder / "part.ts", 20, (160, 120), rate=20, options=options)
     if how == "starts anew":
         return part.read_bytes() * 3
-    if how == "wraps":  # the 33 bits of MPEG-TS stamps (ISO/IEC 13818-1, 2.4.3.7) come to their end after 2 s
-        first = round((2**33 / 90_000 - 2.0) * 20)
-        late = video(folder / "late.ts", 120, (160, 120), rate=20, options=options, first_pts=first).read_bytes()
+    if how == "wraps":  # the 33 bits of MPEG-TS stamps (ISO/IEC 13818-1, 2.4.3.7) come to their end after 1 s
+        first = round((2**33 / 90_000 - 1.0) * 20)
+        late = video(folder / "late.ts", 60, (160, 120), rate=20, options=options, first_pts=first).read_bytes()
         stamps = raw_stamps(late)
-        assert (len(stamps), stamps[0] > 2**33 - 300_000, stamps[-1] < 500_000) == (120, True, True)
+        assert (len(stamps), stamps[0] > 2**33 - 300_000, stamps[-1] < 500_000) == (60, True, True)
         return late
     return joined(folder / "all.ts", [part, part, part], shift_s=float(how)).read_bytes()
 
@@ -323,8 +328,8 @@ def raw_stamps(data: bytes) -> list[int]:
 def test_stamps_that_jump_in_a_live_stream(tmp_path: Path, make_camera: Callable[..., Camera], how: str) -> None:
     data = jumping(tmp_path, how)
     ring = PacketRing(6.0, 10**7)
-    with Trickle(data, 6.0, then_silent=True) as server:
-        thread, got = watched(make_camera(server.url, stall_s=4), lambda t: t.next_seq >= 110, ring=ring)
+    with Trickle(data, 3.0, then_silent=True) as server:
+        thread, got = watched(make_camera(server.url, stall_s=4), lambda t: t.next_seq >= 55, ring=ring)
         arrived = time.time()
         status, clip = thread.status(), ring.clip(0, 1e12)
         thread.stop()
@@ -332,7 +337,7 @@ def test_stamps_that_jump_in_a_live_stream(tmp_path: Path, make_camera: Callable
     times = [picture.meta.captured_s for picture in got]
     assert all(before < after for before, after in pairwise(times))
     assert -1.0 < arrived - times[-1] < 30.0  # the stamps are hours off
-    assert 2.0 < times[-1] - times[0] < 60.0  # nor was time invented, or left out, between the frames
+    assert 1.0 < times[-1] - times[0] < 60.0  # nor was time invented, or left out, between the frames
     with av.open(io.BytesIO(clip)) as container:
         assert container.duration < 10_000_000
         assert sum(1 for _ in container.decode(video=0)) > 10
@@ -355,7 +360,7 @@ def test_pictures_that_stop_while_sound_goes_on(
             heard = av.AudioFrame.from_ndarray(noise, "s16", "mono")
             heard.rate, heard.pts = 16_000, start
             out.mux(sound.encode(heard))
-    with Trickle((tmp_path / "v.ts").read_bytes(), 20.0) as server:
+    with Trickle((tmp_path / "v.ts").read_bytes(), 10.0) as server:
         thread, got = watched(make_camera(server.url, stall_s=1.0), failed)
         thread.stop()
     assert len(got) > 5
@@ -426,11 +431,13 @@ def test_a_playlist_that_stops_growing_is_stalled_then_failed(
     with HttpFolder(playlist.folder) as server:
         playlist.show(0, 3)
         thread, got = watched(make_camera(server.url("live.m3u8"), stall_s=1), live)
-        wait(lambda: thread.status().state is SourceState.STALLED, thread)
+        wait(lambda: thread.status().state in (SourceState.STALLED, SourceState.FAILED), thread)
         wait(lambda: failed(thread), thread)
         thread.stop()
     assert "no data for 3 s" in (thread.status().error or "")
-    assert 2 * RATE < len(got) <= 3 * RATE  # of the three segments it begins with; the parser holds the last frame
+    assert (
+        2 * RATE < len(got) <= 3 * RATE * thread.status().reconnects
+    )  # of the three segments it begins with; the parser holds the last frame
 
 
 @pytest.mark.parametrize(

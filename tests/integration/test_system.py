@@ -18,6 +18,7 @@ import pytest
 
 from actors.processes import free_port
 from actors.rtsp_server import RtspServer, loop_clip
+from tests.clips import WHOLE, first_seconds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -284,7 +285,8 @@ def test_replay_gives_the_same_file_twice_and_diff_sees_a_change(
     tmp_path: Path, clip: Callable[[str], Path], yolox: str
 ) -> None:
     fleet = tmp_path / "fleet.yaml"
-    fleet.write_text(FLEET.format(square=clip("pets-s2l1-v1.mp4"), road=clip("road-a.mp4")))
+    square = first_seconds(clip("pets-s2l1-v1.mp4"), tmp_path / "square.mp4", 20)
+    fleet.write_text(FLEET.format(square=square, road=clip("road-a.mp4")))
     hoaban = str(Path(sys.executable).with_name("hoaban"))
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -295,9 +297,9 @@ def test_replay_gives_the_same_file_twice_and_diff_sees_a_change(
     assert one.returncode == two.returncode == 0, one.stderr
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes() != b""
     summary = json.loads(one.stdout)
-    assert summary["frames_read"] == 795
+    assert summary["frames_read"] == (795 if WHOLE else 200)
     counted = sum(n for by in summary["counts"]["path"].values() for n in by.values())
-    assert counted == summary["events"]["hoaban.line_count"] > 10
+    assert counted == summary["events"]["hoaban.line_count"] >= 5
     assert run("diff", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")).returncode == 0
     lines = (tmp_path / "a.jsonl").read_text().splitlines()
     (tmp_path / "b.jsonl").write_text("\n".join(lines[1:]))

@@ -1,6 +1,7 @@
 """`hoaban models evaluate`, `promote`, `rollback` and `current`: what is passed, what is refused, and what is kept."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +23,27 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_suite(tmp_path_factory.mktemp("suite"))
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "models"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models; each test has a copy of its own."""
+    folder = tmp_path_factory.mktemp("made")
     write_block_model(folder, "blocks")
     write_block_model(folder, "equal", version="2")
     write_block_model(folder, "half", 0.45)
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = Path(shutil.copytree(made, tmp_path / "models"))
     monkeypatch.setenv("HOABAN_MODEL_PATH", str(folder))
     return folder
+
+
+def run(data: Path, *arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["models", *map(str, arguments), "--data", str(data)])
+    return int(ended.value.code or 0)
 
 
 @pytest.fixture
@@ -40,21 +54,26 @@ def hoaban(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     def command(*arguments: object) -> Answer:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(["models", *map(str, arguments), "--data", str(tmp_path / "data")])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        code = run(tmp_path / "data", *arguments)
+        return code, *capsys.readouterr()
 
     return command
 
 
-@pytest.fixture
-def passed(hoaban: Callable[..., Answer], suite: Path, tmp_path: Path) -> Path:
-    """A report on which `equal` passed against `blocks`."""
-    report = tmp_path / "equal.json"
-    code, out, _ = hoaban("evaluate", "equal@2", "--against", "blocks", "--suite", suite, "--out", report)
-    assert (code, out.splitlines()[-1][:6]) == (0, "PASSED"), out
+@pytest.fixture(scope="module")
+def judged(made: Path, suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("judged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOABAN_MODEL_PATH", str(made))
+        report = folder / "equal.json"
+        assert run(folder, "evaluate", "equal@2", "--against", "blocks", "--suite", suite, "--out", report) == 0
     return report
+
+
+@pytest.fixture
+def passed(judged: Path, tmp_path: Path) -> Path:
+    """A report on which `equal` passed against `blocks`; a copy of the test's own."""
+    return Path(shutil.copy(judged, tmp_path / "equal.json"))
 
 
 def test_the_same_models_give_the_same_report(

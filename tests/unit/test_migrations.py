@@ -30,8 +30,8 @@ def move(engine: sa.Engine, to: str) -> None:
 
 
 @pytest.fixture
-def engine(store_url: str):
-    made = sa.create_engine(url := _known(store_url))
+def engine(empty_url: str):
+    made = sa.create_engine(url := _known(empty_url))
     if url.drivername == "sqlite":
         sa.event.listen(made, "connect", _prepare_sqlite)
     yield made
@@ -55,8 +55,8 @@ def columns(engine: sa.Engine, table: str) -> set[str]:
     return {column["name"] for column in sa.inspect(engine).get_columns(table)}
 
 
-def test_a_store_in_use_goes_all_the_way_down_and_up(engine: sa.Engine, store_url: str) -> None:
-    events = EventStore.open(store_url)
+def test_a_store_in_use_goes_all_the_way_down_and_up(engine: sa.Engine, empty_url: str) -> None:
+    events = EventStore.open(empty_url)
     events.write(some_events(3))
     people = PeopleStore(events.engine)
     people.create_token("machine", Role.OPERATOR)
@@ -70,15 +70,15 @@ def test_a_store_in_use_goes_all_the_way_down_and_up(engine: sa.Engine, store_ur
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_token_keeps_a_role_over_the_way_down_and_up(engine: sa.Engine, store_url: str) -> None:
-    events = EventStore.open(store_url)
+def test_a_token_keeps_a_role_over_the_way_down_and_up(engine: sa.Engine, empty_url: str) -> None:
+    events = EventStore.open(empty_url)
     people = PeopleStore(events.engine)
     _, secret = people.create_token("machine", Role.OPERATOR)
     _, narrow = people.create_token("of one gate", Grant(Role.ADMIN, Scope(cameras=frozenset({"gate"}))))
     events.close()
     for _ in range(len(REVISIONS) - REVISIONS.index("0004_accounts")):
         move(engine, "-1")
-    events = EventStore.open(store_url)
+    events = EventStore.open(empty_url)
     people = PeopleStore(events.engine)
     assert people.verify(narrow) is None  # in a role alone it would be an admin of everything
     holder = people.verify(secret)

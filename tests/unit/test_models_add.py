@@ -202,8 +202,8 @@ def test_a_file_that_would_fill_the_disk_is_not_copied(tmp_path: Path, target: P
 
 
 def test_a_model_that_hangs_is_ended(tmp_path: Path, target: Path) -> None:
-    with pytest.raises(ModelError, match="did not load and run within 12 s"):
-        add(of_torch(tmp_path, Hangs()), limit_s=12)
+    with pytest.raises(ModelError, match="did not load and run within 6 s"):
+        add(of_torch(tmp_path, Hangs()), limit_s=6)
     assert list(target.iterdir()) == []
 
 

@@ -37,8 +37,8 @@ def signed(id: str, previous: bytes | None) -> bytes:
     return m.canonical(m.of_erasure(id, **about, previous=named, erased=[{"what": "event", "id": "i"}]))
 
 
-def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_url: str, tmp_path: Path) -> None:
-    engine = sa.create_engine(engine_module._known(store_url))
+def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(empty_url: str, tmp_path: Path) -> None:
+    engine = sa.create_engine(engine_module._known(empty_url))
     with engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(Path(engine_module.__file__).parent / "migrations"))
@@ -70,7 +70,7 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(store_u
             row = about | {"id": id, "plan": plan, "manifest": manifest}
             connection.execute(old(erasures, row | {"signature": SIGNER.sign(manifest) if manifest else None}))
     engine.dispose()
-    store = EventStore.open(store_url)
+    store = EventStore.open(empty_url)
     retention = RetentionStore(store.engine)
     records = retention.records()
     assert [(one.id, one.number) for one in records] == [("newer", 1), ("cut off", 2), ("newest", 3)]

@@ -63,12 +63,12 @@ def test_the_migrations_make_the_tables_that_the_code_uses(store: EventStore) ->
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_who_opens_an_empty_database_together_takes_turns(store_url: str) -> None:
+def test_who_opens_an_empty_database_together_takes_turns(empty_url: str) -> None:
     gate, opened = threading.Barrier(4), []
 
     def open_it() -> None:
         gate.wait()
-        opened.append(EventStore.open(store_url))
+        opened.append(EventStore.open(empty_url))
 
     threads = [threading.Thread(target=open_it) for _ in range(4)]
     for thread in threads:
