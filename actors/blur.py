@@ -1,13 +1,15 @@
 """Faces made unrecognisable in a picture, before anyone sees it."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from actors.models import ModelError, find_model
-from hoaban.detections import Floats
-from hoaban.privacy import head_boxes, plate_boxes
+from hoaban.detections import Detections, Floats
+from hoaban.privacy import PEOPLE_WORDS, VEHICLE_WORDS, head_boxes, named, plate_boxes
 
 log = structlog.get_logger(__name__)
 
@@ -71,10 +73,29 @@ def hide_plates(picture: Pixels, vehicles: Floats) -> None:
             picture[top:bottom, left:right] = _in_cells(picture[top:bottom, left:right], cell)
 
 
+def anonymous(picture: Pixels, seen: Sequence[Detections], blur: FaceBlur) -> tuple[Pixels, str]:
+    """A picture for people who label: nobody to be recognised, no plate to be read; and how, as FaceBlur says it.
+
+    seen: what models saw in it, in its pixels. Where one of them has no class for people, nobody knows which boxes are
+    some: then it is a mosaic.
+    """
+    if not all(named(one.labels, PEOPLE_WORDS) for one in seen):
+        return mosaic(picture), "mosaic"
+    hidden, how = blur.apply(picture, _boxes(seen, PEOPLE_WORDS))
+    hide_plates(hidden, _boxes(seen, VEHICLE_WORDS))
+    return hidden, how
+
+
 def mosaic(picture: Pixels) -> Pixels:
     """The whole of an (h, w, 3) uint8 picture in MOSAIC_CELLS cells across."""
     width = picture.shape[1]
     return _in_cells(picture, max(1, -(-width // MOSAIC_CELLS)))
+
+
+def _boxes(seen: Sequence[Detections], words: frozenset[str]) -> Floats:
+    """(n, 4) boxes of all that any of the models took for one of these, of whatever score."""
+    found = [one.of(label).boxes for one in seen for label in sorted(named(one.labels, words))]
+    return np.concatenate([np.zeros((0, 4), np.float32), *found])
 
 
 def _grown(boxes: Floats) -> Floats:

@@ -42,6 +42,19 @@ def files_of(pictures: Sequence[tuple[Mapping[str, Any], bytes]]) -> dict[str, b
     return files | {FILE: json.dumps(document, ensure_ascii=False, indent=1).encode()}
 
 
+def write_labels(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files_of` into a new or empty folder, whole or not at all. Raises OSError."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / "labels"
+        (made / PICTURES).mkdir(parents=True)
+        for name, data in files.items():
+            (made / name).write_bytes(data)
+        if folder.exists():
+            folder.rmdir()
+        made.rename(folder)
+
+
 def read_labels(folder: Path, name: str | None = None) -> PictureSuite:
     """Corrected labels, checked. name: of the suite, by default the folder's. Raises FleetErrors: all that is wrong."""
     path = folder / FILE
@@ -91,12 +104,13 @@ def is_labelled(folder: Path) -> bool:
 def look(suite: PictureSuite, folder: Path, detector: Detector) -> list[PictureErrors]:
     """What a model makes of each picture. Raises what the model raises."""
     return [
-        errors_of(picture, suite.labels, _seen(cv2.imread(str(folder / PICTURES / picture.file)), detector))
+        errors_of(picture, suite.labels, see(cv2.imread(str(folder / PICTURES / picture.file)), detector))
         for picture in suite.pictures
     ]
 
 
-def _seen(picture: NDArray[np.uint8], detector: Detector) -> Detections:
+def see(picture: NDArray[np.uint8], detector: Detector) -> Detections:
+    """What a model sees in an (h, w, 3) BGR picture, in its pixels. Raises what the model raises."""
     height, width = picture.shape[:2]
     letterbox = Letterbox.fit(width, height, detector.input_width, detector.input_height)
     fitted = max(2, round(width * letterbox.scale)), max(2, round(height * letterbox.scale))

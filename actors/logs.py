@@ -32,15 +32,16 @@ def configure() -> None:
 
 
 class _Unfailing:
-    """A file of which nobody hears that its disk is full: a line is lost then, and not what was to be done after it."""
+    """A file of which nobody hears that its disk is full or that it is closed: a line is lost then, and not what was
+    to be done after it."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
             self._file.write(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
             self._file.flush()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,16 +17,15 @@ import structlog
 
 from actors import wire
 from actors.analyser import Seen
-from actors.blur import FaceBlur, hide_plates, mosaic
+from actors.blur import FaceBlur, anonymous
 from actors.channel import SPARE
 from actors.disagreements import Disagreements, name_of
 from actors.link import LinkedModel, ModelLink, Peer
-from hoaban.detections import Detections, Floats
+from hoaban.detections import Detections
 from hoaban.disagreements import Disagreement, ShadowCount, compare
 from hoaban.events import format_time, utc
 from hoaban.fleet import Camera
 from hoaban.frames import Letterbox
-from hoaban.privacy import PEOPLE_WORDS, VEHICLE_WORDS, named
 from hoaban.shadow import ShadowOrder
 
 log = structlog.get_logger(__name__)
@@ -109,12 +109,8 @@ class ShadowWatcher:
         meta, camera = seen.picture.meta, self._camera
         image = seen.picture.bgr(STORED_WIDTH)
         scale = np.float32(image.shape[1] / meta.width)
-        if all(named(one.labels, PEOPLE_WORDS) for one in both):
-            self._blur = self._blur or FaceBlur()
-            image, how = self._blur.apply(image, _boxes(both, PEOPLE_WORDS) * scale)
-            hide_plates(image, _boxes(both, VEHICLE_WORDS) * scale)
-        else:  # nobody knows which boxes are people
-            image, how = mosaic(image), "mosaic"
+        self._blur = self._blur or FaceBlur()
+        image, how = anonymous(image, [replace(one, boxes=one.boxes * scale) for one in both], self._blur)
         ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not ok:
             raise ValueError("the picture could not be encoded as JPEG")
@@ -251,9 +247,3 @@ def sights(seen: Detections, scale: float) -> list[dict[str, Any]]:
         | {"bbox": [round(float(v) * scale, 1) for v in box]}
         for box, score, number in zip(seen.boxes, seen.scores, seen.classes, strict=True)
     ]
-
-
-def _boxes(both: tuple[Detections, ...], labels: frozenset[str]) -> Floats:
-    """(n, 4) boxes of all that either model took for one of these, of whatever score."""
-    found = [seen.of(label).boxes for seen in both for label in sorted(named(seen.labels, labels))]
-    return np.concatenate([np.zeros((0, 4), np.float32), *found])

@@ -57,6 +57,12 @@ def store_or_refuse(folder: Path) -> EventStore:
         refuse(str(error))
 
 
+def new_folder_or_refuse(folder: Path) -> None:
+    """Exit code 2 for a folder that has something in it already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        refuse(f"{folder}: is there already and not empty; name a new folder")
+
+
 def print_json(document: Any) -> None:
     """The one JSON document of --json."""
     print(json.dumps(document, ensure_ascii=False, indent=2))

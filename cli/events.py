@@ -1,12 +1,11 @@
 """`hoaban events`: what an event rests on, and the same event again from its recording."""
 
 import io
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +14,7 @@ import sqlalchemy as sa
 import typer
 
 from actors.configs import ConfigArchive, ConfigMissingError
-from actors.models import ModelError, find_model, load_detector
-from actors.models.files import ModelPackage
+from actors.models import ModelError, load_detector
 from actors.picture import Picture
 from actors.proof.files import PackageFiles
 from actors.reader import open_frames
@@ -24,19 +22,19 @@ from actors.source import SourceError
 from actors.store import AuditStore, EventStore
 from cli import dead_letters
 from cli.common import data_folder, print_json, refuse, store_or_refuse
+from cli.event_labels import export_coco
+from cli.event_source import NothingError, Recording, package_of, recording_of
 from cli.recording import record
 from cli.replay import run
 from cli.replay_plates import plate_watcher
 from hoaban import __version__
 from hoaban.again import Again, begins_s, find_again, model_of
-from hoaban.events import EVENT_TYPE_PREFIX, Event, ModelRef, format_time
-from hoaban.evidence.manifest import CANDIDATE, CLIP
-from hoaban.fleet import Camera
+from hoaban.events import EVENT_TYPE_PREFIX, Event, format_time
 from hoaban.fleet_text import redact
-from hoaban.source_address import SourceAddress
 
 app = typer.Typer(no_args_is_help=True, help="Events: what one rests on, and the same one again from its recording.")
 app.add_typer(dead_letters.app, name="dead")
+app.command("export-coco")(export_coco)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="the event's id")]
 Data = Annotated[Path | None, typer.Option(help="folder of `hoaban up`; HOABAN_STORE_URL names another store")]
@@ -45,20 +43,6 @@ EvidenceUrl = Annotated[
     typer.Option(envvar="HOABAN_EVIDENCE_URL", help="where evidence is; by default evidence in the data folder"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Recording:
-    """What an event can be given again from. starts_s: capture time of the first frame; None: of a file, to be found
-    by the event's frame number. what: for people."""
-
-    source: SourceAddress
-    what: str
-    starts_s: float | None
-
-
-class _NothingError(Exception):
-    """It cannot be given again; the message says why."""
 
 
 @app.command()
@@ -99,7 +83,7 @@ def replay_(id: Id, data: Data = None, evidence: EvidenceUrl = None, as_json: As
             refuse(f"the store does not take it: {redact(str(error).splitlines()[0])}")
         try:
             again, recording = _again(event, folder, _files(folder, evidence))
-        except (_NothingError, ModelError, SourceError, ConfigMissingError) as error:
+        except (NothingError, ModelError, SourceError, ConfigMissingError) as error:
             print(f"hoaban events: {id}: cannot be given again: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
     notes = [] if event.data.get("code") == __version__ else [f"made by code {event.data.get('code')}, not this one"]
@@ -149,12 +133,12 @@ def _provenance(event: Event, folder: Path, files: PackageFiles) -> dict[str, An
     model, config = model_of(event), str(event.data.get("config"))
     archive, missing = ConfigArchive(folder), ""
     try:
-        _package(model)
-    except _NothingError as error:
+        package_of(model)
+    except NothingError as error:
         missing = str(error)
     try:
-        recording = _recording(event, archive.find(config), files, None).what
-    except (_NothingError, ConfigMissingError) as error:
+        recording = recording_of(event, archive.find(config), files, None).what
+    except (NothingError, ConfigMissingError) as error:
         recording = f"none: {error}"
     return {
         "id": event.id,
@@ -174,56 +158,16 @@ def _provenance(event: Event, folder: Path, files: PackageFiles) -> dict[str, An
     }
 
 
-def _package(model: ModelRef) -> ModelPackage:
-    """The package of exactly this model, file and card. Raises _NothingError that says what of it is not here.
-
-    Events of old name no card: of those the file decides.
-    """
-    name = f"model {model.name}@{model.version}"
-    try:
-        package = find_model(f"{model.name}@{model.version}")
-    except ModelError as error:
-        raise _NothingError(str(error)) from None
-    if package.card.sha256 != model.digest:
-        raise _NothingError(f"{name} with the digest {model.digest[:12]}… is not here")
-    if model.card not in (None, package.ref.card):
-        raise _NothingError(
-            f"{name} is here with another card (sha256 {package.card.digest()[:12]}…, the event's was "
-            f"{model.card[:12]}…): it was edited under the same version; put the old one back"
-        )
-    return package
-
-
-def _recording(event: Event, camera: Camera, files: PackageFiles, scratch: Path | None) -> _Recording:
-    """What the event was seen in. scratch: a folder to put a clip into; None: it is only asked about.
-
-    Raises _NothingError.
-    """
-    if files.has(event.id, CLIP) and files.has(event.id, CANDIDATE):
-        clip = json.loads(files.read(event.id, CANDIDATE)).get("clip")
-        if clip is not None:
-            path = Path("clip.mp4") if scratch is None else scratch / "clip.mp4"
-            if scratch is not None:
-                path.write_bytes(files.read(event.id, CLIP))
-            return _Recording(SourceAddress(str(path)), "the clip of its evidence", float(clip["from_s"]))
-    source = camera.source
-    if source.is_file and Path(source.reveal()).is_file():
-        return _Recording(source, f"the file {source}", None)
-    if source.simulated:
-        raise _NothingError("its camera was simulated and no clip of it was kept; give `hoaban replay` a duration")
-    raise _NothingError("no clip of it was kept (its rule makes no evidence), and its camera's source is no file here")
-
-
-def _again(event: Event, folder: Path, files: PackageFiles) -> tuple[Again, _Recording]:
-    """Raises _NothingError, ModelError, SourceError, ConfigMissingError."""
+def _again(event: Event, folder: Path, files: PackageFiles) -> tuple[Again, Recording]:
+    """Raises NothingError, ModelError, SourceError, ConfigMissingError."""
     if event.type == EVENT_TYPE_PREFIX + "face_watchlist":
-        raise _NothingError("it rests on the watchlist of its day, of which nothing is kept that is not on it any more")
+        raise NothingError("it rests on the watchlist of its day, of which nothing is kept that is not on it any more")
     camera = ConfigArchive(folder).find(str(event.data.get("config")))
-    detector = load_detector(_package(model_of(event)), threads=1, device="cpu")
+    detector = load_detector(package_of(model_of(event)), threads=1, device="cpu")
     detector.warm_up()
     period_s = 1 / camera.sweeps_per_s
     with tempfile.TemporaryDirectory(prefix="hoaban-again-") as scratch:
-        recording = _recording(event, camera, files, Path(scratch))
+        recording = recording_of(event, camera, files, Path(scratch))
         times = [picture.meta.captured_s for picture in open_frames(recording.source, camera.id)]
         step_s = (times[-1] - times[0]) / max(1, len(times) - 1)
         event_s = event.time.timestamp()

@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import tempfile
 import zipfile
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +12,8 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from actors.labels import take_in
-from cli.common import data_folder, refuse
+from actors.labels import take_in, write_labels
+from cli.common import data_folder, new_folder_or_refuse, refuse
 from hoaban.coco import FILE, PICTURES
 from hoaban.fleet_text import FleetErrors
 
@@ -55,8 +54,7 @@ def export_coco(
 
     Faces and plates are hidden. The API decides which of them the holder of the token may have. Exit code 1: none.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        refuse(f"{folder}: is there already and not empty; name a new folder")
+    new_folder_or_refuse(folder)
     if type is not None and evidence is None:
         refuse("--type is for evidence; name its state with --evidence, such as rejected")
     wanted: dict[str, Any] = {"reason": reason, "model": model, "camera": camera, "limit": limit}
@@ -121,19 +119,13 @@ def _detail(answer: httpx.Response) -> str:
 
 def _unpack(data: bytes, folder: Path) -> int:
     """Into a folder that is whole or not there; only names of the format are taken. How many pictures."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive, tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        made = Path(scratch) / "labels"
-        (made / PICTURES).mkdir(parents=True)
-        pictures = 0
+    files: dict[str, bytes] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in archive.namelist():
             parts = PurePosixPath(name).parts
             if parts[-1:] == (FILE,):
-                (made / FILE).write_bytes(archive.read(name))
+                files[FILE] = archive.read(name)
             elif parts[-2:-1] == (PICTURES,) and parts[-1].endswith(".jpg"):
-                (made / PICTURES / parts[-1]).write_bytes(archive.read(name))
-                pictures += 1
-        if folder.exists():
-            folder.rmdir()
-        made.rename(folder)
-    return pictures
+                files[f"{PICTURES}/{parts[-1]}"] = archive.read(name)
+    write_labels(folder, files)
+    return sum(name != FILE for name in files)

@@ -34,8 +34,8 @@ class Labelled:
     things: tuple[Sight, ...]
 
 
-ABOUT = ("id", "camera", "role", "time", "primary", "candidate", "evidence", "simulated")
-"""what is told of a picture: candidate of one on which models differ, evidence of a still of that"""
+ABOUT = ("id", "camera", "role", "time", "primary", "candidate", "evidence", "events", "simulated")
+"""what is told of a picture: candidate of one on which models differ, evidence of a still of that, events of others"""
 
 
 def to_coco(pictures: Iterable[tuple[Mapping[str, Any], str]], labels: Sequence[str]) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def to_coco(pictures: Iterable[tuple[Mapping[str, Any], str]], labels: Sequence[
     categories = [{"id": number, "name": label} for label, number in numbers.items()]
     return {
         "info": {
-            "description": "Pictures on which models differ, or stills of evidence; faces and plates hidden. "
-            "Labels to be corrected"
+            "description": "Pictures on which models differ, stills of evidence, or pictures of events; faces and "
+            "plates hidden. Labels to be corrected"
         },
         "images": images,
         "annotations": annotations,
