@@ -7,12 +7,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from actors.models.files import list_models
+from actors.models.files import readable_models
 from hoaban.fleet import Fleet
-from hoaban.fleet_checks import KNOWN_LABELS, Labels
+from hoaban.fleet_checks import Labels
 from hoaban.fleet_text import FleetError, FleetErrors, env_names, parse_fleet
 from hoaban.fleet_yaml import MOST_CHARACTERS
-from hoaban.models.backend import ModelError
 
 MOST_BYTES = 4 * MOST_CHARACTERS
 """of a file in UTF-8"""
@@ -63,11 +62,7 @@ def _text(path: Path) -> str:
 
 def _labels() -> Labels:
     """What each model finds, those with a card on the search path among them."""
-    try:
-        packages = list_models()
-    except ModelError:  # a broken card is told where its model is wanted
-        return KNOWN_LABELS
     found: dict[str, tuple[str, ...]] = {}
-    for package in packages:
+    for package in readable_models():  # a broken card is told where its model is wanted
         found[package.card.name] = (*found.get(package.card.name, ()), *package.card.labels)
     return found

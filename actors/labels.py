@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.models.files import list_models
+from actors.models.files import readable_models
 from hoaban.coco import FILE, MOST_BYTES, PICTURES, PictureFile, from_coco, to_coco
 from hoaban.detections import Detections
 from hoaban.evaluation.pictures import PictureErrors, PictureSuite, errors_of
@@ -68,7 +68,7 @@ def read_labels(folder: Path, name: str | None = None) -> PictureSuite:
     except OSError as error:
         message = f"cannot be read: {error.strerror}; name the folder that has {FILE} and {PICTURES}"
         raise FleetErrors([FleetError(str(error.filename or path), 1, "", message)]) from None
-    known = list(dict.fromkeys(label for package in list_models() for label in package.card.labels))
+    known = list(dict.fromkeys(label for package in readable_models() for label in package.card.labels))
     pictures = from_coco(str(path), text, files, known)
     asked = tuple(row["name"] for row in json.loads(text)["categories"])
     if not pictures:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from actors.models import ModelError, find_model
-from actors.models.files import list_models
+from actors.models.files import readable_models
 from actors.promotions import PromotionRegistry, RegistryError
 from hoaban.access import Permission, Person
 from hoaban.evaluation.report import ModelIdentity, Report
@@ -91,7 +91,7 @@ def models(_: Seer) -> list[schemas.ModelView]:
             origin=package.card.origin,
             known_failures=package.card.known_failures,
         )
-        for package in list_models()
+        for package in readable_models()
     ]
 
 

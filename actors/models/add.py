@@ -1,8 +1,11 @@
 """Taking a model package in: checked as far as a machine can, then copied whole or not at all."""
 
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from actors.models.files import (
@@ -20,6 +23,8 @@ from hoaban.models.card import PINNED, ModelCard
 
 LEAST_LEFT_BYTES = 256 * 2**20
 """on the disk of the model folder"""
+SCRATCH, ABANDONED_S = ".adding-", 3600.0
+"""where a package is copied to first; one as old as this was left by a process that was killed"""
 
 
 def add(
@@ -39,22 +44,37 @@ def add(
     place = target / f"{card.name}-{card.version}"
     try:
         target.mkdir(parents=True, exist_ok=True)
+        _clear(target)
         _has_room(folder, card, target)
-        with tempfile.TemporaryDirectory(prefix=".adding-", dir=target) as scratch:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target) as scratch:
             copy = Path(scratch) / "package"
             copy.mkdir()
             for name in (CARD_FILE, card.file):
                 if name is not None:
                     shutil.copyfile(folder / name, copy / name, follow_symlinks=False)
+                    _no_link(copy / name)  # it was made one since it was looked at
             checked = open_package(str(copy))
             if checked.card != card:
                 raise ModelError(f"{folder}: its card changed while it was read; try again")
             tried = try_out(copy, limit_s, memory_bytes)
             _beside_others(checked)
-            os.rename(copy, place)  # one that is there already, and not empty, is an error
+            try:
+                os.rename(copy, place)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another was quicker, or has the same folder's name
+                    raise ModelError(f"{place}: another model is there already; give it another version") from None
+                raise
     except OSError as error:
         raise ModelError(f"{error.filename or place}: {error.strerror}; see that {target} may be written") from None
     return place, tried
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed processes left of packages."""
+    for left in target.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _no_link(path: Path) -> None:

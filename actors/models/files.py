@@ -54,13 +54,25 @@ def find_model(name: str) -> ModelPackage:
     A bare NAME is the pinned version, or else the lowest one: a version that is put beside it does not take its place
     (hoaban/models/promotion.py says what does). The same version twice is the first on the search path.
 
-    Raises ModelError when no card has that name, when its file is nowhere, or has another digest than its card.
+    A card that cannot be read is no reason for another model not to run: one may lie there half copied. Raises
+    ModelError when no card has that name, when its file is nowhere, or has another digest than its card.
     """
+    packages, broken = _read_all()
+    try:
+        return _found(name, packages)
+    except ModelError:
+        if broken:  # it may be the one that is wanted
+            raise broken[0] from None
+        raise
+
+
+def _found(name: str, packages: list[ModelPackage]) -> ModelPackage:
+    """Raises ModelError."""
     wanted, _, version = name.partition("@")
-    cards = [package for package in list_models() if package.card.name == wanted]
+    cards = [package for package in packages if package.card.name == wanted]
     matching = [package for package in cards if version in ("", package.card.version)]
     if not matching:
-        known = ", ".join(sorted({f"{p.card.name}@{p.card.version}" for p in cards or list_models()}))
+        known = ", ".join(sorted({f"{p.card.name}@{p.card.version}" for p in cards or packages}))
         raise ModelError(f"model {name!r} is not known; known: {known}")
     package = matching[0]
     if package.card.name not in PINNED:
@@ -111,14 +123,31 @@ def _checked(package: ModelPackage) -> ModelPackage:
 
 
 def list_models() -> list[ModelPackage]:
-    """Every known model: the pinned ones, and each folder with a card on the search path."""
+    """Every known model: the pinned ones, and each folder with a card on the search path. Raises ModelError."""
+    packages, broken = _read_all()
+    if broken:
+        raise broken[0]
+    return packages
+
+
+def readable_models() -> list[ModelPackage]:
+    """`list_models` without those whose card cannot be read."""
+    return _read_all()[0]
+
+
+def _read_all() -> tuple[list[ModelPackage], list[ModelError]]:
     packages = [ModelPackage(card, _find_card_file(card)) for card in PINNED.values()]
+    broken: list[ModelError] = []
     for folder in search_path("models"):
         for card_file in sorted(folder.glob(f"*/{CARD_FILE}")) if folder.is_dir() else ():
-            card = read_card(card_file)
+            try:
+                card = read_card(card_file)
+            except ModelError as error:
+                broken.append(error)
+                continue
             path = card_file.parent / card.file if card.file else None
             packages.append(ModelPackage(card, path if path and path.is_file() else _find_card_file(card)))
-    return packages
+    return packages, broken
 
 
 def read_card(path: Path) -> ModelCard:

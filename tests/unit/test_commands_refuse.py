@@ -127,6 +127,10 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "evidence keys, no data": (["evidence", "keys", "--data", "DIR/no"], ""),
     "evidence rotate-key, no data": (["evidence", "rotate-key", "--data", "DIR/no"], ""),
     "evidence verify-erasures, no data": (["evidence", "verify-erasures", "--data", "DIR/no"], ""),
+    "events export-coco, no data": (
+        ["events", "export-coco", "DIR/out", "--fleet", "FLEET", "--reason", "for a test of it", "--data", "DIR/no"],
+        "name the folder of `hoaban up`",
+    ),
     "events show, no data": (["events", "show", "x", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "events replay, no data": (["events", "replay", "x", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "events dead list, no data": (["events", "dead", "list", "--data", "DIR/no"], ""),
@@ -347,7 +351,8 @@ def test_a_model_card_that_is_none_is_refused(
     (folder / "models" / "m").mkdir(parents=True)
     card = _made(folder / "models" / "m" / "card.yaml", CARDS[name])
     monkeypatch.setenv("HOABAN_MODEL_PATH", str(folder / "models"))
-    for command in (["models", "list"], ["replay", "FLEET", "--camera", "file", "--out", "OUT"]):
+    wanted = ["replay", "FLEET", "--camera", "file", "--model", "m", "--out", "OUT"]  # it may be this model's card
+    for command in (["models", "list"], wanted):
         _, err = refused(folder, command, capsys)
         assert str(card) in err
         assert err.endswith("; correct the card\n")
