@@ -79,6 +79,8 @@ def rollback(
     with recorded(data_folder(data), "model.rollback", name, reason=why or None, decided_by=by):
         step = _added(registry, lambda steps: back(steps, place=name, at=datetime.now(UTC), by=decided_by(by), why=why))
     print(f"{name} stands for {step.after.ref} again (it was {step.before.ref}); a running system swaps within seconds")
+    if (missing := _missing(step.after)) is not None:
+        print(f"it cannot be run here: {missing}; until it can, what runs goes on", file=sys.stderr)
 
 
 def current(data: DataFolder = None, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
@@ -103,6 +105,15 @@ def current(data: DataFolder = None, as_json: Annotated[bool, typer.Option("--js
         print(f"  {step.at:%Y-%m-%d %H:%M:%S}Z  {step.by}  {what}{f'  ({step.why})' if step.why else ''}")
     if not steps:
         print("nothing was promoted: every name stands for itself")
+
+
+def _missing(model: ModelIdentity) -> str | None:
+    """Why a model cannot be run here, which is no reason not to take the one after it back; None when it can."""
+    try:
+        here = ModelIdentity.of(find_model(model.ref).card)
+    except ModelError as error:
+        return str(error)
+    return None if here == model else f"model {model.ref} is here with another file or card than was promoted"
 
 
 def _registry(data: Path | None) -> PromotionRegistry:

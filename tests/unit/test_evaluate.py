@@ -181,3 +181,30 @@ def test_a_damaged_registry_is_told_and_not_written_to(
         assert code == 2
         assert f"{file}:2: no step of the registry" in err
     assert file.read_text() == before
+
+
+def test_what_was_removed_meanwhile_is_told_and_a_bad_model_leaves_all_the_same(
+    hoaban: Callable[..., Answer], passed: Path, models: Path
+) -> None:
+    assert hoaban("promote", "equal@2", "--report", passed)[0] == 0
+    shutil.rmtree(models / "blocks")
+    code, out, err = hoaban("rollback", "blocks")
+    assert (code, "blocks stands for blocks@1 again" in out) == (0, True)
+    assert "it cannot be run here: model 'blocks@1' is not known" in err
+    code, _, err = hoaban("promote", "equal@2", "--report", passed)
+    assert (code, "model 'blocks' is not known" in err) == (2, True)
+
+
+def test_a_report_whose_known_happenings_were_edited_says_something_else(
+    hoaban: Callable[..., Answer], passed: Path, suite: Path, tmp_path: Path
+) -> None:
+    """Another truth gives another digest of the suite, so two reports can be told apart by it."""
+    other = Path(shutil.copytree(suite, tmp_path / "other"))
+    text = (other / "blocks.yaml").read_text()
+    (other / "blocks.yaml").write_text(text.replace("class: thing", "class: other", 1))
+    report = tmp_path / "again.json"
+    hoaban("evaluate", "equal@2", "--against", "blocks", "--suite", other, "--out", report)
+    one, again = (Report.model_validate_json(path.read_text()) for path in (passed, report))
+    assert one.suite != again.suite
+    assert (one.digest(), one.candidate) != (again.digest(), again.candidate)
+    assert again.recordings[0].candidate.wrong_class or again.recordings[0].candidate.missed
