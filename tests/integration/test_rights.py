@@ -189,7 +189,7 @@ ROUTES = sorted(FOR)
 
 
 KEPT_S = 0.2
-"""what is kept of a credential here, and how often an idle stream is looked at: less than outside, not to wait for it"""
+"""how long a credential is kept here, and an idle stream not looked at: less than outside, so that none waits for it"""
 
 
 @pytest.fixture(scope="module")
