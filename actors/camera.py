@@ -138,6 +138,8 @@ class CameraRuntime:
         self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
 
     def start(self) -> None:
+        import scipy.optimize  # noqa: F401  (so that the first picture with things to pair need not wait for it)
+
         self._reporter.start()
         self._scene.start()
         self._faces.start()

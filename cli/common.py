@@ -7,17 +7,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 import typer
 from platformdirs import user_data_path
 
 from actors.fleet_file import load_fleet
-from actors.store import EventStore
-from cli.trouble import TroubleError, open_store
 from hoaban.fleet import Fleet
 from hoaban.fleet_text import FleetErrors
+
+if TYPE_CHECKING:
+    from actors.store import EventStore
 
 
 def refuse(message: str) -> NoReturn:
@@ -46,8 +47,10 @@ def data_folder(given: Path | None) -> Path:
     return (given or user_data_path("hoaban")).resolve()
 
 
-def store_or_refuse(folder: Path) -> EventStore:
+def store_or_refuse(folder: Path) -> "EventStore":
     """The store of a data folder, or the one that HOABAN_STORE_URL names; exit code 2 where there is none."""
+    from cli.trouble import TroubleError, open_store  # what SQL needs, most commands need not wait for
+
     url = os.environ.get("HOABAN_STORE_URL")
     if not url and not (folder / "hoaban.db").exists():
         refuse(f"{folder}: no store is in it; name the folder of `hoaban up` with --data, or set HOABAN_STORE_URL")

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.assignment import cheapest_pairs
 from hoaban.detections import Detections
 from hoaban.geometry import overlaps
 
@@ -83,7 +83,7 @@ class Pairs:
         tracks, rows = np.bincount(rest.tracks).nonzero()[0], np.bincount(rest.rows).nonzero()[0]
         gain = np.zeros((len(tracks), len(rows)))
         gain[tracks.searchsorted(rest.tracks), rows.searchsorted(rest.rows)] = rest.gain
-        chosen, taken = linear_sum_assignment(gain, maximize=True)
+        chosen, taken = cheapest_pairs(-gain)
         useful = gain[chosen, taken] > 0
         return (
             np.concatenate([self.tracks[alone], tracks[chosen[useful]]]),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.assignment import cheapest_pairs
 from hoaban.detections import Detections
 from hoaban.geometry import iou
 
@@ -106,7 +106,7 @@ def _pairs(ours: list[Sight], theirs: list[Sight]) -> list[tuple[int, int]]:
     other = np.array([[a.label != b.label for b in theirs] for a in ours])
     # A pair that is possible at all outweighs any that is not, so that most pairs are made first.
     cost = np.where(overlap >= SAME_IOU, 1 - overlap + WRONG_CLASS * other, 1e3 * WRONG_CLASS)
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = cheapest_pairs(cost)
     return [
         (int(row), int(column)) for row, column in zip(rows, columns, strict=True) if overlap[row, column] >= SAME_IOU
     ]

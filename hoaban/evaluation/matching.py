@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from hoaban.assignment import cheapest_pairs
 
 WRONG_CLASS_S = 1000.0
 """a pair of the wrong class is taken only where no pair of the right one is possible"""
@@ -46,7 +47,7 @@ def match(truths: Sequence[Happening], told: Sequence[Happening], near_s: float)
         wrong = np.array([[not _right(truths[i], told[j]) for j in there] for i in here])
         # Each pair that is possible at all outweighs any that is not, so that most pairs are made first.
         cost = np.where(apart_s <= near_s, apart_s + WRONG_CLASS_S * wrong, 1e3 * WRONG_CLASS_S)
-        for row, column in zip(*linear_sum_assignment(cost), strict=True):
+        for row, column in zip(*cheapest_pairs(cost), strict=True):
             if apart_s[row, column] <= near_s:
                 pairs.append((here[row], there[column]))
     pairs.sort()

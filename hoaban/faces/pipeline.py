@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.assignment import cheapest_pairs
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef, Provenance, bind
 from hoaban.faces.gallery import Gallery, WatchlistEntry
@@ -201,7 +201,7 @@ def track_of_each(boxes: Floats, tracks: Tracks) -> NDArray[np.int64]:
     found = np.full(len(boxes), -1, np.int64)
     if len(boxes) and len(tracks):
         overlap = iou(boxes, tracks.boxes)
-        for row, track in zip(*linear_sum_assignment(-overlap), strict=True):
+        for row, track in zip(*cheapest_pairs(-overlap), strict=True):
             if overlap[row, track] > 0.1:
                 found[row] = tracks.ids[track]
     return found

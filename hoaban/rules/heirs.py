@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.assignment import cheapest_pairs
 from hoaban.association import kinds_of
 from hoaban.detections import Tracks
 from hoaban.rules.base import Site
@@ -105,7 +105,7 @@ class Heirs:
         fit[(new[:, _KIND, None] != lost[:, _KIND]) | (fit > 1)] = 2.0
         if fit.min() > 1:
             return {}
-        rows, columns = linear_sum_assignment(fit)
+        rows, columns = cheapest_pairs(fit)
         fits = fit[rows, columns] <= 1
         rows, columns = rows[fits], columns[fits]
         self._lost = np.delete(lost, columns, axis=0)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from hoaban.assignment import cheapest_pairs
 from hoaban.detections import Tracks
 from hoaban.track_table import TrackRows
 
@@ -96,7 +96,7 @@ class Lineage:
             return
         # Someone who is seen under his newer number is not lost under his older one.
         near &= ~(lost[:, _FIRST, None] == firsts).any(axis=1)
-        for row, column in zip(*linear_sum_assignment(np.where(near, share, 2.0)), strict=True):
+        for row, column in zip(*cheapest_pairs(np.where(near, share, 2.0)), strict=True):
             if near[row, column]:
                 firsts[new[row]] = lost[column, _FIRST]
 
