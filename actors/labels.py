@@ -104,13 +104,12 @@ def is_labelled(folder: Path) -> bool:
 def look(suite: PictureSuite, folder: Path, detector: Detector) -> list[PictureErrors]:
     """What a model makes of each picture. Raises what the model raises."""
     return [
-        errors_of(picture, suite.labels, see(cv2.imread(str(folder / PICTURES / picture.file)), detector))
+        errors_of(picture, suite.labels, _seen(cv2.imread(str(folder / PICTURES / picture.file)), detector))
         for picture in suite.pictures
     ]
 
 
-def see(picture: NDArray[np.uint8], detector: Detector) -> Detections:
-    """What a model sees in an (h, w, 3) BGR picture, in its pixels. Raises what the model raises."""
+def _seen(picture: NDArray[np.uint8], detector: Detector) -> Detections:
     height, width = picture.shape[:2]
     letterbox = Letterbox.fit(width, height, detector.input_width, detector.input_height)
     fitted = max(2, round(width * letterbox.scale)), max(2, round(height * letterbox.scale))

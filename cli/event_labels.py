@@ -4,7 +4,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,14 @@ import typer
 
 from actors.blur import FaceBlur, anonymous
 from actors.configs import ConfigArchive, ConfigMissingError
-from actors.labels import files_of, see, write_labels
+from actors.labels import files_of, write_labels
 from actors.models import ModelError, load_detector
+from actors.models.base import in_short
 from actors.picture import Picture
 from actors.privacy import PrivacyMask
 from actors.proof.files import PackageFiles
 from actors.reader import open_frames
+from actors.shadow_watch import sights
 from actors.source import SourceError
 from actors.store import EventStore
 from cli.common import data_folder, fleet_or_refuse, new_folder_or_refuse, refuse, store_or_refuse
@@ -30,8 +32,7 @@ from cli.recording import recorded
 from hoaban.again import model_of
 from hoaban.coco import FILE
 from hoaban.detections import Detections
-from hoaban.disagreements import Sight
-from hoaban.events import EVENT_TYPE_PREFIX, Event, ModelRef, format_time, utc
+from hoaban.events import EVENT_TYPE_PREFIX, Event, ModelRef, format_time
 from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.terms import MODEL_TRIALS, Terms
@@ -74,20 +75,19 @@ def export_coco(
     finally:
         store.close()
     export = _Export(known, ConfigArchive(where), PackageFiles(evidence or str(where / "evidence")))
-    with tempfile.TemporaryDirectory(prefix="hoaban-labels-") as scratch:
-        groups = export.groups(events, Path(scratch))
-        found = sorted({event.camera for _, group in groups for event in group})
-        wanted = [event.id for _, group in groups for event in group]
-        pictures: list[tuple[dict[str, Any], bytes]] = []
-        if wanted:  # unblurred recordings are read from here on
-            with recorded(where, "model.export", "events", reason=reason, events=wanted, cameras=found):
-                for source, group in groups:
-                    pictures += export.pictures(source, group)
-                if pictures:
-                    try:
-                        write_labels(folder, files_of(pictures))
-                    except OSError as error:
-                        refuse(f"{folder}: cannot be written: {error}; name a folder that has room")
+    groups = export.groups(events)
+    pictures: list[tuple[dict[str, Any], bytes]] = []
+    if groups:
+        ids = [event.id for group in groups for event in group.events]
+        cameras = sorted({group.camera.id for group in groups})
+        with recorded(where, "model.export", "events", reason=reason, events=ids, cameras=cameras):
+            for group in groups:  # unblurred recordings are read from here on
+                pictures += export.pictures(group)
+            if pictures:
+                try:
+                    write_labels(folder, files_of(pictures))
+                except OSError as error:
+                    refuse(f"{folder}: cannot be written: {error}; name a folder that has room")
     for why, n in export.left_out.most_common():
         print(f"{n} left out: {why}", file=sys.stderr)
     if not pictures:
@@ -103,12 +103,12 @@ def _events(store: EventStore, type: str | None, camera: str | None, since: date
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A recording, and what made events of it. camera: as it was configured then."""
+class _Group:
+    """Events of one recording, of a camera as it was configured then, by one model."""
 
-    recording: Recording
     camera: Camera
     model: ModelRef
+    events: list[Event] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -122,21 +122,21 @@ class _Export:
     _detectors: dict[ModelRef, Detector] = field(default_factory=dict)
     _blur: FaceBlur | None = None
 
-    def groups(self, events: Iterable[Event], scratch: Path) -> list[tuple[_Source, list[Event]]]:
-        """Events by their recording, those that may leave. scratch: a folder to put clips into."""
-        found: dict[tuple[str, str, ModelRef], tuple[_Source, list[Event]]] = {}
+    def groups(self, events: Iterable[Event]) -> list[_Group]:
+        """Events by their recording, those that may leave and whose recording and model are here."""
+        found: dict[tuple[str, str, ModelRef], _Group] = {}
         for event in events:
             try:
                 self._may_leave(event)
                 camera, model = self.configs.find(str(event.data.get("config"))), model_of(event)
                 package_of(model)
                 _seq(event)
-                source = _Source(recording_of(event, camera, self.files, scratch), camera, model)
+                recording = recording_of(event, camera, self.files, None)
             except (NothingError, ConfigMissingError, ValueError) as error:
                 self.left_out[str(error)] += 1
                 continue
-            key = source.recording.source.reveal(), camera.digest(), model
-            found.setdefault(key, (source, []))[1].append(event)
+            source = recording.source.reveal() if recording.starts_s is None else event.id  # each clip is its event's
+            found.setdefault((source, camera.digest(), model), _Group(camera, model)).events.append(event)
         return list(found.values())
 
     def _may_leave(self, event: Event) -> None:
@@ -156,18 +156,21 @@ class _Export:
         if days is not None and time.time() - event.time.timestamp() > days * DAY_S:
             raise NothingError(f"it is over the term of the owner of camera {camera.id}")
 
-    def pictures(self, source: _Source, events: list[Event]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    def pictures(self, group: _Group) -> list[tuple[dict[str, Any], bytes]]:
         """What is known of each picture (as hoaban/coco.py wants it), and its JPEG."""
-        zones = (*source.camera.privacy_zones, *self.fleet.camera(source.camera.id).privacy_zones)
+        camera, events = group.camera, group.events
+        privacy = PrivacyMask((*camera.privacy_zones, *self.fleet.camera(camera.id).privacy_zones))
         try:
-            by_frame = _by_frame(source, events)
-            detector = self._detector(source.model)
-            frames = open_frames(source.recording.source, source.camera.id, privacy=PrivacyMask(zones))
-            for number, picture in enumerate(frames):
-                if number in by_frame:
-                    yield from self._picture(source, detector, picture, by_frame[number])
-        except (ModelError, SourceError) as error:
+            with tempfile.TemporaryDirectory(prefix="hoaban-labels-") as scratch:
+                recording = recording_of(events[0], camera, self.files, Path(scratch))
+                by_frame, detector = _by_frame(recording, events), self._detector(group.model)
+                frames = enumerate(open_frames(recording.source, camera.id, privacy=privacy))
+                wanted = ((picture, by_frame[number]) for number, picture in frames if number in by_frame)
+                made = [self._picture(group, detector, picture, events) for picture, events in wanted]
+        except (NothingError, ModelError, SourceError) as error:
             self.left_out[str(error)] += len(events)
+            return []
+        return [one for one in made if one is not None]
 
     def _detector(self, model: ModelRef) -> Detector:
         if model not in self._detectors:
@@ -175,35 +178,42 @@ class _Export:
         return self._detectors[model]
 
     def _picture(
-        self, source: _Source, detector: Detector, picture: Picture, events: list[Event]
-    ) -> Iterator[tuple[dict[str, Any], bytes]]:
-        seen = see(picture.bgr(picture.meta.width), detector)
-        image = picture.bgr(WIDTH)
-        seen = replace(seen, boxes=seen.boxes * np.float32(image.shape[1] / picture.meta.width))
+        self, group: _Group, detector: Detector, picture: Picture, events: list[Event]
+    ) -> tuple[dict[str, Any], bytes] | None:
+        seen, image = _look(detector, picture), picture.bgr(WIDTH)
+        scale = np.float32(image.shape[1] / picture.meta.width)
         self._blur = self._blur or FaceBlur()
-        hidden, how = anonymous(image, [seen], self._blur)
+        hidden, how = anonymous(image, [replace(seen, boxes=seen.boxes * scale)], self._blur)
         if how != "faces":
             self.left_out["its faces could not be hidden but by a mosaic of the whole"] += len(events)
-            return
+            return None
         jpeg = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-        sure = seen.scores >= source.camera.min_score
-        yield (
-            {
-                "id": events[0].id,
-                "camera": source.camera.id,
-                "role": source.camera.role.value,
-                "time": format_time(utc(events[0].time.timestamp())),
-                "primary": source.model.as_dict(),
-                "events": [{"id": event.id, "type": event.type.removeprefix(EVENT_TYPE_PREFIX)} for event in events],
-                "differences": [],
-                "sights": {"primary": _sights(seen, sure)},
-                "labels": {"primary": list(detector.labels), "candidate": []},
-                "width": hidden.shape[1],
-                "height": hidden.shape[0],
-                "simulated": picture.meta.simulated,
-            },
-            jpeg,
-        )
+        sure = seen.scores >= group.camera.min_score
+        surely = replace(seen, boxes=seen.boxes[sure], scores=seen.scores[sure], classes=seen.classes[sure])
+        return {
+            "id": events[0].id,
+            "camera": group.camera.id,
+            "role": group.camera.role.value,
+            "time": format_time(events[0].time),
+            "primary": group.model.as_dict(),
+            "events": [{"id": event.id, "type": event.type.removeprefix(EVENT_TYPE_PREFIX)} for event in events],
+            "differences": [],
+            "sights": {"primary": sights(surely, float(scale))},
+            "labels": {"primary": list(detector.labels), "candidate": []},
+            "width": hidden.shape[1],
+            "height": hidden.shape[0],
+            "simulated": picture.meta.simulated,
+        }, jpeg
+
+
+def _look(detector: Detector, picture: Picture) -> Detections:
+    """What a model sees in a picture, in the frame's pixels. Raises ModelError."""
+    pixels, letterbox = picture.model_input(detector.input_width, detector.input_height)
+    try:
+        (rows,) = detector.infer(pixels[None])
+    except Exception as error:  # each back end raises its own kinds
+        raise ModelError(f"model {detector.ref.name!r} fails on a picture: {in_short(error)}") from None
+    return Detections.from_rows(rows, letterbox, tuple(detector.labels), picture.meta.width, picture.meta.height)
 
 
 def _seq(event: Event) -> int:
@@ -214,10 +224,9 @@ def _seq(event: Event) -> int:
     return int(frame["seq"])
 
 
-def _by_frame(source: _Source, events: list[Event]) -> dict[int, list[Event]]:
+def _by_frame(recording: Recording, events: list[Event]) -> dict[int, list[Event]]:
     """Which frames of a recording events were found in. Raises SourceError."""
-    recording = source.recording
-    times = np.array([picture.meta.captured_s for picture in open_frames(recording.source, source.camera.id)])
+    times = np.array([picture.meta.captured_s for picture in open_frames(recording.source, events[0].camera)])
     found: dict[int, list[Event]] = {}
     for event in events:
         if recording.starts_s is None:  # the number counts on through the passes of a looped file
@@ -226,12 +235,3 @@ def _by_frame(source: _Source, events: list[Event]) -> dict[int, list[Event]]:
             number = int(np.argmin(np.abs(times - times[0] - (event.time.timestamp() - recording.starts_s))))
         found.setdefault(number, []).append(event)
     return found
-
-
-def _sights(seen: Detections, sure: np.ndarray[Any, np.dtype[np.bool_]]) -> list[dict[str, Any]]:
-    return [
-        Sight(
-            seen.labels[int(number)], float(score), (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-        ).as_dict()
-        for box, score, number in zip(seen.boxes[sure], seen.scores[sure], seen.classes[sure], strict=True)
-    ]

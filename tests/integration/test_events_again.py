@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from actors.configs import ConfigArchive
 from actors.fleet_file import load_fleet
 from actors.inference import InferenceService
 from actors.link import Peer
+from actors.models import ModelError
 from actors.models.files import find_model
 from actors.store import AuditStore, EventStore
 from benchmarks.enforcement import junction_camera
@@ -24,12 +26,15 @@ from hoaban import __version__
 from hoaban.again import begins_s, find_again
 from hoaban.events import Event
 from hoaban.fleet import Camera
+from hoaban.geometry import iou
 from hoaban.sim.address import parse_address
 from hoaban.sim.film import Film
 from tests.blocks import write_block_model, write_suite
+from tests.conftest import absent
 from tests.stub_models import Kept
 
 pytestmark = pytest.mark.integration
+MODELS = os.environ.get("HOABAN_MODEL_PATH", "")
 
 
 class Lived:
@@ -211,3 +216,26 @@ def test_violations_come_out_again_from_the_clips_of_their_evidence(
         assert told["again"]["type"] == event.type
     (tmp_path / "data" / "evidence" / events[0].id / "clip.mp4").unlink()  # its term was shorter
     assert "no clip of it was kept" in Lived(tmp_path, events).ask("replay", events[0].id).stderr
+    monkeypatch.setenv("HOABAN_MODEL_PATH", MODELS)
+    try:
+        find_model("yunet")
+    except ModelError as missing:
+        absent(str(missing))
+    labels_of_their_clips(tmp_path, events[1:])
+
+
+def labels_of_their_clips(folder: Path, events: list[Event]) -> None:
+    """Pictures for labelling are those in which the rules found the events: a box is where the event's thing was."""
+    command = ["events", "export-coco", str(folder / "labels"), "--fleet", str(folder / "fleet.yaml")]
+    given = CliRunner().invoke(app, [*command, "--reason", "labels, for a test", "--data", str(folder / "data")])
+    assert given.exit_code == 0, given.output
+    document = json.loads((folder / "labels" / "labels.json").read_text())
+    boxes_of = {image["file_name"]: [] for image in document["images"]}
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    for one in document["annotations"]:
+        x, y, width, height = one["bbox"]
+        boxes_of[names[one["image_id"]]].append((x, y, x + width, y + height))
+    assert set(boxes_of) == {f"{event.id}.jpg" for event in events}
+    for event in events:
+        own = np.array([event.data["bbox"]], np.float64)
+        assert iou(own, np.array(boxes_of[f"{event.id}.jpg"], np.float64)).max() > 0.5, event
