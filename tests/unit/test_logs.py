@@ -26,3 +26,9 @@ def test_events_outlive_a_disk_that_takes_neither_them_nor_the_log(tmp_path: Pat
         )
     assert done.returncode == 0, (tmp_path / "log").read_text()
     assert done.stdout.startswith("3 3 events wait in memory only: [Errno 27]")
+
+
+def test_a_log_whose_file_was_closed_fails_nothing() -> None:
+    code = "import sys, structlog, actors; sys.stderr.close(); structlog.get_logger().warning('x'); print('went on')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
