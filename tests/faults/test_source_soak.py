@@ -27,7 +27,7 @@ MOST_MORE = 3
 def test_a_thousand_changes_of_the_source_cost_no_memory_no_thread_and_no_file(tmp_path: Path) -> None:
     short = {"g": "10", "x264-params": "repeat-headers=1"}
     for name, size in (("one", (160, 120)), ("two", (320, 240))):
-        video(tmp_path / f"{name}.mp4", 1200, size, rate=20, options=short)
+        video(tmp_path / f"{name}.mp4", 3000, size, rate=50, options=short)
     server = RtspServer(tmp_path)
     server.start()
     try:
@@ -41,7 +41,7 @@ def test_a_thousand_changes_of_the_source_cost_no_memory_no_thread_and_no_file(t
                 f"good {stream}?again",
                 "cut here",
                 f"bad rtsp://127.0.0.1:{free_port()}/nobody",
-                "good sim://yard?size=160x90&fps=20",
+                "good sim://yard?size=160x90&fps=30",
                 f"bad {tmp_path / 'absent.mp4'}",
                 f"good {tmp_path / 'one.mp4'}",
             ]
