@@ -86,11 +86,14 @@ class Journals:
                 with contextlib.suppress(OSError):
                     (self.kept / "~".join(path.relative_to(self.spools).parts)).hardlink_to(path)
 
-    def said(self) -> dict[str, Event]:
-        """By id: what was written so far, whole lines."""
-        lines = (line for path in self.kept.iterdir() for line in path.read_text().splitlines(keepends=True))
-        events = (Event.from_json(line) for line in lines if line.endswith("\n"))
-        return {event.id: event for event in events}
+    def by_spool(self) -> dict[str, dict[str, Event]]:
+        """Spool -> by id, in their order: what was written so far, whole lines."""
+        found: dict[str, dict[str, Event]] = {}
+        for path in sorted(self.kept.iterdir()):
+            lines = path.read_text().splitlines(keepends=True)
+            events = [Event.from_json(line) for line in lines if line.endswith("\n")]
+            found.setdefault(path.name.split("~")[0], {}).update({event.id: event for event in events})
+        return found
 
 
 @dataclass
@@ -315,7 +318,8 @@ def suffer(system: System, fault: str, camera: str) -> None:
 
 def nothing_lost_or_doubled(system: System, statuses: dict[str, dict[str, Any]]) -> str:
     """What the journals held and what the cameras counted, against the store; in words."""
-    said = system.journals.said()
+    spools = system.journals.by_spool()
+    said = {name: event for ours in spools.values() for name, event in ours.items()}
     born = {c: datetime.fromtimestamp(psutil.Process(s["pid"]).create_time(), UTC) for c, s in statuses.items()}
     events: list[Event] = []
 
@@ -333,6 +337,8 @@ def nothing_lost_or_doubled(system: System, statuses: dict[str, dict[str, Any]])
     doubled = [name for name, n in times.items() if n > 1]
     assert (lost, doubled) == ([], [])
     assert all_there(), "a camera told more than is stored"
+    for spool, ours in spools.items():
+        assert [event.id for event in events if event.id in ours] == list(ours), f"{spool}: stored in another order"
     assert EventBus(running_url(system.data / "valkey") or "").dead() == []
     # A camera that goes on after a restart tells no second beginning of what it told before, and no second end.
     open_: dict[tuple[str, str], bool] = {}
