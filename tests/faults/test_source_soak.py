@@ -18,7 +18,7 @@ from tests.misbehaving import Gate, SilentServer, video
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(1800)]
 
-CHANGES = int(os.environ.get("HOABAN_SOURCE_CHANGES", "150"))
+CHANGES = int(os.environ.get("HOABAN_SOURCE_CHANGES", "100"))
 MOST_GROWTH_MIB = 16.0
 MOST_MORE = 3
 """threads, files: those of a stream that is being left just then"""
