@@ -54,7 +54,7 @@ ENDINGS = {"inference": "InferenceActor", "supervisor": "SupervisorActor", "API"
 HURTS_ONE = ("camera", "disk full", "slow camera")
 LASTING = ("slow camera", "slow disk", "database locked")
 """faults that are there for LASTS_S and then over"""
-LASTS_S = 6.0
+LASTS_S = 5.0
 FAULTS = ("camera", *ENDINGS, "disk full", *LASTING)
 BLKIO = Path("/sys/fs/cgroup/blkio")
 SLOW_BYTES_S = 50_000
