@@ -117,16 +117,18 @@ class Nodes:
         self.run([*command, "--num-cpus=2", '--resources={"site_west": 1000}'])
 
     def run(self, command: list[str], **more: str) -> None:
-        done = subprocess.run(command, env=self.environment | more, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
+        words = self.folder / "start"
+        with words.open("wb") as log:  # and no pipe: what is started holds it
+            done = subprocess.run(command, env=self.environment | more, stdout=log, stderr=log, timeout=240)
+        assert done.returncode == 0, words.read_text()
 
-    def of_ray(self, *words: str) -> list[psutil.Process]:
-        """Processes of this cluster whose command lines have all of the words."""
+    def of_ray(self, program: str = "", word: str = "") -> list[psutil.Process]:
+        """Processes of this cluster: all, or those of a program, with a word on their command line."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                line = " ".join(process.cmdline())
-                if str(self.folder) in line and all(word in line for word in words):
+                line = process.cmdline()
+                if str(self.folder) in " ".join(line) and word in " ".join(line) and line[0].endswith(program):
                     found.append(process)
         return found
 
@@ -198,6 +200,14 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[Node
         shutil.rmtree(ray_folder, ignore_errors=True)
 
 
+def gone(process: psutil.Process) -> bool:
+    """Whether it ended; whoever was to hear of it may have died before."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def judge(nodes: Nodes, what: str, strike: Callable[[], None], same: set[str], back: Callable[[Any], bool]) -> None:
     """Have a fault; same: cameras whose processes it leaves alone and whose analysis goes on as before."""
     system = nodes.system
@@ -237,12 +247,12 @@ def test_a_cut_network_costs_no_event(nodes: Nodes) -> None:
 
 
 def test_a_control_store_that_is_killed_goes_on_from_its_redis(nodes: Nodes) -> None:
-    (gcs,) = nodes.of_ray("gcs_server")
+    (gcs,) = nodes.of_ray("/gcs_server")
     command, environment = gcs.cmdline(), gcs.environ()
 
     def kill() -> None:
         gcs.kill()
-        gcs.wait()
+        until(lambda: gone(gcs))
         time.sleep(5)
         with (nodes.folder / "gcs.log").open("wb") as log:
             subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
@@ -257,12 +267,12 @@ def test_a_control_store_that_is_killed_goes_on_from_its_redis(nodes: Nodes) -> 
 def test_a_raylet_that_is_killed_takes_its_node_along_and_the_others_go_on(nodes: Nodes) -> None:
     """The node joins again, as its init system would have it do, and the cameras of its site are there again."""
     old = {camera: status["pid"] for camera, status in nodes.system.statuses().items()}
-    (raylet,) = nodes.of_ray("raylet/raylet", f"--node_ip_address={nodes.wire.there}")
+    (raylet,) = nodes.of_ray("/raylet", f"--node_ip_address={nodes.wire.there}")
+    cameras = [psutil.Process(old[camera]) for camera in ("plaza", "yard")]
 
     def kill() -> None:
         raylet.kill()
-        raylet.wait()
-        until(lambda: not any(psutil.pid_exists(old[camera]) for camera in ("plaza", "yard")))
+        until(lambda: all(gone(process) for process in (raylet, *cameras)))
         nodes.join()
 
     def again(now: dict[str, dict[str, Any]]) -> bool:
