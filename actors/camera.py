@@ -116,6 +116,7 @@ class CameraRuntime:
         self._tiles = TileMaker()
         self._left: tuple[PacketRing, Sequence[Zone]] | None = None
         """what is kept of the stream before, and what was hidden in it"""
+        self._forgetting = threading.Timer(0, lambda: None)
         self._open(first_seq=0)
         self._reporter = Reporter(
             camera,
@@ -211,9 +212,10 @@ class CameraRuntime:
             if self._left is left:
                 self._left = None
 
-        timer = threading.Timer(OLD_STREAM_S, forget)
-        timer.daemon = True
-        timer.start()
+        self._forgetting.cancel()  # one that waits holds a thread, and what it is to forget
+        self._forgetting = threading.Timer(OLD_STREAM_S, forget)
+        self._forgetting.daemon = True
+        self._forgetting.start()
 
     def set_peers(self, peers: list[Peer]) -> None:
         self._scene.set_peers(peers)

@@ -308,10 +308,48 @@ def one_fault(server: EmbeddedRedis, rng: random.Random) -> None:
 def test_random_faults_under_load_lose_nothing_double_nothing_and_keep_each_cameras_order(
     valkey: EmbeddedRedis, tmp_path: Path, store_url: str, quick: None, seed: int
 ) -> None:
-    url, cameras = valkey.url, ("a", "b", "c")
+    bear(one_fault, valkey, tmp_path / "spool", store_url, seed)
+
+
+@pytest.mark.faults
+def test_a_server_whose_clock_jumps_loses_nothing_doubles_nothing_and_keeps_the_order(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an hour, ahead and back, while it is used and while it is down; it numbers the stream by its clock."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        assert not os.environ.get("HOABAN_REQUIRE_FAKETIME"), "libfaketime is not installed"
+        pytest.skip("a clock that jumps needs libfaketime: apt-get install libfaketime")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    server = EmbeddedRedis(tmp_path / "valkey")
+
+    def jump(server: EmbeddedRedis, rng: random.Random) -> None:
+        off_s = rng.choice((-3600, 0, 3600))
+        clock.write_text(f"{off_s:+d}")
+        if rng.random() < 0.4:
+            one_fault(server, rng)
+        client = connect(server.url, timeout_s=30)
+        until(lambda: abs(client.time()[0] - time.time() - off_s) < 60)  # it does
+
+    faked = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": 1, "FAKETIME_DONT_RESET": 1}
+    for name, value in (faked | {"FAKETIME_DONT_FAKE_MONOTONIC": 1}).items():
+        monkeypatch.setenv(name, str(value))
+    server.start()
+    try:
+        bear(jump, server, tmp_path / "spool", f"sqlite:///{tmp_path / 'store.db'}", FIRST_SEED + 1)
+    finally:
+        server.kill()
+
+
+def bear(
+    fault: Callable[[EmbeddedRedis, random.Random], None], server: EmbeddedRedis, spool: Path, store_url: str, seed: int
+) -> None:
+    """Have three cameras tell events under faults, drawn by seed: each is stored once, and in its camera's order."""
+    url, cameras = server.url, ("a", "b", "c")
     events = {camera: some_events(600, camera) for camera in cameras}
     store, stop, failures = EventStore.open(store_url), threading.Event(), []
-    publishers = {camera: SpoolingPublisher(EventBus(url, 0.4), tmp_path / "spool" / camera) for camera in cameras}
+    publishers = {camera: SpoolingPublisher(EventBus(url, 0.4), spool / camera) for camera in cameras}
 
     def publish(camera: str) -> None:
         rng = random.Random(f"{seed}{camera}")
@@ -320,7 +358,7 @@ def test_random_faults_under_load_lose_nothing_double_nothing_and_keep_each_came
             time.sleep(rng.uniform(0, 0.02))
             if rng.random() < 0.005:  # the camera's process dies: another one takes its spool over
                 publishers[camera].close(0)
-                publishers[camera] = SpoolingPublisher(EventBus(url, 0.4), tmp_path / "spool" / camera)
+                publishers[camera] = SpoolingPublisher(EventBus(url, 0.4), spool / camera)
 
     def write() -> None:
         writer = StoreWriter(EventBus(url, 0.4), store, "writer")
@@ -339,18 +377,18 @@ def test_random_faults_under_load_lose_nothing_double_nothing_and_keep_each_came
     rng, faults = random.Random(seed), 0
     while any(thread.is_alive() for thread in threads[:-1]):
         time.sleep(rng.uniform(0.1, 0.6))
-        one_fault(valkey, rng)
+        fault(server, rng)
         faults += 1
 
     def told() -> str:
         spooled = {camera: (publisher.spooled, publisher.error) for camera, publisher in publishers.items()}
         everything = [event for ours in events.values() for event in ours]
-        found = whereabouts(everything, url, store, tmp_path / "spool")
+        found = whereabouts(everything, url, store, spool)
         return f"{found}\npublishers: {spooled}\nthe writer failed {len(failures)} times: {failures[-3:]}"
 
     until(lambda: all(publisher.spooled == 0 for publisher in publishers.values()), told)
     until(lambda: store.total() >= 1800, told)
-    until(lambda: not list((tmp_path / "spool").rglob("*.jsonl")), told)
+    until(lambda: not list((spool).rglob("*.jsonl")), told)
     stop.set()
     threads[-1].join()
     assert failures == []

@@ -1,0 +1,281 @@
+"""A node's raylet killed, Ray's control store killed, the network between two nodes cut: no event lost, none doubled.
+
+Two real nodes on this machine: the head, and one in a network namespace of its own, so that the wire between them can
+be cut. Ray's control store keeps what it knows in a Valkey (RAY_REDIS_ADDRESS), from which it goes on.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import redis
+import yaml
+
+from actors.embedded_redis import EmbeddedRedis
+from actors.local_ray import SETTINGS
+from actors.processes import free_port
+from cli.sim import fleet_document
+from hoaban.sim.address import parse_address
+from tests.faults.test_process_faults import (
+    LEAST_SHARE,
+    RUNS,
+    SCENES,
+    WATCH_S,
+    Journals,
+    System,
+    nothing_lost_or_doubled,
+    shares,
+    until,
+)
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.integration,
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(RUNS == 0, reason="some minutes: `make faults`"),
+]
+
+SITES = {"road": "east", "plaza": "west", "yard": "west"}
+LIMIT_S = 300.0
+CUT_S = 10.0
+"""short of what Ray takes for a node's death"""
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+@dataclass
+class Wire:
+    """Two ends: one here, one in a network namespace."""
+
+    name: str
+    here: str
+    there: str
+
+    @property
+    def inside(self) -> list[str]:
+        return ["ip", "netns", "exec", self.name]
+
+    def cut(self) -> None:
+        ip("link", "set", f"{self.name}a", "down")
+
+    def mend(self) -> None:
+        ip("link", "set", f"{self.name}a", "up")
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    number = os.getpid() % 60_000
+    net = f"10.{200 + number // 16_384}.{number // 64 % 256}.{number % 64 * 4}"
+    base = net.rpartition(".")[0]
+    last = int(net.rpartition(".")[2])
+    made = Wire(f"hb{number}", f"{base}.{last + 1}", f"{base}.{last + 2}")
+    try:
+        ip("netns", "add", made.name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"two nodes with a network between them need root and network namespaces: {error}")
+    try:
+        ip("link", "add", f"{made.name}a", "type", "veth", "peer", "name", f"{made.name}b", "netns", made.name)
+        ip("address", "add", f"{made.here}/30", "dev", f"{made.name}a")
+        ip("-n", made.name, "address", "add", f"{made.there}/30", "dev", f"{made.name}b")
+        for device in ("lo", f"{made.name}b"):
+            ip("-n", made.name, "link", "set", device, "up")
+        made.mend()
+        yield made
+    finally:
+        ip("netns", "delete", made.name)
+
+
+@dataclass
+class Nodes:
+    """The system, and Ray's processes beneath it."""
+
+    system: System
+    wire: Wire
+    folder: Path
+    ray: str
+    environment: dict[str, str]
+
+    def join(self) -> None:
+        """Start the node beyond the wire."""
+        command = [*self.wire.inside, *RAY, f"--address={self.ray}", f"--node-ip-address={self.wire.there}"]
+        self.run([*command, "--num-cpus=2", '--resources={"site_west": 1000}'])
+
+    def run(self, command: list[str], **more: str) -> None:
+        words = self.folder / "start"
+        with words.open("wb") as log:  # and no pipe: what is started holds it
+            done = subprocess.run(command, env=self.environment | more, stdout=log, stderr=log, timeout=240)
+        assert done.returncode == 0, words.read_text()
+
+    def of_ray(self, program: str = "", word: str = "") -> list[psutil.Process]:
+        """Processes of this cluster: all, or those of a program, with a word on their command line."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                line = process.cmdline()
+                if str(self.folder) in " ".join(line) and word in " ".join(line) and line[0].endswith(program):
+                    found.append(process)
+        return found
+
+
+RAY = [str(Path(sys.executable).with_name("ray")), "start", "--disable-usage-stats"]
+RAY += ["--min-worker-port=0", "--max-worker-port=0"]  # any that are free
+
+
+def document() -> dict[str, Any]:
+    whole: dict[str, Any] = {"version": 1, "province": {"name": "Test"}, "sites": ["east", "west"], "cameras": []}
+    for scene, rules in SCENES.items():
+        drawn = fleet_document(parse_address(f"sim://{scene}?seed=3&fps=5&size=320x180&density=2"))
+        whole |= {name: drawn[name] for name in ("districts", "agencies")}
+        (camera,) = drawn["cameras"]  # type: ignore[misc]
+        more = {"id": scene, "rules": rules, "analysis_fps": 5, "model": "sim-colours", "motion_gate": False}
+        whole["cameras"].append(camera | more | {"site": SITES[scene]})
+    return whole
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[Nodes]:
+    folder = tmp_path_factory.mktemp("nodes")
+    ray_folder = Path(tempfile.mkdtemp(prefix="hb"))  # short: socket paths have a limit of 107 bytes
+    control, live = EmbeddedRedis(folder / "control"), EmbeddedRedis(folder / "live")
+    control.start()
+    live.start()
+    redis.Redis.from_url(live.url).config_set("bind", f"127.0.0.1 {wire.here}")
+    fleet, data = folder / "fleet.yaml", folder / "data"
+    fleet.write_text(yaml.safe_dump(document(), allow_unicode=True))
+    environment = os.environ | SETTINGS | {"HOABAN_REDIS_URL": live.url.replace("127.0.0.1", wire.here)}
+    journals = Journals(data / "spool", folder / "kept")
+    journals.kept.mkdir()
+    port, api_port = free_port(), free_port()
+    process = None
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOABAN_REDIS_URL", live.url)
+    made = Nodes(None, wire, ray_folder, f"{wire.here}:{port}", environment)  # type: ignore[arg-type]
+    try:
+        head = [*RAY, "--head", f"--node-ip-address={wire.here}", f"--port={port}", f"--temp-dir={ray_folder}"]
+        head += [f"--redis-password={control._password}", "--include-dashboard=false", "--num-cpus=2"]
+        head += [f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}"]
+        made.run([*head, '--resources={"site_east": 1000}'], RAY_REDIS_ADDRESS=f"127.0.0.1:{control.port}")
+        made.join()
+        command = [str(Path(sys.executable).with_name("hoaban")), "up", str(fleet), "--data", str(data)]
+        command += ["--no-dashboard", "--api-port", str(api_port), "--ray-address", made.ray]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        threading.Thread(target=journals.follow, daemon=True).start()
+        made.system = found = System(process, f"http://127.0.0.1:{api_port}/api/v1", data, fleet, journals)
+        until(lambda: (data / "token").exists() and httpx.get(found.api + "/readyz").status_code == 200, LIMIT_S)
+        found.token = (data / "token").read_text()
+        until(lambda: found.live({}), LIMIT_S)
+        until(lambda: {event.camera for event in found.stored()} >= {"road", "yard"}, LIMIT_S)
+        yield made
+    finally:
+        journals.stop.set()
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+        print((folder / "log").read_text() if (folder / "log").exists() else "")
+        for one in made.of_ray():
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        control.stop()
+        live.stop()
+        patch.undo()
+        shutil.rmtree(ray_folder, ignore_errors=True)
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether it ended; whoever was to hear of it may have died before."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def judge(nodes: Nodes, what: str, strike: Callable[[], None], same: set[str], back: Callable[[Any], bool]) -> None:
+    """Have a fault; same: cameras whose processes it leaves alone and whose analysis goes on as before."""
+    system = nodes.system
+    began = until(lambda: system.live({}), LIMIT_S)
+    time.sleep(WATCH_S)
+    before = until(lambda: system.live({}), LIMIT_S)
+    struck_s = time.monotonic()
+    strike()
+    healed_s = time.monotonic()
+    after = until(lambda: (now := system.live({})) and back(now) and now, LIMIT_S)
+    took_s = time.monotonic() - healed_s
+    time.sleep(WATCH_S)
+    after = until(lambda: system.live({}), LIMIT_S)
+    first, second = shares(began, before), shares(before, after)
+    kept = {camera: round(second[camera] / first[camera], 2) for camera in second}
+    lost = nothing_lost_or_doubled(system, after)
+    print(
+        f"{what}: lasted {healed_s - struck_s:.1f} s, all live {took_s:.1f} s later; {lost}; "
+        f"shares of frames kept {json.dumps(kept)}"
+    )
+    assert same <= set(kept), "a camera's process ended that had nothing to do with it"
+    assert min(kept[camera] for camera in same) >= LEAST_SHARE
+
+
+def test_a_cut_network_costs_no_event(nodes: Nodes) -> None:
+    """Events of the node beyond it wait there on disk; its cameras and models go on."""
+
+    def cut() -> None:
+        nodes.wire.cut()
+        time.sleep(CUT_S)
+        nodes.wire.mend()
+
+    def sent(now: dict[str, dict[str, Any]]) -> bool:
+        return all(status["events_spooled"] == 0 for status in now.values())
+
+    judge(nodes, "network cut", cut, set(SCENES), sent)
+
+
+def test_a_control_store_that_is_killed_goes_on_from_its_redis(nodes: Nodes) -> None:
+    (gcs,) = nodes.of_ray("/gcs_server")
+    command, environment = gcs.cmdline(), gcs.environ()
+
+    def kill() -> None:
+        gcs.kill()
+        until(lambda: gone(gcs))
+        time.sleep(5)
+        with (nodes.folder / "gcs.log").open("wb") as log:
+            subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    judge(nodes, "control store killed", kill, set(SCENES), lambda now: True)
+    # It works: a camera that dies now is started again.
+    dead = nodes.system.statuses()["road"]["pid"]
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: nodes.system.live({"road": dead}), LIMIT_S)
+
+
+def test_a_raylet_that_is_killed_takes_its_node_along_and_the_others_go_on(nodes: Nodes) -> None:
+    """The node joins again, as its init system would have it do, and the cameras of its site are there again."""
+    old = {camera: status["pid"] for camera, status in nodes.system.statuses().items()}
+    (raylet,) = nodes.of_ray("/raylet", f"--node_ip_address={nodes.wire.there}")
+    cameras = [psutil.Process(old[camera]) for camera in ("plaza", "yard")]
+
+    def kill() -> None:
+        raylet.kill()
+        until(lambda: all(gone(process) for process in (raylet, *cameras)))
+        nodes.join()
+
+    def again(now: dict[str, dict[str, Any]]) -> bool:
+        return all(now[camera]["pid"] != old[camera] for camera in ("plaza", "yard"))
+
+    judge(nodes, "raylet killed", kill, {"road"}, again)
