@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import psutil
+import redis
 import structlog
 import typer
 from platformdirs import user_data_path
@@ -170,6 +171,7 @@ class _System:
         self._not_ours = _family()
         self._began_s = time.monotonic()
         self._board: Any = None
+        self._renewal: Any = None
         self._valkey: Any = None
 
     def start(
@@ -189,14 +191,18 @@ class _System:
         intake_token, demo_sign_in = self._tokens(store_url, demo)
         self._ray(ray_address)
         self._make_room(replace)
-        self._actors([path.resolve() for path in fleet], redis_url, store_url)
         files = tuple(str(path.resolve()) for path in fleet)
-        self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
-        if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         from actors.board import Board
+        from cli.renewal import Renewal
 
         self._board = Board(redis_url)
+        deploy = self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
+        self._renewal = Renewal(self._board, deploy, say)
+        self._actors([path.resolve() for path in fleet], redis_url, store_url)
+        self._step("API")
+        deploy(self._renewal.era, 1)
+        if dashboard_port is not None:
+            self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
         say(f"API          {self._scheme}://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
         if dashboard_port is not None:
@@ -214,6 +220,8 @@ class _System:
                     self._valkey.start()
                 except EmbeddedRedisError as error:  # the cameras' journals keep what it cannot take
                     say(f"{error}; it is tried again")
+            with contextlib.suppress(redis.RedisError):
+                self._renewal.look()
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]
@@ -411,8 +419,8 @@ class _System:
         fleet_files: tuple[str, ...],
         *,
         alone: bool,
-    ) -> None:
-        self._step("API")
+    ) -> Callable[[str, int], Any]:
+        """What has the API answered by so many replicas of an era."""
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
 
@@ -430,7 +438,7 @@ class _System:
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._later(_Stage.CAMERAS_AND_DOORS, "API", shutdown)
-        deploy(settings, port=port, tls=self._tls)
+        return lambda era, replicas: deploy(settings, port=port, tls=self._tls, era=era, replicas=replicas)
 
     def _dashboard(self, api_port: int, port: int, intake_token: str, demo_sign_in: str | None) -> None:
         self._step("dashboard")

@@ -26,9 +26,19 @@ class Tls:
 
 
 def deploy(
-    settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000, tls: Tls | None = None
+    settings: ApiSettings,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tls: Tls | None = None,
+    *,
+    era: str = "",
+    replicas: int = 1,
 ) -> DeploymentHandle:
-    """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers."""
+    """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers.
+
+    era: replicas of another one are replaced by new processes. With 2 of them, the old one answers until the first new
+    one does; with 1, Serve ends it before.
+    """
 
     def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
         return build_app(settings)
@@ -42,7 +52,8 @@ def deploy(
     # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(
         name="api",
-        num_replicas=1,
+        num_replicas=replicas,
+        version=f"era-{era}",
         max_ongoing_requests=LONG_LIVED,
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
     )(serve.ingress(build)())
