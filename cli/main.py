@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "cli.doctor:doctor",
     "bench": "cli.bench:bench",
     "plan": "cli.plan:plan",
+    "discover": "cli.discover:discover",
     "nodes": "cli.nodes:nodes",
     "drain": "cli.nodes:drain",
     "undrain": "cli.nodes:undrain",

@@ -26,10 +26,10 @@ BACK_LIMIT_S = 120.0
 
 
 class Renewal:
-    """deploy: has the API answered by so many replicas of an era; returns when it does."""
+    """redeploy: replaces the API's process; returns when that is done."""
 
-    def __init__(self, board: Board, deploy: Callable[[str, int], object], say: Callable[[str], None]) -> None:
-        self._board, self._deploy, self._say = board, deploy, say
+    def __init__(self, board: Board, redeploy: Callable[[], object], say: Callable[[str], None]) -> None:
+        self._board, self._redeploy, self._say = board, redeploy, say
         # Who starts is new altogether, whatever was asked of the one before.
         self.era = str((board.get_json(ASKED) or {}).get("era", ""))
         board.put_json(ERA, {"era": self.era})
@@ -56,8 +56,7 @@ class Renewal:
             self._tell(name)
             restart(name)
         self._tell("API")
-        self._deploy(era, 2)
-        self._deploy(era, 1)
+        self._redeploy()
         self._tell("supervisor")
         began_s = time.time()
         # Only one that knows the inference actors of the old era lets them serve until the new ones do.

@@ -197,10 +197,10 @@ class _System:
 
         self._board = Board(redis_url)
         deploy = self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
-        self._renewal = Renewal(self._board, deploy, say)
+        self._renewal = Renewal(self._board, partial(deploy, again=True), say)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         self._step("API")
-        deploy(self._renewal.era, 1)
+        deploy()
         if dashboard_port is not None:
             self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
@@ -419,8 +419,8 @@ class _System:
         fleet_files: tuple[str, ...],
         *,
         alone: bool,
-    ) -> Callable[[str, int], Any]:
-        """What has the API answered by so many replicas of an era."""
+    ) -> Callable[..., Any]:
+        """What starts the API; with again=True, it replaces the one that runs."""
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
 
@@ -438,7 +438,7 @@ class _System:
         )
         if not alone:  # a Ray of our own takes Serve with it when it ends
             self._later(_Stage.CAMERAS_AND_DOORS, "API", shutdown)
-        return lambda era, replicas: deploy(settings, port=port, tls=self._tls, era=era, replicas=replicas)
+        return partial(deploy, settings, port=port, tls=self._tls)
 
     def _dashboard(self, api_port: int, port: int, intake_token: str, demo_sign_in: str | None) -> None:
         self._step("dashboard")

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
@@ -15,6 +16,16 @@ from serve.settings import ApiSettings
 APP_NAME = "hoaban"
 LONG_LIVED = 2000
 """streams a replica holds at once: they wait far more than they work"""
+BESIDE: dict[str, Any] = {
+    "autoscaling_config": {
+        "min_replicas": 1,
+        "max_replicas": 2,
+        "initial_replicas": 2,
+        "target_ongoing_requests": LONG_LIVED,
+        "downscale_delay_s": 120.0,
+    }
+}
+"""two replicas for a while, then one: of one alone, Serve ends the old before it starts the new"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +42,11 @@ def deploy(
     port: int = 8000,
     tls: Tls | None = None,
     *,
-    era: str = "",
-    replicas: int = 1,
+    again: bool = False,
 ) -> DeploymentHandle:
     """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers.
 
-    era: replicas of another one are replaced by new processes. With 2 of them, the old one answers until the first new
-    one does; with 1, Serve ends it before.
+    again: it runs, and its process is replaced by a new one, until whose first answer the old one answers.
     """
 
     def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
@@ -52,8 +61,7 @@ def deploy(
     # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(
         name="api",
-        num_replicas=replicas,
-        version=f"era-{era}",
+        **(BESIDE if again else {"num_replicas": 1}),
         max_ongoing_requests=LONG_LIVED,
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
     )(serve.ingress(build)())

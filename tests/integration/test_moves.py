@@ -1,4 +1,4 @@
-"""A node drained, all processes replaced by new code, a node ended: on a cluster of three nodes, every event counted."""
+"""A node drained, processes replaced by new code, a node ended: on a cluster of three nodes, every event counted."""
 
 import contextlib
 import json
@@ -90,7 +90,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     ray_folder = Path(tempfile.mkdtemp(prefix="hb", dir="/tmp"))  # short: socket paths have a limit of 107 bytes
     code, data = folder / "code", folder / "data"
     for package in CODE:
-        shutil.copytree(PROJECT / package, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PROJECT / package, code / package)
     data.mkdir()
     journals = Journals(data / "spool", folder / "kept")
     journals.kept.mkdir()
