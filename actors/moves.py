@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from actors.board import Board
+from actors.board import DRAINS, ERA, NODES, Board
 from actors.camera_crew import CameraCrew
 from actors.cluster import end_node
 from actors.sweeper import SpoolSweeper
@@ -20,8 +20,6 @@ from hoaban.status import SourceState
 
 log = structlog.get_logger(__name__)
 
-DRAINS, ERA, NODES = "drains", "era", "nodes"
-"""keys of the board: {node: {"end": whether Ray ends it then}}, {"era"}, and what `nodes_view` gives"""
 SHOWN_EVERY_S = 5.0
 HAVE_PICTURES = (SourceState.LIVE, SourceState.ENDED, SourceState.PAUSED)
 

@@ -10,14 +10,12 @@ from typing import Any
 import structlog
 from ray.autoscaler.sdk import request_resources
 
-from actors.board import Board
+from actors.board import POOL, Board
 from hoaban.placement import Node, Place, inference_places
 from hoaban.pool_size import Load, PoolSettings, PoolSize
 
 log = structlog.get_logger(__name__)
 
-POOL = "pool"
-"""key of the board: how many are wanted, and why"""
 SHOWN_EVERY_S = 5.0
 
 
@@ -28,7 +26,7 @@ class PoolScaler:
         self._board, self._size = board, PoolSize()
         self._asked: list[dict[str, float]] | None = None
         self._shown_s = float("-inf")
-        self._shown = 0
+        self._shown: int | None = None
 
     def places(
         self, nodes: Sequence[Node], era: str, settings: PoolSettings | None, loads: Mapping[str, Load]
@@ -37,6 +35,7 @@ class PoolScaler:
         room = inference_places(nodes, era, None if settings is None else settings.threads)
         if settings is None:
             self._ask_ray([])
+            self._show_fixed()
             return room
         wanted = self._size.update(settings, list(loads.values()), time.monotonic(), len(room))
         self._ask_ray([{"GPU": 1.0} if any(node.gpus for node in nodes) else {"CPU": float(settings.threads)}] * wanted)
@@ -52,6 +51,15 @@ class PoolScaler:
             self._asked = bundles
         except Exception:
             log.warning("Ray's autoscaler not told", exc_info=True)
+
+    def _show_fixed(self) -> None:
+        if self._shown == 0:
+            return
+        try:
+            self._board.put_json(POOL, {})
+            self._shown = 0
+        except Exception:
+            log.warning("the pool's size not shown", exc_info=True)
 
     def _show(self, settings: PoolSettings, wanted: int, room: int, ready: int) -> None:
         now = time.monotonic()

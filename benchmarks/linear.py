@@ -57,13 +57,16 @@ def measure() -> dict[str, Any]:
             time.sleep(SETTLE_S)
             found.append(_look(cameras))
             print(f"linear: {found[-1]}", flush=True)
-    return {
-        **{f"{step['cameras']} cameras": {"processors": step["cpu"], "mb": step["mb"], "frames_kept": step["frames_kept"]}
-           for step in found},
-        **{f"{count} cameras": {"left_out": why} for count, why in left_out.items()},
-        "processors a camera": line(found, "cpu"),
-        "mb a camera": line(found, "mb"),
-    }  # fmt: skip
+    shown: dict[str, Any] = {}
+    for step in found:
+        shown[f"{step['cameras']} cameras"] = {
+            "processors": step["cpu"],
+            "mb": step["mb"],
+            "frames_kept": step["frames_kept"],
+        }
+    for count, why in left_out.items():
+        shown[f"{count} cameras"] = {"left_out": why}
+    return shown | {"processors a camera": line(found, "cpu"), "mb a camera": line(found, "mb")}
 
 
 def line(found: list[dict[str, Any]], what: str) -> dict[str, float]:

@@ -12,8 +12,7 @@ from typing import Annotated, Any, NoReturn
 import redis
 import typer
 
-from actors.board import Board
-from actors.moves import DRAINS, ERA, NODES
+from actors.board import DRAINS, ERA, NODES, Board
 from cli.common import data_folder, one_line, print_json, refuse, store_or_refuse
 from cli.dead_letters import url_or_refuse
 from cli.recording import recorded

@@ -14,8 +14,7 @@ import ray
 import structlog
 
 from actors import NAMESPACE
-from actors.board import Board
-from actors.moves import ERA, NODES
+from actors.board import ERA, NODES, Board
 
 log = structlog.get_logger(__name__)
 

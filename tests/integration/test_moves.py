@@ -23,11 +23,10 @@ import yaml
 from ray.cluster_utils import Cluster
 
 from actors import NAMESPACE
-from actors.board import Board
+from actors.board import NODES, Board
 from actors.bus import EventBus
 from actors.embedded_redis import EmbeddedRedis
 from actors.local_ray import SETTINGS
-from actors.moves import NODES
 from actors.processes import free_port
 from actors.store import EventStore
 from cli.sim import fleet_document

@@ -1,0 +1,112 @@
+"""The inference pool under a planted load: a second actor starts, and ends when the load is over; real actors."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from actors.board import POOL, Board
+from actors.embedded_redis import EmbeddedRedis
+from actors.local_ray import start_local
+from actors.supervisor import Supervisor, SystemSettings
+from serve.metrics import pool_metrics
+from tests.torch_models import Bright, Slow, write_model
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+FLEET = """
+version: 1
+province: {name: Test}
+districts: [{id: d, name: D}]
+agencies: [{id: o, name: O}]
+models: {pool: {least: 1, most: 2, threads: 1, grow_after_s: 3, shrink_after_s: 6}}
+cameras:
+"""
+CAMERA = (
+    '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=5&seed={0}",'
+    " analysis_fps: 10, motion_gate: false, model: {1}, rules: []}}\n"
+)
+CAMERAS = 4
+ON_THEIR_WAY = 4
+"""frames of a camera that two looks may find between a model and its count: at the look's end, and as it goes over"""
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    write_model(tmp_path / "models", "slow", Slow())
+    write_model(tmp_path / "models", "bright", Bright())
+    before = os.environ.get("HOABAN_MODEL_PATH")
+    os.environ["HOABAN_MODEL_PATH"] = str(tmp_path / "models")  # Ray's workers inherit it
+    start_local(2)
+    yield tmp_path
+    ray.shutdown()
+    os.environ.pop("HOABAN_MODEL_PATH")
+    if before is not None:
+        os.environ["HOABAN_MODEL_PATH"] = before
+
+
+def fleet(model: str) -> str:
+    return FLEET + "".join(CAMERA.format(number, model) for number in range(CAMERAS))
+
+
+def unaccounted(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """camera -> frames that were decoded between two reports and neither analysed nor replaced by a newer one."""
+
+    def told(status: dict[str, Any]) -> int:
+        return status["frames_decoded"] - status["frames_analysed"] - status["frames_replaced"]
+
+    return {name: told(after[name]) - told(before[name]) for name in before}
+
+
+def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost_unseen(models: Path) -> None:
+    file = models / "fleet.yaml"
+    file.write_text(fleet("slow"))
+    valkey = EmbeddedRedis(models / "valkey")
+    url = valkey.start()
+    board = Board(url)
+    supervisor = Supervisor(SystemSettings(secrets.token_hex(4), url, str(models), (str(file),)))
+
+    def until(what: Callable[[], Any], limit_s: float = 120) -> Any:
+        ends_s = time.monotonic() + limit_s
+        while not (found := what()):
+            assert time.monotonic() < ends_s, (board.get_json(POOL), board.statuses())
+            supervisor.tick()
+            time.sleep(0.2)
+        return found
+
+    def running() -> list[str]:
+        return [one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if "inference:" in one["name"]]
+
+    def served_by(count: int) -> dict[str, dict[str, Any]] | None:
+        """The statuses when all cameras are analysed, by so many actors."""
+        found = board.statuses()
+        fit = len(found) == CAMERAS and all(one["frames_analysed"] and one["inference"] for one in found.values())
+        return found if fit and len({one["inference"] for one in found.values()}) == count else None
+
+    try:
+        one = until(lambda: served_by(1))
+        assert len(running()) == 1
+        two = until(lambda: served_by(2))
+        pool = until(lambda: (found := board.get_json(POOL)) and found["wanted"] == 2 and found)
+        assert "periods" in pool["why"]
+        threads = [place.threads for place in supervisor._pool.peers]
+        assert threads == [1, 1]  # of two processors
+        page = {metric.name: metric.samples[0].value for metric in pool_metrics(pool)}
+        assert page["hoaban_pool_wanted"] == 2
+
+        file.write_text(fleet("bright"))
+        until(lambda: (board.get_json(POOL) or {})["wanted"] == 1)
+        last = until(lambda: served_by(1))
+        until(lambda: len(running()) == 1)
+        for before, after in ((one, two), (two, last)):
+            lost = unaccounted(before, after)
+            assert max(lost.values()) <= ON_THEIR_WAY, lost
+        assert [status["frames_failed"] for status in last.values()] == [0] * CAMERAS
+    finally:
+        supervisor.shutdown()
+        valkey.stop()
