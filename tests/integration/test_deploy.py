@@ -19,11 +19,14 @@ from tests.api_system import running_api
 pytestmark = pytest.mark.integration
 PROJECT = Path(__file__).resolve().parents[2]
 KUBERNETES, MONITORING = PROJECT / "deploy" / "kubernetes", PROJECT / "deploy" / "monitoring"
-MODELS = "6.0.0"
-KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"prometheus-operator-{MODELS}"
+MODELS = {"@kubernetes-models/prometheus-operator": "6.0.0", "kubernetes-models": "5.1.0"}
+"""npm's packages of schemas, made from the definitions of the operator and of Kubernetes itself"""
+KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"kubernetes-models-{'-'.join(MODELS.values())}"
 CHECK = """
 import { readFileSync } from "fs";
-import * as kinds from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import * as operator from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import * as core from "kubernetes-models/v1";
+const kinds = {...operator, ...core};
 for (const document of JSON.parse(readFileSync(0, "utf8"))) new kinds[document.kind](document).validate();
 console.log("valid");
 """
@@ -96,32 +99,48 @@ def test_the_operators_rules_are_the_same() -> None:
     assert read(KUBERNETES / "prometheusrule.yaml")["spec"] == read(MONITORING / "rules.yaml")
 
 
-def test_the_operators_documents_fit_its_schema() -> None:
-    """The schema as npm's @kubernetes-models has it, made from the operator's own definitions."""
+@pytest.fixture(scope="module")
+def schemas() -> Path:
+    """A folder with the schemas installed."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
-    if not (KEPT / "node_modules").is_dir():
+    if not (KEPT / "node_modules" / "kubernetes-models").is_dir():
         KEPT.mkdir(parents=True, exist_ok=True)
-        package = f"@kubernetes-models/prometheus-operator@{MODELS}"
-        command = ["npm", "install", "--no-audit", "--no-fund", package]
+        packages = [f"{name}@{version}" for name, version in MODELS.items()]
+        command = ["npm", "install", "--no-audit", "--no-fund", *packages]
         if subprocess.run(command, cwd=KEPT, capture_output=True, check=False, timeout=150).returncode:
-            pytest.skip("npm reaches no registry to install the operator's schema from")
+            pytest.skip("npm reaches no registry to install the schemas from")
+    return KEPT
+
+
+def refused(schemas: Path, *documents: dict[str, Any]) -> str:
+    """What is wrong with documents by the schemas of their kinds, or ""."""
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", CHECK],
+        cwd=schemas,
+        input=json.dumps(documents),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.stdout == "valid\n" else done.stderr or "no answer"
+
+
+def test_the_operators_documents_fit_its_schema(schemas: Path) -> None:
     documents = [read(KUBERNETES / name) for name in ("podmonitor.yaml", "prometheusrule.yaml")]
-
-    def check() -> subprocess.CompletedProcess[str]:
-        told = json.dumps(documents)
-        return subprocess.run(
-            ["node", "--input-type=module", "-e", CHECK],
-            cwd=KEPT,
-            input=told,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert check().stdout == "valid\n", check().stderr
+    assert refused(schemas, *documents) == ""
     documents[0]["spec"]["podMetricsEndpoints"][0]["interval"] = "soon"
-    assert check().returncode != 0
+    assert refused(schemas, *documents)
+
+
+def test_the_pods_are_pods_by_kubernetes_own_schema(schemas: Path) -> None:
+    """What KubeRay makes pods of. Of the rest of its documents the schema is in no package."""
+    spec = read(KUBERNETES / "raycluster.yaml")["spec"]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    pods = [{"apiVersion": "v1", "kind": "PodTemplate", "template": group["template"]} for group in groups]
+    assert refused(schemas, *pods) == ""
+    pods[0]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = "gcs"
+    assert refused(schemas, *pods)
 
 
 def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -> None:
