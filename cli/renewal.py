@@ -25,9 +25,9 @@ BACK_LIMIT_S = 120.0
 
 
 class Renewal:
-    """redeploy: replaces the API's process; returns when that is done."""
+    """redeploy: replaces the API's process; returns when that is done. None: somebody else runs it."""
 
-    def __init__(self, board: Board, redeploy: Callable[[], object], say: Callable[[str], None]) -> None:
+    def __init__(self, board: Board, redeploy: Callable[[], object] | None, say: Callable[[str], None]) -> None:
         self._board, self._redeploy, self._say = board, redeploy, say
         # Who starts is new altogether, whatever was asked of the one before.
         self.era = str((board.get_json(ASKED) or {}).get("era", ""))
@@ -54,8 +54,9 @@ class Renewal:
         for name in (*(name for name in STORING if name in there), "supervisor"):
             self._tell(name)
             restart(name)
-        self._tell("API")
-        self._redeploy()
+        if self._redeploy is not None:
+            self._tell("API")
+            self._redeploy()
         self._tell("supervisor")
         began_s = time.time()
         # Only one that knows the inference actors of the old era lets them serve until the new ones do.

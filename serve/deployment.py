@@ -1,12 +1,14 @@
 """The API under Ray Serve."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from actors.cluster import ON_HEAD
@@ -16,7 +18,8 @@ from serve.settings import ApiSettings
 APP_NAME = "hoaban"
 LONG_LIVED = 2000
 """streams a replica holds at once: they wait far more than they work"""
-BESIDE: dict[str, Any] = {
+ONE: Mapping[str, Any] = {"num_replicas": 1}
+BESIDE: Mapping[str, Any] = {
     "autoscaling_config": {
         "min_replicas": 1,
         "max_replicas": 2,
@@ -49,23 +52,29 @@ def deploy(
     again: it runs, and its process is replaced by a new one, until whose first answer the old one answers.
     """
 
-    def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
-        return build_app(settings)
-
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # this process tells its own progress
     options: dict[str, object] = {"host": host, "port": port}
     if tls is not None:
         options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     serve.start(proxy_location="HeadOnly", http_options=options)
 
+    return serve.run(application(settings, BESIDE if again else ONE), name=APP_NAME, route_prefix="/")
+
+
+def application(settings: ApiSettings, replicas: Mapping[str, Any] = ONE) -> Application:
+    """The API as an application of Serve. replicas: how many, as Serve takes it."""
+
+    def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
+        return build_app(settings)
+
     # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(
         name="api",
-        **(BESIDE if again else {"num_replicas": 1}),
         max_ongoing_requests=LONG_LIVED,
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
+        **replicas,
     )(serve.ingress(build)())
-    return serve.run(api.bind(), name=APP_NAME, route_prefix="/")
+    return api.bind()
 
 
 def shutdown() -> None:

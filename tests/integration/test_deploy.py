@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ray._common.utils import import_attr
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.util import validate_config
+from ray.serve import Application
+from ray.serve.schema import ServeDeploySchema
 
 from hoaban.access import Role
+from serve.deployment import APP_NAME
+from serve.from_environment import settings_from
 from tests.api_system import running_api
 
 pytestmark = pytest.mark.integration
@@ -26,7 +31,8 @@ CHECK = """
 import { readFileSync } from "fs";
 import * as operator from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
 import * as core from "kubernetes-models/v1";
-const kinds = {...operator, ...core};
+import * as networking from "kubernetes-models/networking.k8s.io/v1";
+const kinds = {...operator, ...core, ...networking};
 for (const document of JSON.parse(readFileSync(0, "utf8"))) new kinds[document.kind](document).validate();
 console.log("valid");
 """
@@ -133,9 +139,21 @@ def test_the_operators_documents_fit_its_schema(schemas: Path) -> None:
     assert refused(schemas, *documents)
 
 
-def test_the_pods_are_pods_by_kubernetes_own_schema(schemas: Path) -> None:
+def cluster_document() -> dict[str, Any]:
+    """The RayCluster that KubeRay makes of the RayService."""
+    service = read(KUBERNETES / "rayservice.yaml")
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    kept = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": service["metadata"]}
+    return kept | {"spec": service["spec"]["rayClusterConfig"]}
+
+
+def test_the_pods_and_the_policy_fit_kubernetes_own_schema(schemas: Path) -> None:
     """What KubeRay makes pods of. Of the rest of its documents the schema is in no package."""
-    spec = read(KUBERNETES / "raycluster.yaml")["spec"]
+    policy = read(KUBERNETES / "networkpolicy.yaml")
+    assert refused(schemas, policy) == ""
+    policy["spec"]["ingress"] = {}
+    assert refused(schemas, policy)
+    spec = cluster_document()["spec"]
     groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
     pods = [{"apiVersion": "v1", "kind": "PodTemplate", "template": group["template"]} for group in groups]
     assert refused(schemas, *pods) == ""
@@ -145,8 +163,7 @@ def test_the_pods_are_pods_by_kubernetes_own_schema(schemas: Path) -> None:
 
 def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -> None:
     """With the reader that KubeRay's autoscaler container uses: KubeRay's own schema is in no package."""
-    document = read(KUBERNETES / "raycluster.yaml")
-    assert document["apiVersion"] == "ray.io/v1"
+    document = cluster_document()
     settings = _derive_autoscaling_config_from_ray_cr(document)
     validate_config(settings)
     kinds = settings["available_node_types"]
@@ -163,3 +180,33 @@ def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -
     endpoint = read(KUBERNETES / "podmonitor.yaml")["spec"]["podMetricsEndpoints"][0]
     assert endpoint["port"] in ports
     assert endpoint["path"] == "/api/v1/metrics"
+
+
+def test_the_services_application_fits_serves_schema_and_is_the_api() -> None:
+    service = read(KUBERNETES / "rayservice.yaml")["spec"]
+    assert service["upgradeStrategy"] == {"type": "None"}  # a second cluster would run every camera twice
+    config = ServeDeploySchema.model_validate(yaml.safe_load(service["serveConfigV2"]))
+    (found,) = config.applications
+    assert (found.name, found.route_prefix) == (APP_NAME, "/")
+    build = import_attr(found.import_path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOABAN_TICKET_SECRET", "x" * 32)
+        for name in ("HOABAN_STORE_URL", "HOABAN_REDIS_URL", "HOABAN_DATA"):
+            patched.setenv(name, "sqlite://")
+        with pytest.raises(ValueError, match="HOABAN_FLEET: not set"):
+            build({})
+        patched.setenv("HOABAN_FLEET", "/etc/hoaban/fleet.yaml:/etc/hoaban/more.yaml")
+        assert isinstance(build({}), Application)
+        assert settings_from(os.environ).fleet_files == ("/etc/hoaban/fleet.yaml", "/etc/hoaban/more.yaml")
+        patched.setenv("HOABAN_TICKET_SECRET", "short")
+        with pytest.raises(ValueError, match="openssl"):
+            build({})
+
+
+def test_whoever_is_monitored_and_guarded_is_there() -> None:
+    spec = cluster_document()["spec"]
+    pods = [group["template"]["metadata"]["labels"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    guarded = read(KUBERNETES / "networkpolicy.yaml")["spec"]["podSelector"]["matchLabels"]
+    assert all(guarded.items() <= labels.items() for labels in pods)
+    monitored = read(KUBERNETES / "podmonitor.yaml")["spec"]["selector"]["matchLabels"]
+    assert [monitored.items() <= labels.items() for labels in pods] == [True, *[False] * (len(pods) - 1)]
