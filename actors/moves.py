@@ -64,6 +64,7 @@ class Moves:
     def tick(self, sites: Mapping[str, str | None], nodes: Sequence[Node], on: Mapping[str, str]) -> None:
         """Move who is due. sites: of the cameras that should run. on: inference actors that run -> their nodes."""
         if not (self._asked or self._settled_era != self.era or self._mover.moving):
+            self._left = Leaving({}, {})
             self._show(nodes)
             return
         try:
@@ -77,7 +78,8 @@ class Moves:
             self._moved.setdefault(node if node in self._asked and node is not None else "", {})[camera] = None
             self._cameras.move(camera, self._left.why[camera])
         waited_for = [name for name in self._cameras.actors if name not in self._seats]
-        if not (self._left.why or self._left.stuck or self._mover.moving or waited_for):
+        old_models = [name for name in on if name.rpartition(":")[2].partition(".")[2] != self.era]
+        if not (self._left.why or self._left.stuck or self._mover.moving or waited_for or old_models):
             self._settled_era = self.era
         for node in self._asked:
             self._empty(node, waited_for, on)
@@ -113,13 +115,7 @@ class Moves:
         return {"done": done, "replaced": list(self._moved.get("", ())), "left": left, "halted": self._mover.halted}
 
     def _node(self, node: Node) -> dict[str, Any]:
-        view: dict[str, Any] = {
-            "address": node.address,
-            "host": node.host,
-            "head": node.head,
-            "cpus": node.cpus,
-            "gpus": node.gpus,
-        }
+        view: dict[str, Any] = {name: getattr(node, name) for name in ("address", "host", "head", "cpus", "gpus")}
         view |= {"sites": sorted(node.sites), "state": "serving"}
         if node.id not in self._asked:
             return view

@@ -56,7 +56,7 @@ def drain(
     id_ = _one(view, node)
     if view["nodes"][id_]["head"]:
         refuse(f"{node}: the head governs the cluster and cannot be drained; end the system with Ctrl-C instead")
-    asked = _asked(board)
+    asked = {other: how for other, how in _asked(board).items() if other in view["nodes"]}
     if not any(one["cpus"] for other, one in view["nodes"].items() if other != id_ and other not in asked):
         refuse(f"{node}: no other node would be left to carry cameras and models; start one first")
     with recorded(folder, "node.drain", id_, reason=reason, end=end):
@@ -104,8 +104,8 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
     board = _board(folder)
     _view(board)
     store_or_refuse(folder).close()  # brings the tables up to date: they fit the old code, too, see docs/runbook.md
-    now = str((board.get_json(ERA) or {}).get("era", ""))
-    era = str(int(now or 0) + 1)
+    eras = [(board.get_json(key) or {}).get("era") or "0" for key in (ERA, ASKED)]  # an earlier one may have failed
+    era = str(max(map(int, eras)) + 1)
     with recorded(folder, "system.upgrade", era, reason=reason):
         board.put_json(ASKED, {"era": era})
     shown = dict[str, Any]()

@@ -6,6 +6,7 @@ supervisor's, which is told the new era last of all (actors/moves.py, hoaban/suc
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,13 +33,19 @@ class Renewal:
         # Who starts is new altogether, whatever was asked of the one before.
         self.era = str((board.get_json(ASKED) or {}).get("era", ""))
         board.put_json(ERA, {"era": self.era})
+        self._thread: threading.Thread | None = None
 
     def look(self) -> None:
-        """Do what was asked for since the last look."""
-        era = str((self._board.get_json(ASKED) or {}).get("era", ""))
-        if era == self.era:
+        """Begin what was asked for since the last look, on a thread of its own. Raises redis.RedisError."""
+        if self._thread is not None and self._thread.is_alive():
             return
-        self.era = era  # once: what fails is told, and asked for again by who reads that
+        era = str((self._board.get_json(ASKED) or {}).get("era", ""))
+        if era != self.era:
+            self.era = era  # once: what fails is told, and asked for again by who reads that
+            self._thread = threading.Thread(target=self._run, args=(era,), name="renewal", daemon=True)
+            self._thread.start()
+
+    def _run(self, era: str) -> None:
         self._say("upgrade: the head's parts are replaced")
         try:
             self._renew(era)
