@@ -51,11 +51,11 @@ class Hangs(torch.nn.Module):
 
 
 class Slow(torch.nn.Module):
-    """Takes a good part of a second for any picture but the grey of a warm-up."""
+    """Takes its time for any picture but the grey of a warm-up."""
 
     def forward(self, x):
         if float((x - 114).abs().max()) > 0:
-            for _ in range(40000):
+            for _ in range(15000):
                 x = x * 1.0
         one = torch.ones(x.shape[0])
         return torch.stack([0 * one, 0 * one, 20 * one, 20 * one, one, 0 * one], dim=1)[:, None]

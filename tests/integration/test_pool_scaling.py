@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import ray
 
 from actors.board import POOL, Board
 from actors.embedded_redis import EmbeddedRedis
+from actors.link import ModelLink, Peer
 from actors.local_ray import start_local
 from actors.supervisor import Supervisor, SystemSettings
 from serve.metrics import pool_metrics
@@ -29,9 +31,9 @@ cameras:
 """
 CAMERA = (
     '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=5&seed={0}",'
-    " analysis_fps: 10, motion_gate: false, model: {1}, rules: []}}\n"
+    " analysis_fps: 10, motion_gate: false, model: bright, rules: []}}\n"
 )
-CAMERAS = 4
+CAMERAS, PLANTED = 4, 6
 ON_THEIR_WAY = 4
 """frames of a camera that two looks may find between a model and its count: at the look's end, and as it goes over"""
 
@@ -50,8 +52,30 @@ def models(tmp_path: Path) -> Iterator[Path]:
         os.environ["HOABAN_MODEL_PATH"] = before
 
 
-def fleet(model: str) -> str:
-    return FLEET + "".join(CAMERA.format(number, model) for number in range(CAMERAS))
+class Planted:
+    """Cameras that ask the first actor for more than it can do, as fast as they are heard."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._stop = threading.Event()
+        hellos = [{"camera": f"planted-{number}", "model": "slow", "rate": 20.0} for number in range(PLANTED)]
+        self._links = [ModelLink(hello, [peer], peer.node, lambda *_: None) for hello in hellos]
+        for link in self._links:
+            link.start()
+        self._thread = threading.Thread(target=self._offer)
+        self._thread.start()
+
+    def _offer(self) -> None:
+        seq = 0
+        while not self._stop.wait(0.05):
+            seq += 1
+            for link in self._links:
+                link.offer(seq, lambda into, _: into.fill(200))
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        for link in self._links:
+            link.stop()
 
 
 def unaccounted(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> dict[str, int]:
@@ -65,11 +89,12 @@ def unaccounted(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost_unseen(models: Path) -> None:
     file = models / "fleet.yaml"
-    file.write_text(fleet("slow"))
+    file.write_text(FLEET + "".join(CAMERA.format(number) for number in range(CAMERAS)))
     valkey = EmbeddedRedis(models / "valkey")
     url = valkey.start()
     board = Board(url)
-    supervisor = Supervisor(SystemSettings(secrets.token_hex(4), url, str(models), (str(file),)))
+    settings = SystemSettings(secrets.token_hex(4), url, str(models), (str(file),))
+    supervisor, planted = Supervisor(settings), None
 
     def until(what: Callable[[], Any], limit_s: float = 120) -> Any:
         ends_s = time.monotonic() + limit_s
@@ -91,6 +116,8 @@ def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost
     try:
         one = until(lambda: served_by(1))
         assert len(running()) == 1
+        (place,) = supervisor._pool.peers
+        planted = Planted(Peer(place.name, place.node, settings.session))
         two = until(lambda: served_by(2))
         pool = until(lambda: (found := board.get_json(POOL)) and found["wanted"] == 2 and found)
         assert "periods" in pool["why"]
@@ -99,7 +126,7 @@ def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost
         page = {metric.name: metric.samples[0].value for metric in pool_metrics(pool)}
         assert page["hoaban_pool_wanted"] == 2
 
-        file.write_text(fleet("bright"))
+        planted.end()
         until(lambda: (board.get_json(POOL) or {})["wanted"] == 1)
         last = until(lambda: served_by(1))
         until(lambda: len(running()) == 1)
@@ -108,5 +135,7 @@ def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost
             assert max(lost.values()) <= ON_THEIR_WAY, lost
         assert [status["frames_failed"] for status in last.values()] == [0] * CAMERAS
     finally:
+        if planted is not None:
+            planted.end()
         supervisor.shutdown()
         valkey.stop()
