@@ -127,6 +127,7 @@ def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost
         assert page["hoaban_pool_wanted"] == 2
 
         planted.end()
+        planted = None
         until(lambda: (board.get_json(POOL) or {})["wanted"] == 1)
         last = until(lambda: served_by(1))
         until(lambda: len(running()) == 1)

@@ -193,3 +193,5 @@ def test_lag_is_told_in_periods_and_forgotten_when_told() -> None:
     assert scheduler.pick(2.0, lambda _: 1) == ["a"]
     assert scheduler.take_lag(2.0) == pytest.approx(2.0)
     assert scheduler.take_lag(2.0) is None
+    scheduler.pick_spare("spare", 9.0)
+    assert scheduler.take_lag(9.0) is None
