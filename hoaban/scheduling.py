@@ -39,7 +39,7 @@ class FrameScheduler:
     def __init__(self) -> None:
         self._seats: dict[str, _Seat] = {}
         self._turn_s = 0.0  # of the camera served last
-        self._lags: list[float] = []
+        self._lag_sum, self._lag_count = 0.0, 0
 
     def __contains__(self, camera: str) -> bool:
         return camera in self._seats
@@ -146,8 +146,9 @@ class FrameScheduler:
             for seat in self._seats.values()
             if seat.waiting_since_s is not None and not seat.spare and (lag := self._lag(seat, now)) > 1
         ]
-        lags, self._lags = [*self._lags, *waiting], []
-        return sum(lags) / len(lags) if lags else None
+        total, count = self._lag_sum + sum(waiting), self._lag_count + len(waiting)
+        self._lag_sum, self._lag_count = 0.0, 0
+        return total / count if count else None
 
     @staticmethod
     def _lag(seat: _Seat, now: float) -> float:
@@ -155,7 +156,7 @@ class FrameScheduler:
 
     def _take(self, seat: _Seat, now: float, next_turn_s: float) -> None:
         if not seat.spare:
-            self._lags.append(self._lag(seat, now))
+            self._lag_sum, self._lag_count = self._lag_sum + self._lag(seat, now), self._lag_count + 1
         seat.waiting_since_s, seat.in_flight, seat.served_s, seat.turn_s = None, True, now, next_turn_s
 
     def done(self, camera: str) -> None:
