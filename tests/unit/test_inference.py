@@ -155,5 +155,5 @@ def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_fu
     go.set()
     assert not first.result(timeout=60).failed
     assert not second.result(timeout=60).failed
-    assert service.pulse().busy > 0
+    until(lambda: service.pulse().busy > 0)
     until(lambda: replace(service.pulse(), lag=0.0, busy=0.0) == Pulse())  # these two tell of the last seconds
