@@ -33,7 +33,9 @@ CAMERA = (
     '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=5&seed={0}",'
     " analysis_fps: 10, motion_gate: false, model: bright, rules: []}}\n"
 )
-CAMERAS, PLANTED = 4, 6
+NAMES = range(2, 6)
+"""of two actors, the first two of these cameras turn to one and the others to the other (peers_in_order)"""
+CAMERAS, PLANTED = len(NAMES), 6
 ON_THEIR_WAY = 4
 """frames of a camera that two looks may find between a model and its count: at the look's end, and as it goes over"""
 
@@ -89,7 +91,7 @@ def unaccounted(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 def test_a_second_actor_starts_under_load_and_ends_after_it_and_no_frame_is_lost_unseen(models: Path) -> None:
     file = models / "fleet.yaml"
-    file.write_text(FLEET + "".join(CAMERA.format(number) for number in range(CAMERAS)))
+    file.write_text(FLEET + "".join(CAMERA.format(number) for number in NAMES))
     valkey = EmbeddedRedis(models / "valkey")
     url = valkey.start()
     board = Board(url)
