@@ -30,8 +30,8 @@ models: {pool: {least: 1, most: 2, threads: 1, grow_after_s: 3, shrink_after_s: 
 cameras:
 """
 CAMERA = (
-    '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=5&seed={0}",'
-    " analysis_fps: 10, motion_gate: false, model: bright, rules: []}}\n"
+    '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=2&seed={0}",'
+    " analysis_fps: 3, motion_gate: false, model: bright, rules: []}}\n"
 )
 NAMES = range(2, 6)
 """of two actors, the first two of these cameras turn to one and the others to the other (peers_in_order)"""
