@@ -10,6 +10,10 @@ from hoaban.signals import Reading, SignalState
 
 STATUS, CHECKPOINTS, SIGNALS = "hoaban:status", "hoaban:checkpoints", "hoaban:signals"
 WATCHED = "hoaban:watched"
+DRAINS, ERA, NODES, POOL = "drains", "era", "nodes", "pool"
+"""keys of `put_json`: nodes that are to be drained, {node: {"end": whether Ray ends it then}}; what processes are
+started with, {"era"}; the nodes and how far moves are, as actors/moves.py tells; how many inference actors there should
+be, as actors/pool_scaler.py tells, empty where their number is fixed"""
 MOST_READINGS = 1000
 FIRST_READINGS = 50
 """how many of the newest readings a camera that starts looks back at"""

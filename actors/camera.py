@@ -90,6 +90,7 @@ class CameraRuntime:
         pacing: Literal["live", "demand"] = "live",
         data_dir: Path | None = None,
         evidence_url: str | None = None,
+        era: str = "",
     ) -> None:
         cv2.setNumThreads(1)  # a camera's process has one decode thread's worth of work; OpenCV's pool only costs
         self.camera, self._pacing = camera, pacing
@@ -129,6 +130,7 @@ class CameraRuntime:
             board=board,
             node=node,
             degrade=pacing == "live",
+            era=era,
         )
 
     def _open(self, first_seq: int) -> None:
@@ -296,6 +298,7 @@ class CameraActor:
         pacing: Literal["live", "demand"],
         data_dir: str | None = None,
         evidence_url: str | None = None,
+        era: str = "",
     ) -> None:
         self._runtime = CameraRuntime(
             camera,
@@ -306,6 +309,7 @@ class CameraActor:
             pacing=pacing,
             data_dir=Path(data_dir) if data_dir else None,
             evidence_url=evidence_url,
+            era=era,
         )
         self._runtime.start()
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from hoaban.status import CameraStatus, SourceState
 CAMERA_CPUS = 0.01
 """what a camera asks of Ray's scheduler; how many fit a node is the capacity plan's business, not a guess here"""
 MOST_STARTING = 8
+NODE_ID = "ray.io/node-id"
+"""a label that Ray gives each node"""
 SHOWN_S = 120.0
 """how long a status that the supervisor gives in a camera's stead is shown"""
 SHOWN_AGAIN_S = 30.0
@@ -34,6 +36,9 @@ class CameraCrew(Crew):
         self, board: Board, redis_url: str, data_dir: str, evidence_url: str, *, left: Callable[[], None]
     ) -> None:
         self.configs: Mapping[str, Camera] = {}
+        self.era = ""
+        self.closed: Collection[str] = ()
+        """ids of nodes on which none is started"""
         self._left = left
         self._board, self._redis_url, self._data_dir = board, redis_url, data_dir
         self._evidence_url = evidence_url or str(Path(data_dir) / "evidence")
@@ -73,6 +78,7 @@ class CameraCrew(Crew):
             num_cpus=CAMERA_CPUS,
             resources={f"{SITE}{camera.site}": 0.001} if camera.site else {},
             scheduling_strategy="SPREAD",
+            label_selector={NODE_ID: f"!in({','.join(sorted(self.closed))})"} if self.closed else {},
             max_concurrency=4,
         ).remote(
             camera,
@@ -82,6 +88,7 @@ class CameraCrew(Crew):
             "live",
             self._data_dir,
             self._evidence_url,
+            self.era,
         )
 
     def configure(self, name: str) -> Any:

@@ -4,10 +4,16 @@ import socket
 import subprocess
 import sys
 
+import structlog
+
 from actors import NAMESPACE
 
-ON_HEAD = {"node:__internal_head__": 0.001}
-"""resources of an actor that governs: Ray gives the head node alone a resource of that name"""
+log = structlog.get_logger(__name__)
+
+HEAD_NODE = "node:__internal_head__"
+"""a resource that Ray gives the head node alone"""
+ON_HEAD = {HEAD_NODE: 0.001}
+"""resources of an actor that governs"""
 ANSWER_LIMIT_S = 30.0
 CONNECT_LIMIT_S = 5.0
 _PROBE = "import ray, sys; ray.init(address=sys.argv[1], logging_level='CRITICAL', log_to_driver=False)"
@@ -41,6 +47,20 @@ def reach(address: str, limit_s: float = ANSWER_LIMIT_S) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise ClusterAwayError(f"{address}: {lines[-1] if lines else 'Ray could not be reached'}; {_CURE}")
+
+
+def end_node(node: str) -> None:
+    """Let Ray end a node that carries nothing: it takes no more work and its processes end. Never waits for that.
+
+    Ray's own request, by which its autoscaler gives nodes back; `ray drain-node` makes the same one.
+    """
+    from ray._private.worker import global_worker
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+    reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")  # the other one a node with any process refuses
+    accepted, why = global_worker.gcs_client.drain_node(node, reason, "drained by hoaban", 0)
+    if not accepted:
+        log.error("Ray does not end the node", node=node, why=why)
 
 
 def _connect(address: str) -> None:

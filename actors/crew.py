@@ -110,6 +110,12 @@ class Crew:
         self._ask()
         return steps
 
+    def move(self, name: str, why: str) -> None:
+        """Have one that runs stop; once it is gone it is started anew, where and as it should be now."""
+        if name in self.actors and self._observed[name].phase in (Phase.STARTING, Phase.RUNNING):
+            log.info("step", action="move", kind=self.kind, name=name, why=why)
+            self._take(Step(Action.STOP, name, why))
+
     def hear(self) -> None:
         """Take in what was answered since."""
         self._hear_endings()

@@ -18,6 +18,8 @@ SETTINGS = {
     "RAY_event_stats": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Serve ends a door that is not open within 5 s and starts another: on a busy machine none would ever open.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
 }
 """read by Ray's processes when they start"""
 

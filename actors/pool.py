@@ -15,7 +15,9 @@ from actors.turns import ModelTurns
 from hoaban.fleet import UNLOAD_AFTER_S
 from hoaban.placement import Place
 from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
+from hoaban.pool_size import Load
 from hoaban.reconcile import Step
+from hoaban.succession import Succession
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,11 @@ class PoolCrew(Crew):
         self._unload_after_s: float | None = UNLOAD_AFTER_S
         self._told: dict[str, tuple[list[str], float | None]] = {}
         self._places: dict[str, Place] = {}
+        self._succession = Succession()
+        self.peers: Sequence[Place] = ()
+        """those that cameras turn to"""
+        self.loads: dict[str, Load] = {}
+        """of those that are ready: they answer, and load no model"""
         self._hangs: dict[str, Hang] = {}
         self._quarantine: dict[str, Quarantine] = {}
         super().__init__(KIND, MOST_STARTING)
@@ -40,17 +47,26 @@ class PoolCrew(Crew):
     def keep(
         self, places: Sequence[Place], models: Sequence[str], unload_after_s: float | None = UNLOAD_AFTER_S
     ) -> list[Step]:
-        """One step towards actors in these places.
+        """One step towards actors in these places; see hoaban/succession.py for those that run in others.
 
         models: what a new one loads at once, and what stays loaded in all of them. unload_after_s: how long any other
         model stays that no camera asks for; None: it stays too.
         """
-        self._places = {place.name.removeprefix(f"{KIND}:"): place for place in places}
+        standing = self._succession.update(
+            places, [self.ray_name(name) for name in self.actors], self.loads.keys(), time.monotonic()
+        )
+        self.peers = standing.peers
+        self._places = {place.name.removeprefix(f"{KIND}:"): place for place in standing.kept}
         self._models, self._unload_after_s = list(models), unload_after_s
         steps = self.tick(dict.fromkeys(self._places, ""))
         self._tell()
         self._turns.tick(self.actors)
         return steps
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Name of an actor that runs -> its node."""
+        return {self.ray_name(name): self._places[name].node for name in self.actors if name in self._places}
 
     def _tell(self) -> None:
         """Have actors that run keep what the fleet asks for now."""
@@ -86,10 +102,18 @@ class PoolCrew(Crew):
 
     def read(self, name: str, answer: Pulse) -> tuple[str, str]:
         self._hangs.pop(name, None)
+        if answer.loading is None:
+            self.loads[self.ray_name(name)] = Load(answer.lag, answer.busy)
         if (hang := hang_of(answer)) is None:
             return "", ""
         self._hangs[name] = hang
         return "", hang.why
+
+    def died(self, name: str, deaths: int, why: str) -> None:
+        self.loads.pop(self.ray_name(name), None)
+
+    def gone(self, name: str) -> None:
+        self.loads.pop(self.ray_name(name), None)
 
     def killed(self, name: str) -> None:
         hang = self._hangs.pop(name, None)

@@ -63,13 +63,14 @@ class Reporter:
         board: Board | None,
         node: str,
         degrade: bool,
+        era: str = "",
     ) -> None:
         self.camera = camera
         self._stream, self._scene, self._faces, self._plates = stream, scene, faces, plates
         self._shadow = shadow
         self._publisher, self._board, self._node = publisher, board, node
         self._health = StreamHealth()
-        self._degrade = degrade
+        self._degrade, self._era = degrade, era
         self._latency = LatencyWatch(None, ())
         self._watched: tuple[object, ...] = ()
         self._events = 0
@@ -142,6 +143,8 @@ class Reporter:
             plates=self._plates.status(),
             shadow=self._shadow.status(),
             node=self._node,
+            era=self._era,
+            code=__version__,
             pid=os.getpid(),
             simulated=source.simulated,
             **scene,

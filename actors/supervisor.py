@@ -20,10 +20,13 @@ from pydantic import SecretStr
 from actors.board import Board
 from actors.bus import EventBus
 from actors.camera_crew import CameraCrew
+from actors.cluster import HEAD_NODE
 from actors.configs import ConfigArchive
 from actors.fleet_file import load_fleet
 from actors.link import Peer
+from actors.moves import Moves
 from actors.pool import PoolCrew
+from actors.pool_scaler import PoolScaler
 from actors.promotions import PromotionRegistry
 from actors.publisher import SpoolingPublisher
 from actors.shadows import ShadowKeeper
@@ -34,7 +37,7 @@ from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
 from hoaban.fleet_text import FleetErrors
 from hoaban.frames import FrameMeta
-from hoaban.placement import SITE, Node, inference_places, without_a_place
+from hoaban.placement import SITE, Node, without_a_place
 from hoaban.reconcile import END_LIMIT_S, Step
 from hoaban.stream_health import Change, SilenceWatch
 
@@ -88,6 +91,8 @@ class Supervisor:
         self._cameras = CameraCrew(
             self._board, settings.redis_url, settings.data_dir, settings.evidence_url, left=self._sweeper.due
         )
+        self._moves = Moves(self._board, self._cameras, self._sweeper)
+        self._scaler = PoolScaler(self._board)
 
     def tick(self) -> list[Step]:
         """Look, and take the steps that are due; returns them."""
@@ -96,17 +101,23 @@ class Supervisor:
         self._pool.hear()
         self._cameras.hear()
         self._watch_silence()
-        places = inference_places(self._nodes)
+        nodes = self._moves.look(self._nodes)
+        pool = self._fleet.models.pool if self._fleet else None
+        places = self._scaler.places(nodes, self._moves.era, pool, self._pool.loads)
         if self._fleet is None:
             return self._pool.keep(places, [])
         models = sorted({camera.model for camera in self._fleet.cameras if camera.model})
         steps = self._pool.keep(places, models, self._fleet.models.unload_after_s)
-        if not places:
+        if not self._pool.peers:
+            self._moves.tick({}, self._nodes, self._pool.nodes)
             return steps
-        self._cameras.set_peers([Peer(place.name, place.node, self._settings.session) for place in places])
-        held = without_a_place({name: camera.site for name, camera in self._configs.items()}, self._nodes)
+        peers = [Peer(place.name, place.node, self._settings.session) for place in self._pool.peers]
+        self._cameras.set_peers(peers)
+        sites = {name: camera.site for name, camera in self._configs.items()}
+        held = without_a_place(sites, nodes)
         self._cameras.show_held(held)
         self._cameras.set_shadows(self._shadows.assigned(self._configs.values()))
+        self._moves.tick(sites, self._nodes, self._pool.nodes)
         return steps + self._cameras.tick(self._desired, held)
 
     # --- the fleet file
@@ -157,7 +168,7 @@ class Supervisor:
         if now - self._nodes_checked_s < NODES_EVERY_S:
             return
         self._nodes_checked_s = now
-        self._nodes = [_node(node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"]]
+        self._nodes = [_node(node) for node in ray.nodes() if node["Alive"]]
         self._sweeper.tick([node.id for node in self._nodes])
 
     # --- cameras that nobody hears of
@@ -204,9 +215,18 @@ def fleet_view(fleet: Fleet | None, errors: list[str]) -> dict[str, Any]:
     return {"errors": errors, **fleet.model_dump(mode="json", by_alias=True), "digest": fleet.digest()}
 
 
-def _node(node_id: str, resources: dict[str, float]) -> Node:
+def _node(told: dict[str, Any]) -> Node:
+    resources = told["Resources"]
     sites = frozenset(name.removeprefix(SITE) for name in resources if name.startswith(SITE))
-    return Node(node_id, int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), sites)
+    return Node(
+        told["NodeID"],
+        int(resources.get("CPU", 0)),
+        int(resources.get("GPU", 0)),
+        sites,
+        told["NodeManagerAddress"],
+        told["NodeManagerHostname"],
+        HEAD_NODE in resources,
+    )
 
 
 @ray.remote

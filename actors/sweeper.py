@@ -30,10 +30,28 @@ class SpoolSweeper:
         self._spools, self._redis_url, self._idle_s, self._soon_s = spools, redis_url, idle_s, soon_s
         self._due_s = time.monotonic() + soon_s
         self._running: list[Any] = []
+        self._emptying: dict[str, Any] = {}
 
     def due(self) -> None:
         """A camera has gone or died: what it left is to be looked at, once it had time to start again."""
         self._due_s = min(self._due_s, time.monotonic() + self._soon_s)
+
+    def emptied(self, node: str) -> bool:
+        """Whether what dead cameras left on a node is with Redis, and stays there; asked again until it is."""
+        reference = self._emptying.get(node)
+        if reference is None:
+            there = NodeAffinitySchedulingStrategy(node, soft=False)
+            sweep_now = _sweep.options(scheduling_strategy=there)
+            self._emptying[node] = sweep_now.remote(str(self._spools), self._redis_url, 0.0)
+            return False
+        if not ray.wait([reference], timeout=0)[0]:
+            return False
+        del self._emptying[node]
+        try:
+            return bool(ray.get(reference) == 0)
+        except ray.exceptions.RayError as error:
+            log.warning("a node's spools not emptied", node=node, error=str(error).split("\n")[0])
+            return False
 
     def tick(self, nodes: Sequence[str]) -> None:
         """Begin what is due on these nodes and hear what was begun. Never waits."""

@@ -1,5 +1,6 @@
 """The worker threads of an inference process: batches of cameras through models, and a candidate's looks in between."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ SUSPECT_AFTER_S = 5.0
 """a model that has not come back from a batch for so long gets no further thread: they are for the other models"""
 FIRST_LOOK_S = 0.05
 """what a candidate's first look is expected to take where nothing is known yet"""
+SMOOTH_S = 3.0
+"""of the load that a pulse tells: what was seen so long ago weighs a third"""
 NO_ROWS = np.zeros((0, 6), np.float32)
 
 
@@ -47,6 +50,8 @@ class Workers:
         self._scheduler, self._gate = seats.scheduler, ShadowGate()
         self._jobs: dict[int, _Job] = {}
         self._moved_s = time.monotonic()
+        self._worked_s = self._lag = self._busy = 0.0
+        self._pulsed_s = self._moved_s
         self._served: dict[str, int] = {}
         self._busy_s: deque[float] = deque(maxlen=256)
         self._batches = self._failures = self._looks = 0
@@ -73,12 +78,26 @@ class Workers:
         """What they do now."""
         now = time.monotonic()
         with self._seats.changed:
+            self._look_at_load(now)
             longest = min(self._jobs.values(), key=lambda job: job.since_s, default=None)
             return Pulse(
                 running=(longest.loaded.label, now - longest.since_s) if longest else None,
                 loading=self._shelf.loading(),
                 stalled_s=min(now - self._moved_s, self._scheduler.waited_s(now)),
+                lag=self._lag,
+                busy=self._busy,
             )
+
+    def _look_at_load(self, now: float) -> None:
+        passed_s = now - self._pulsed_s
+        if passed_s <= 0:
+            return
+        old = math.exp(-passed_s / SMOOTH_S)
+        lag, busy = self._scheduler.take_lag(now) or 0.0, min(1.0, self._worked_s / (passed_s * len(self._threads)))
+        self._lag, self._busy = (
+            old * before + (1 - old) * new for before, new in ((self._lag, lag), (self._busy, busy))
+        )
+        self._pulsed_s, self._worked_s = now, 0.0
 
     def suspect(self, loaded: LoadedModel) -> str:
         """Why a model gets no further frames now, in words, or ""."""
@@ -112,6 +131,7 @@ class Workers:
             with self._seats.changed:
                 del self._jobs[number]
                 self._moved_s = time.monotonic()
+                self._worked_s += self._moved_s - began_s
                 for camera in batch:
                     self._scheduler.done(camera)
                 if spare:

@@ -10,6 +10,7 @@ from benchmarks import (
     footprint,
     happenings,
     latency,
+    linear,
     mosaic,
     rivals,
     rules,
@@ -30,6 +31,7 @@ PARTS = {
     "rules": ("What the rules cost", rules),
     "happenings": ("Happenings told, against simulated truth", happenings),
     "capacity": ("What a camera asks of a node", capacity),
+    "linear": ("What each further camera costs", linear),
 }
 LEFT_OUT = ("date", "machine")
 

@@ -23,8 +23,8 @@ SHOWN = 160
 """characters of an event's text in the list for people; --json has all of it"""
 
 
-def bus_or_refuse(folder: Path) -> EventBus:
-    """The live store of a data folder, or the one that HOABAN_REDIS_URL names; exit code 2 where none answers."""
+def url_or_refuse(folder: Path) -> str:
+    """Of the live store of a data folder, or of the one that HOABAN_REDIS_URL names; exit code 2 where none answers."""
     url = running_url(folder / "valkey")
     if url is None:
         refuse(f"{folder}: no live store runs there; start `hoaban up`, name its folder with --data, or set "
@@ -33,7 +33,12 @@ def bus_or_refuse(folder: Path) -> EventBus:
         check_redis(url).close()
     except TroubleError as error:
         refuse(str(error))
-    return EventBus(url)
+    return url
+
+
+def bus_or_refuse(folder: Path) -> EventBus:
+    """The events on their way there; exit code 2 where none answers."""
+    return EventBus(url_or_refuse(folder))
 
 
 @app.command("list")

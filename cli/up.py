@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import psutil
+import redis
 import structlog
 import typer
 from platformdirs import user_data_path
@@ -72,6 +73,7 @@ def up(
     api_port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
     dashboard_port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard")] = False,
+    no_api: Annotated[bool, typer.Option("--no-api", help="Serve runs it by a file: see docs/kubernetes.md")] = False,
     tls_certificate: Annotated[Path | None, typer.Option(metavar="PEM", help="the API speaks https with it")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="the certificate's key")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="end a system that already runs in the cluster")] = False,
@@ -92,13 +94,14 @@ def up(
         refuse(str(error))
     data = (data or user_data_path("hoaban")).resolve()
     lock = _take(data)
-    for port, option in ((api_port, "--api-port"), *([] if no_dashboard else [(dashboard_port, "--dashboard-port")])):
-        if port_taken(port):
+    ports = {"--api-port": None if no_api else api_port, "--dashboard-port": None if no_dashboard else dashboard_port}
+    for option, port in ports.items():
+        if port is not None and port_taken(port):
             refuse(f"port {port} is taken; choose another with {option}")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    system = _System(data, stop, access, integrations, tls)
+    system = _System(data, stop, access, integrations, tls, with_api=not no_api)
     code, unfit = 0, ""
     try:
         system.start(fleet or [], ray_address, api_port, None if no_dashboard else dashboard_port, replace)
@@ -160,7 +163,10 @@ class _System:
         access: AccessSettings,
         integrations: "tuple[IntegrationSettings, dict[str, SecretStr]]",
         tls: "Tls | None",
+        *,
+        with_api: bool = True,
     ) -> None:
+        self._with_api = with_api
         self._data, self._stop, self._access, self._tls = data, stop, access, tls
         self._integrations = integrations
         # A dashboard that is started elsewhere is given the same one.
@@ -170,6 +176,7 @@ class _System:
         self._not_ours = _family()
         self._began_s = time.monotonic()
         self._board: Any = None
+        self._renewal: Any = None
         self._valkey: Any = None
 
     def start(
@@ -189,14 +196,20 @@ class _System:
         intake_token, demo_sign_in = self._tokens(store_url, demo)
         self._ray(ray_address)
         self._make_room(replace)
-        self._actors([path.resolve() for path in fleet], redis_url, store_url)
         files = tuple(str(path.resolve()) for path in fleet)
-        self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
-        if dashboard_port is not None:
-            self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         from actors.board import Board
+        from cli.renewal import Renewal
 
         self._board = Board(redis_url)
+        deploy = self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
+        redeploy = partial(deploy, again=True) if self._with_api else None
+        self._renewal = Renewal(self._board, redeploy, say)
+        self._actors([path.resolve() for path in fleet], redis_url, store_url)
+        if self._with_api:
+            self._step("API")
+            deploy()
+        if dashboard_port is not None:
+            self._dashboard(api_port, dashboard_port, intake_token, demo_sign_in)
         say(f"fleet file   {', '.join(str(path) for path in fleet)}")
         say(f"API          {self._scheme}://127.0.0.1:{api_port}/api/v1   token in {self._data / 'token'}")
         if dashboard_port is not None:
@@ -214,6 +227,8 @@ class _System:
                     self._valkey.start()
                 except EmbeddedRedisError as error:  # the cameras' journals keep what it cannot take
                     say(f"{error}; it is tried again")
+            with contextlib.suppress(redis.RedisError):
+                self._renewal.look()
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]
@@ -334,7 +349,8 @@ class _System:
 
         everyone = ray.util.list_named_actors(all_namespaces=True)
         ours = {entry["name"] for entry in everyone if entry["namespace"] == NAMESPACE}
-        served = serve.status().applications if any(e["namespace"] == "serve" for e in everyone) else {}
+        serving = self._with_api and any(e["namespace"] == "serve" for e in everyone)
+        served = serve.status().applications if serving else {}
         if others := sorted(set(served) - {APP_NAME}):
             raise TroubleError(
                 f"Ray Serve in this cluster runs {', '.join(others)} already; give Hoa Ban its own cluster"
@@ -351,7 +367,8 @@ class _System:
         for name in ours - set(parts):  # left by a supervisor that is dead
             with contextlib.suppress(ValueError):
                 ray.kill(ray.get_actor(name, NAMESPACE))
-        serve.shutdown()
+        if self._with_api:
+            serve.shutdown()
 
     def _actors(self, fleet: list[Path], redis_url: str, store_url: str) -> None:
         self._step("supervisor, inference, cameras")
@@ -411,8 +428,8 @@ class _System:
         fleet_files: tuple[str, ...],
         *,
         alone: bool,
-    ) -> None:
-        self._step("API")
+    ) -> Callable[..., Any]:
+        """What starts the API; with again=True, it replaces the one that runs."""
         from serve.deployment import deploy, shutdown
         from serve.settings import ApiSettings
 
@@ -428,9 +445,9 @@ class _System:
             access=self._access,
             viewer_secret=self._viewer_secret,
         )
-        if not alone:  # a Ray of our own takes Serve with it when it ends
+        if self._with_api and not alone:  # a Ray of our own takes Serve with it when it ends
             self._later(_Stage.CAMERAS_AND_DOORS, "API", shutdown)
-        deploy(settings, port=port, tls=self._tls)
+        return partial(deploy, settings, port=port, tls=self._tls)
 
     def _dashboard(self, api_port: int, port: int, intake_token: str, demo_sign_in: str | None) -> None:
         self._step("dashboard")

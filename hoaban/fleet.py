@@ -12,6 +12,7 @@ from hoaban.calibration import Calibration
 from hoaban.evidence.retention import Retention
 from hoaban.heatmap import HeatMapSettings
 from hoaban.incidents.settings import IncidentSettings
+from hoaban.pool_size import PoolSettings
 from hoaban.rules import AnyRule, Site
 from hoaban.rules.face_watchlist import FaceWatchlistRule
 from hoaban.rules.plate_watchlist import PlateWatchlistRule
@@ -74,6 +75,7 @@ class Models(Strict):
         description="a model that is no detector of the fleet is unloaded when no camera has asked for it for so long, "
         "such as a candidate after its shadow; null: never",
     )
+    pool: PoolSettings | None = Field(None, description="let the number of inference actors follow the load")
 
 
 class Location(Strict):

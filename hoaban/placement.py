@@ -18,6 +18,9 @@ class Node:
     cpus: int
     gpus: int
     sites: frozenset[str] = frozenset()
+    address: str = ""
+    host: str = ""
+    head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,39 @@ class Place:
     threads: int
 
 
-def inference_places(nodes: Sequence[Node]) -> list[Place]:
+def inference_places(nodes: Sequence[Node], era: str = "", threads: int | None = None) -> list[Place]:
     """One actor per GPU; in a cluster without any, one per node with as many threads as the node has processors.
 
-    Nodes without processors (a head that only governs) get none. Names are stable while the node lives.
+    Nodes without processors (a head that only governs) get none. Names are stable while the node lives. era: part of
+    the names; actors of another one are replaced. threads: in a cluster without GPUs, so many processors for one actor,
+    and as many actors on a node as it has room for; those that come first are spread over the nodes.
     """
+    tail = f".{era}" if era else ""
     on_gpus = [
-        Place(f"inference:{node.id[:8]}:{index}", node.id, 1, GPU_THREADS)
+        Place(f"inference:{node.id[:8]}:{index}{tail}", node.id, 1, GPU_THREADS)
         for node in nodes
         for index in range(node.gpus)
     ]
     if on_gpus:
-        return on_gpus
-    return [Place(f"inference:{node.id[:8]}:0", node.id, 0, node.cpus) for node in nodes if node.cpus > 0]
+        return _spread(on_gpus) if threads else on_gpus
+    return _spread(
+        [
+            Place(f"inference:{node.id[:8]}:{index}{tail}", node.id, 0, min(threads or node.cpus, node.cpus))
+            for node in nodes
+            if node.cpus > 0
+            for index in range(max(1, node.cpus // (threads or node.cpus)))
+        ]
+    )
+
+
+def _spread(places: Sequence[Place]) -> list[Place]:
+    """The first of each node, then the second of each."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for place in places:
+        ranked.append((seen.get(place.node, 0), place))
+        seen[place.node] = seen.get(place.node, 0) + 1
+    return [place for _, place in sorted(ranked, key=lambda item: item[0])]
 
 
 def without_a_place(sites: Mapping[str, str | None], nodes: Sequence[Node]) -> dict[str, str]:

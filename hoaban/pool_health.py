@@ -23,6 +23,10 @@ class Pulse:
     loading: tuple[str, float] | None = None
     stalled_s: float = 0.0
     """for how long frames have waited while nothing was begun or finished"""
+    lag: float = 0.0
+    """periods of their cameras that due frames wait for a thread, lately"""
+    busy: float = 0.0
+    """share of its threads' time that batches took, lately"""
 
 
 @dataclass(frozen=True, slots=True)

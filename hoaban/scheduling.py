@@ -39,6 +39,7 @@ class FrameScheduler:
     def __init__(self) -> None:
         self._seats: dict[str, _Seat] = {}
         self._turn_s = 0.0  # of the camera served last
+        self._lag_sum, self._lag_count = 0.0, 0
 
     def __contains__(self, camera: str) -> bool:
         return camera in self._seats
@@ -134,8 +135,28 @@ class FrameScheduler:
             if not seat.spare
         )
 
+    def take_lag(self, now: float) -> float | None:
+        """How many of their cameras' periods due frames have waited since the last call, on average; None without any.
+
+        Those that still wait for longer than a period count as well: a frame that nobody takes is the latest of all.
+        Spare seats may wait.
+        """
+        waiting = [
+            lag
+            for seat in self._seats.values()
+            if seat.waiting_since_s is not None and not seat.spare and (lag := self._lag(seat, now)) > 1
+        ]
+        total, count = self._lag_sum + sum(waiting), self._lag_count + len(waiting)
+        self._lag_sum, self._lag_count = 0.0, 0
+        return total / count if count else None
+
     @staticmethod
-    def _take(seat: _Seat, now: float, next_turn_s: float) -> None:
+    def _lag(seat: _Seat, now: float) -> float:
+        return (now - (seat.waiting_since_s if seat.waiting_since_s is not None else now)) / seat.period_s
+
+    def _take(self, seat: _Seat, now: float, next_turn_s: float) -> None:
+        if not seat.spare:
+            self._lag_sum, self._lag_count = self._lag_sum + self._lag(seat, now), self._lag_count + 1
         seat.waiting_since_s, seat.in_flight, seat.served_s, seat.turn_s = None, True, now, next_turn_s
 
     def done(self, camera: str) -> None:

@@ -88,6 +88,10 @@ class CameraStatus:
     inference: str | None = None
     """name of the inference actor that serves this camera"""
     node: str | None = None
+    era: str = ""
+    """what its process was started with: after an upgrade, those of another one are replaced"""
+    code: str | None = None
+    """the version of the software that its process runs"""
     pid: int | None = None
     simulated: bool = False
 

@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from actors import duties
 from actors.audit_anchor import Anchor, keep_anchored
-from actors.board import Board
+from actors.board import NODES, POOL, Board
 from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
 from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
@@ -189,6 +189,8 @@ def _figures(request: Request, statuses: dict[str, dict[str, Any]]) -> metrics.S
         targets=Outbox(request.app.state.store.engine).states(),
         data_dir=request.app.state.data_dir,
         duties=duties.states(request.app.state.board, time.time()),
+        pool=request.app.state.board.get_json(POOL) or None,
+        nodes=[node["state"] for node in (request.app.state.board.get_json(NODES) or {}).get("nodes", {}).values()],
     )
 
 

@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import psutil
 import ray
 from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field, ValidationError
 
+from actors.board import NODES, POOL
 from actors.evidence import ring_seconds
 from hoaban import capacity
 from hoaban.access import Permission, Person
@@ -36,6 +37,7 @@ class NodeView(BaseModel):
     memory_gb: float | None
     load: float | None = Field(None, description="share of its processors in use, 0..1")
     memory_used: float | None = Field(None, description="share of its memory in use, 0..1")
+    state: Literal["serving", "draining", "drained"] = Field("serving", description="see `hoaban drain`")
 
 
 class ModelSeatView(BaseModel):
@@ -50,6 +52,20 @@ class ModelSeatView(BaseModel):
     swaps: Any = None
 
 
+class PoolView(BaseModel):
+    """The size of an inference pool that follows its load. lag: periods of their cameras that due frames wait.
+    busy: share of their time that actors work. room: how many the nodes can hold. why: of the last change."""
+
+    least: int
+    most: int
+    wanted: int
+    ready: int
+    room: int
+    lag: float
+    busy: float
+    why: str
+
+
 class ClusterView(BaseModel):
     """ray: whether this API is part of a Ray cluster; without one only its own machine is known."""
 
@@ -57,6 +73,7 @@ class ClusterView(BaseModel):
     nodes: list[NodeView]
     inference: list[ModelSeatView]
     actors: dict[str, int] = Field(description="kind -> how many have a name in the cluster")
+    pool: PoolView | None = Field(None, description="null: the number of inference actors is fixed")
 
 
 class PlanView(BaseModel):
@@ -78,7 +95,13 @@ def cluster(request: Request, person: Reader) -> ClusterView:
     settings: ApiSettings = request.app.state.settings
     statuses = request.app.state.board.statuses()
     shown = visible(request, person, Permission.METRICS_READ, statuses, str)
-    return _look(settings.ray_namespace, {camera: statuses[camera] for camera in shown})
+    view = _look(settings.ray_namespace, {camera: statuses[camera] for camera in shown})
+    board = request.app.state.board
+    states = (board.get_json(NODES) or {}).get("nodes", {})
+    for node in view.nodes:
+        node.state = states.get(node.id, {}).get("state", "serving")
+    pool = board.get_json(POOL)
+    return view.model_copy(update={"pool": PoolView.model_validate(pool) if pool else None})
 
 
 def _look(namespace: str, statuses: dict[str, dict[str, Any]]) -> ClusterView:

@@ -1,11 +1,14 @@
 """The API under Ray Serve."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from actors.cluster import ON_HEAD
@@ -15,6 +18,17 @@ from serve.settings import ApiSettings
 APP_NAME = "hoaban"
 LONG_LIVED = 2000
 """streams a replica holds at once: they wait far more than they work"""
+ONE: Mapping[str, Any] = {"num_replicas": 1}
+BESIDE: Mapping[str, Any] = {
+    "autoscaling_config": {
+        "min_replicas": 1,
+        "max_replicas": 2,
+        "initial_replicas": 2,
+        "target_ongoing_requests": LONG_LIVED,
+        "downscale_delay_s": 120.0,
+    }
+}
+"""two replicas for a while, then one: of one alone, Serve ends the old before it starts the new"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +40,17 @@ class Tls:
 
 
 def deploy(
-    settings: ApiSettings, host: str = "127.0.0.1", port: int = 8000, tls: Tls | None = None
+    settings: ApiSettings,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    tls: Tls | None = None,
+    *,
+    again: bool = False,
 ) -> DeploymentHandle:
-    """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers."""
+    """Run the API at http://host:port/api/v1, or https:// with tls; returns when it answers.
 
-    def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
-        return build_app(settings)
+    again: it runs, and its process is replaced by a new one, until whose first answer the old one answers.
+    """
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # this process tells its own progress
     options: dict[str, object] = {"host": host, "port": port}
@@ -39,14 +58,23 @@ def deploy(
         options |= {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     serve.start(proxy_location="HeadOnly", http_options=options)
 
+    return serve.run(application(settings, BESIDE if again else ONE), name=APP_NAME, route_prefix="/")
+
+
+def application(settings: ApiSettings, replicas: Mapping[str, Any] = ONE) -> Application:
+    """The API as an application of Serve. replicas: how many, as Serve takes it."""
+
+    def build() -> FastAPI:  # Serve runs it in the replica; it takes a plain function for a builder, nothing else
+        return build_app(settings)
+
     # On the head, where the data folder is, and which in a cluster has no processors to offer.
     api = serve.deployment(
         name="api",
-        num_replicas=1,
         max_ongoing_requests=LONG_LIVED,
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
+        **replicas,
     )(serve.ingress(build)())
-    return serve.run(api.bind(), name=APP_NAME, route_prefix="/")
+    return api.bind()
 
 
 def shutdown() -> None:

@@ -1,7 +1,7 @@
 """Prometheus metrics of the fleet, made from the cameras' statuses when asked."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,19 @@ class SystemFigures:
     targets: Sequence[TargetState]
     data_dir: str | None
     duties: Sequence[DutyState]
+    pool: Mapping[str, Any] | None = None
+    """how many inference actors there should be, as the supervisor tells; None: their number is fixed"""
+    nodes: Sequence[str] = ()
+    """of each node of the cluster, whether it serves or is drained"""
+
+
+POOL = {
+    "hoaban_pool_wanted": ("wanted", "Inference actors that should run"),
+    "hoaban_pool_ready": ("ready", "Inference actors that answer and load no model"),
+    "hoaban_pool_room": ("room", "Inference actors that the cluster's nodes have room for"),
+    "hoaban_pool_lag_periods": ("lag", "Periods of their cameras that due frames wait for a model"),
+    "hoaban_pool_busy": ("busy", "Share of their time that inference actors work"),
+}
 
 
 class _System:
@@ -120,6 +133,17 @@ class _System:
             dead.add_metric([target.target], target.dead)
             sent.add_metric([target.target], target.delivered)
         yield from (waiting, dead, sent)
+        states = GaugeMetricFamily("hoaban_nodes", "Nodes of the cluster", labels=["state"])
+        for name in ("serving", "draining", "drained"):
+            states.add_metric([name], found.nodes.count(name))
+        yield states
+        yield from pool_metrics(found.pool)
+
+
+def pool_metrics(pool: Mapping[str, Any] | None) -> Iterator[Metric]:
+    """Of a pool whose size follows its load; none where it is fixed."""
+    for name, (key, text) in POOL.items() if pool is not None else ():
+        yield GaugeMetricFamily(name, text, pool[key])
 
 
 def render(statuses: dict[str, dict[str, Any]], system: SystemFigures | None = None) -> bytes:

@@ -24,6 +24,7 @@ LONGEST_FIRST = (
     "test_system.py",
     "test_process_faults.py",
     "test_cluster.py",
+    "test_moves.py",
     "test_up_stops.py",
     "test_gate_on_clips.py",
     "test_journeys.py",

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from cli.sim import fleet_document
 from hoaban.events import Event
 from hoaban.lasting import change
 from hoaban.sim.address import parse_address
+from tests.journals import Journals
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -69,31 +70,6 @@ def until(what: Callable[[], Any], limit_s: float = LIVE_LIMIT_S) -> Any:
                 return answer
         time.sleep(0.1)
     raise AssertionError(f"not within {limit_s} s")
-
-
-@dataclass
-class Journals:
-    """All that the cameras' journals ever held."""
-
-    spools: Path
-    kept: Path
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def follow(self) -> None:
-        """Link each file that appears; one stays for seconds at least, until what it holds is settled."""
-        while not self.stop.wait(0.1):
-            for path in self.spools.glob("*/*/*.jsonl"):
-                with contextlib.suppress(OSError):
-                    (self.kept / "~".join(path.relative_to(self.spools).parts)).hardlink_to(path)
-
-    def by_spool(self) -> dict[str, dict[str, Event]]:
-        """Spool -> by id, in their order: what was written so far, whole lines."""
-        found: dict[str, dict[str, Event]] = {}
-        for path in sorted(self.kept.iterdir()):
-            lines = path.read_text().splitlines(keepends=True)
-            events = [Event.from_json(line) for line in lines if line.endswith("\n")]
-            found.setdefault(path.name.split("~")[0], {}).update({event.id: event for event in events})
-        return found
 
 
 @dataclass

@@ -10,20 +10,29 @@ from typing import Any
 
 import pytest
 import yaml
+from ray._common.utils import import_attr
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.autoscaler._private.util import validate_config
+from ray.serve import Application
+from ray.serve.schema import ServeDeploySchema
 
 from hoaban.access import Role
+from serve.deployment import APP_NAME
+from serve.from_environment import settings_from
 from tests.api_system import running_api
 
 pytestmark = pytest.mark.integration
 PROJECT = Path(__file__).resolve().parents[2]
 KUBERNETES, MONITORING = PROJECT / "deploy" / "kubernetes", PROJECT / "deploy" / "monitoring"
-MODELS = "6.0.0"
-KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"prometheus-operator-{MODELS}"
+MODELS = {"@kubernetes-models/prometheus-operator": "6.0.0", "kubernetes-models": "5.1.0"}
+"""npm's packages of schemas, made from the definitions of the operator and of Kubernetes itself"""
+KEPT = Path.home() / ".cache" / "hoaban" / "tests" / f"kubernetes-models-{'-'.join(MODELS.values())}"
 CHECK = """
 import { readFileSync } from "fs";
-import * as kinds from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import * as operator from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1";
+import * as core from "kubernetes-models/v1";
+import * as networking from "kubernetes-models/networking.k8s.io/v1";
+const kinds = {...operator, ...core, ...networking};
 for (const document of JSON.parse(readFileSync(0, "utf8"))) new kinds[document.kind](document).validate();
 console.log("valid");
 """
@@ -96,38 +105,65 @@ def test_the_operators_rules_are_the_same() -> None:
     assert read(KUBERNETES / "prometheusrule.yaml")["spec"] == read(MONITORING / "rules.yaml")
 
 
-def test_the_operators_documents_fit_its_schema() -> None:
-    """The schema as npm's @kubernetes-models has it, made from the operator's own definitions."""
+@pytest.fixture(scope="module")
+def schemas() -> Path:
+    """A folder with the schemas installed."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not installed")
-    if not (KEPT / "node_modules").is_dir():
+    if not (KEPT / "node_modules" / "kubernetes-models").is_dir():
         KEPT.mkdir(parents=True, exist_ok=True)
-        package = f"@kubernetes-models/prometheus-operator@{MODELS}"
-        command = ["npm", "install", "--no-audit", "--no-fund", package]
+        packages = [f"{name}@{version}" for name, version in MODELS.items()]
+        command = ["npm", "install", "--no-audit", "--no-fund", *packages]
         if subprocess.run(command, cwd=KEPT, capture_output=True, check=False, timeout=150).returncode:
-            pytest.skip("npm reaches no registry to install the operator's schema from")
+            pytest.skip("npm reaches no registry to install the schemas from")
+    return KEPT
+
+
+def refused(schemas: Path, *documents: dict[str, Any]) -> str:
+    """What is wrong with documents by the schemas of their kinds, or ""."""
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", CHECK],
+        cwd=schemas,
+        input=json.dumps(documents),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.stdout == "valid\n" else done.stderr or "no answer"
+
+
+def test_the_operators_documents_fit_its_schema(schemas: Path) -> None:
     documents = [read(KUBERNETES / name) for name in ("podmonitor.yaml", "prometheusrule.yaml")]
-
-    def check() -> subprocess.CompletedProcess[str]:
-        told = json.dumps(documents)
-        return subprocess.run(
-            ["node", "--input-type=module", "-e", CHECK],
-            cwd=KEPT,
-            input=told,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert check().stdout == "valid\n", check().stderr
+    assert refused(schemas, *documents) == ""
     documents[0]["spec"]["podMetricsEndpoints"][0]["interval"] = "soon"
-    assert check().returncode != 0
+    assert refused(schemas, *documents)
+
+
+def cluster_document() -> dict[str, Any]:
+    """The RayCluster that KubeRay makes of the RayService."""
+    service = read(KUBERNETES / "rayservice.yaml")
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    kept = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": service["metadata"]}
+    return kept | {"spec": service["spec"]["rayClusterConfig"]}
+
+
+def test_the_pods_and_the_policy_fit_kubernetes_own_schema(schemas: Path) -> None:
+    """What KubeRay makes pods of. Of the rest of its documents the schema is in no package."""
+    policy = read(KUBERNETES / "networkpolicy.yaml")
+    assert refused(schemas, policy) == ""
+    policy["spec"]["ingress"] = {}
+    assert refused(schemas, policy)
+    spec = cluster_document()["spec"]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    pods = [{"apiVersion": "v1", "kind": "PodTemplate", "template": group["template"]} for group in groups]
+    assert refused(schemas, *pods) == ""
+    pods[0]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = "gcs"
+    assert refused(schemas, *pods)
 
 
 def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -> None:
     """With the reader that KubeRay's autoscaler container uses: KubeRay's own schema is in no package."""
-    document = read(KUBERNETES / "raycluster.yaml")
-    assert document["apiVersion"] == "ray.io/v1"
+    document = cluster_document()
     settings = _derive_autoscaling_config_from_ray_cr(document)
     validate_config(settings)
     kinds = settings["available_node_types"]
@@ -144,3 +180,33 @@ def test_ray_reads_the_cluster_and_sends_cameras_and_models_to_workers_alone() -
     endpoint = read(KUBERNETES / "podmonitor.yaml")["spec"]["podMetricsEndpoints"][0]
     assert endpoint["port"] in ports
     assert endpoint["path"] == "/api/v1/metrics"
+
+
+def test_the_services_application_fits_serves_schema_and_is_the_api() -> None:
+    service = read(KUBERNETES / "rayservice.yaml")["spec"]
+    assert service["upgradeStrategy"] == {"type": "None"}  # a second cluster would run every camera twice
+    config = ServeDeploySchema.model_validate(yaml.safe_load(service["serveConfigV2"]))
+    (found,) = config.applications
+    assert (found.name, found.route_prefix) == (APP_NAME, "/")
+    build = import_attr(found.import_path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOABAN_TICKET_SECRET", "x" * 32)
+        for name in ("HOABAN_STORE_URL", "HOABAN_REDIS_URL", "HOABAN_DATA"):
+            patched.setenv(name, "sqlite://")
+        with pytest.raises(ValueError, match="HOABAN_FLEET: not set"):
+            build({})
+        patched.setenv("HOABAN_FLEET", "/etc/hoaban/fleet.yaml:/etc/hoaban/more.yaml")
+        assert isinstance(build({}), Application)
+        assert settings_from(os.environ).fleet_files == ("/etc/hoaban/fleet.yaml", "/etc/hoaban/more.yaml")
+        patched.setenv("HOABAN_TICKET_SECRET", "short")
+        with pytest.raises(ValueError, match="openssl"):
+            build({})
+
+
+def test_whoever_is_monitored_and_guarded_is_there() -> None:
+    spec = cluster_document()["spec"]
+    pods = [group["template"]["metadata"]["labels"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    guarded = read(KUBERNETES / "networkpolicy.yaml")["spec"]["podSelector"]["matchLabels"]
+    assert all(guarded.items() <= labels.items() for labels in pods)
+    monitored = read(KUBERNETES / "podmonitor.yaml")["spec"]["selector"]["matchLabels"]
+    assert [monitored.items() <= labels.items() for labels in pods] == [True, *[False] * (len(pods) - 1)]
