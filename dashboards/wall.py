@@ -5,14 +5,18 @@ A component that lives through reruns: it holds one frame, and each rerun only t
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import streamlit as st
 
+from dashboards.client import Camera
 from dashboards.words import language, t
 
 HERE = Path(__file__).parent
+MOST = 16
+"""tiles: more than a person watches, and pictures come once a second then"""
 
 MOUNT = """
 const PAGE = __PAGE__, NAMES = ["--st-text-color", "--st-font", "--st-primary-color"];
@@ -40,6 +44,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     frame.contentWindow.onrefused = () => {
       if (Date.now() - asked > 10000) { asked = Date.now(); setTriggerValue("refused", asked); }
     };
+    frame.contentWindow.onchosen = id => setTriggerValue("chosen", id);
     frame.contentWindow.show(data);
   };
   frame.title = data.words.title;
@@ -66,8 +71,16 @@ _component = st.components.v2.component(
 )
 
 
-def wall(tiles: list[Tile], key: str) -> bool:
-    """Show the wall; whether the API has refused a ticket since the last run."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the wall told since the last run. refused: the API refused a ticket. chosen: the camera that was clicked."""
+
+    refused: bool
+    chosen: str | None
+
+
+def wall(tiles: list[Tile], key: str) -> Told:
+    """Show the wall, of at most MOST tiles."""
     words = {
         "title": t("Live pictures"),
         "old": t("OLD PICTURE"),
@@ -79,5 +92,19 @@ def wall(tiles: list[Tile], key: str) -> bool:
         "minutes": t("{n} min"),
         "language": language(),
     }
-    result = _component(key=key, data={"tiles": tiles, "words": words}, on_refused_change=lambda: None)
-    return result.refused is not None
+    result = _component(
+        key=key,
+        data={"tiles": tiles[:MOST], "words": words},
+        on_refused_change=lambda: None,
+        on_chosen_change=lambda: None,
+    )
+    return Told(result.refused is not None, result.chosen)
+
+
+def page_of(cameras: list[Camera], key: str) -> list[Camera]:
+    """MOST of the cameras at a time; which ones is asked only where there are more."""
+    if len(cameras) <= MOST:
+        return cameras
+    pages = range(1, -(-len(cameras) // MOST) + 1)
+    page = st.pills(t("Page"), pages, default=1, key=key) or 1
+    return cameras[(page - 1) * MOST : page * MOST]

@@ -1,4 +1,4 @@
-"""Zones and lines tried on what a camera recorded, before anybody saves them: what would have been told, and to whom."""
+"""Zones and lines tried on what a camera recorded, before anybody saves them: what would have been told."""
 
 import base64
 import time
@@ -95,7 +95,8 @@ def test_another_line_counts_others_and_the_look_is_in_the_record(system: Dashbo
     for picture in told["pictures"]:
         assert picture["blur"] == "faces"
         image = cv2.imdecode(np.frombuffer(base64.b64decode(picture["jpeg"]), np.uint8), cv2.IMREAD_COLOR)
-        assert image is not None and image.shape[1] == 480
+        assert image is not None
+        assert image.shape[1] == 480
     records, _ = AuditStore(system.store.engine).page(action=LOOK)
     assert [(one.who_name, one.camera, one.subject) for one in records] == [
         ("Quản trị", "gate", "/cameras/gate/shapes/preview")
