@@ -47,7 +47,7 @@ def measure(minutes: float = 60.0) -> dict[str, Any]:
         serving(port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=system.token, HOABAN_LANG="vi") as dashboard,
         sync_playwright() as playwright,
     ):
-        cameras = _with_cameras(system)
+        cameras = with_cameras(system)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         # Each in a window of its own: a tab behind another one is hidden, and rests.
         pages = {
@@ -72,7 +72,7 @@ def measure(minutes: float = 60.0) -> dict[str, Any]:
     return _told(samples) | {"minutes": minutes, "tiles": TILES, "pictures": asked, "blank_tiles": blank}
 
 
-def _with_cameras(system: "DashboardSystem") -> list[str]:
+def with_cameras(system: "DashboardSystem") -> list[str]:
     """Make the fleet's six TILES."""
     from hoaban.fleet import Fleet
 

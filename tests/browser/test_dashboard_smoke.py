@@ -1,6 +1,5 @@
 """The dashboard in real Chromium over the real API: the wall lives through reruns and tells the truth."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from actors.processes import free_port
 from hoaban.events import Finding
 from hoaban.status import SourceState
 from serve.auth import Tickets
+from tests.browser.pages import screenshot
 from tests.browser.serving import serving
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
@@ -36,13 +36,6 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
         serving(port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=system.token, HOABAN_LANG="en"),
     ):
         yield system, address
-
-
-def screenshot(page: "Page", name: str) -> None:
-    """Keep a picture for people to look at, when a folder for it is named."""
-    if folder := os.environ.get("HOABAN_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def tile(wall: "FrameLocator", camera: str):  # type: ignore[no-untyped-def]  # a Locator; Playwright may be absent
