@@ -29,6 +29,11 @@ export default function ({ parentElement, data, setTriggerValue }) {
     frame.srcdoc = PAGE;
     frame.onload = () => {
       frame.ready = true;
+      // A frame has no fonts of its own; a fallback's would set Vietnamese another way than the page does.
+      const fonts = frame.contentDocument.createElement("style");
+      fonts.textContent = [...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
+        .filter(rule => rule instanceof CSSFontFaceRule && rule.cssText.includes("Sans")).map(rule => rule.cssText).join("");
+      frame.contentDocument.head.append(fonts);
       frame.tell();
       const wall = frame.contentDocument.getElementById("wall");
       new frame.contentWindow.ResizeObserver(() => { frame.style.height = wall.offsetHeight + "px"; }).observe(wall);

@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import address, cases, editor, moments, person, session, states
+from dashboards import address, cases, editor, feed, moments, person, session, states
 from dashboards.client import Camera
 from dashboards.safe import plain
 from dashboards.wall import page_of, wall
@@ -148,7 +148,7 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
         (t("Role"), term(camera["role"])),
         (t("District"), districts.get(camera["district"], camera["district"])),
         (t("Source"), camera["source"]),
-        (t("Rules"), ", ".join(sorted({rule["type"] for rule in camera["rules"]})) or "–"),
+        (t("Rules"), ", ".join(sorted({feed.kind_said(rule["type"]) for rule in camera["rules"]})) or "–"),
     ]
     if status:
         latency, analysed = status["latency_p95_s"], status.get("analysis_age_s")
