@@ -65,7 +65,7 @@ def fleet() -> dict[str, Any]:
     for camera in document["cameras"]:
         name = camera["source"].rpartition("/")[2]
         camera["source"] = str(find_clip(CLIPS.get(name, name)))
-        camera["pre_roll_s"] = 20
+        camera |= {"pre_roll_s": 20, "analysis_fps": min(camera["analysis_fps"], 4)}
     for file, id in SIMULATED.items():
         listed = yaml.safe_load((ROOT / "examples" / "dien-bien" / file).read_text())["cameras"]
         camera = next(one for one in listed if one["id"] == id)
