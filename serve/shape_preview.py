@@ -14,6 +14,7 @@ from actors.preview import Job, PreviewError, Recent, preview
 from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK
 from hoaban.fleet import Camera
+from hoaban.status import SourceState
 from serve.auditing import record
 from serve.auth import check_at, check_shown, may_at
 from serve.problems import Problem
@@ -127,7 +128,10 @@ async def try_out(
 
 def _replayed(request: Request, present: dict[str, Any], tried: Camera, recent: Recent | None) -> dict[str, Any]:
     """Of the file that the camera plays, where this machine has it; else of what the camera keeps of its stream."""
-    model = (request.app.state.board.statuses().get(tried.id) or {}).get("model")
+    status = request.app.state.board.statuses().get(tried.id) or {}
+    if status.get("state") == SourceState.PAUSED:
+        raise HTTPException(409, f"its owner shows it at other hours: {status.get('error')}")
+    model = status.get("model")
     running = f"{model['name']}@{model['version']}" if model else tried.model or ""
     job = Job(present, tried.model_dump(mode="json", by_alias=True), running)
     path = tried.source.reveal().removeprefix("file://")

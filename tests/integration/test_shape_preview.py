@@ -23,6 +23,7 @@ from hoaban.access import Role
 from hoaban.access.misuse import LOOK
 from hoaban.events import Event
 from hoaban.fleet import Camera, Fleet
+from hoaban.status import SourceState
 from tests.dashboard_system import DashboardSystem, dashboard_system
 from tests.integration.test_dashboard_pages import said, sound
 
@@ -138,6 +139,13 @@ def test_a_camera_that_keeps_nothing_says_so(system: DashboardSystem) -> None:
     answer = ask(system, camera="square")
     assert answer.status_code == 409
     assert "pre_roll_s" in answer.json()["detail"]
+
+
+def test_outside_the_hours_of_its_owner_nothing_of_it_is_shown(system: DashboardSystem) -> None:
+    system.report("gate", SourceState.PAUSED, error="shared from 06:00 to 18:00")
+    answer = ask(system)
+    assert answer.status_code == 409
+    assert "06:00" in answer.json()["detail"]
 
 
 def test_one_runs_at_a_time(system: DashboardSystem) -> None:
