@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 MOST = 16
 """tiles: more than a person watches, and pictures come once a second then"""
 
-MOUNT = """
+MOUNT = r"""
 const PAGE = __PAGE__, NAMES = ["--st-text-color", "--st-font", "--st-primary-color"];
 export default function ({ parentElement, data, setTriggerValue }) {
   let frame = parentElement.querySelector("iframe");
@@ -31,8 +31,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
       frame.ready = true;
       // A frame has no fonts of its own; a fallback's would set Vietnamese another way than the page does.
       const fonts = frame.contentDocument.createElement("style");
+      const whole = rule => rule.cssText.replace("src:", "font-display: swap; src:").replace(/url\("([^"]+)"\)/g,
+        (_, path) => `url("${new URL(path, rule.parentStyleSheet.href || document.baseURI)}")`);
       fonts.textContent = [...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
-        .filter(rule => rule instanceof CSSFontFaceRule && rule.cssText.includes("Sans")).map(rule => rule.cssText).join("");
+        .filter(rule => rule instanceof CSSFontFaceRule && rule.cssText.includes("Source Sans")).map(whole).join("");
       frame.contentDocument.head.append(fonts);
       frame.tell();
       const wall = frame.contentDocument.getElementById("wall");

@@ -22,15 +22,20 @@ LEAST_SPREAD = 12.0
 WATCH = """
 () => {
   window.watched = { drawn: 0, blank: [], changed: {} };
-  const last = {};
+  const small = new OffscreenCanvas(8, 8).getContext("2d", { willReadFrequently: true }), last = {};
+  const blank = canvas => {
+    if (!canvas || canvas.hidden || canvas.width < 9) return true;
+    small.drawImage(canvas, 0, 0, 8, 8);
+    const pixels = small.getImageData(0, 0, 8, 8).data;
+    return pixels.every((value, index) => index % 4 === 3 || value === pixels[index % 4]);
+  };
   const look = () => {
     watched.drawn += 1;
     for (const figure of document.querySelectorAll("figure")) {
-      const id = figure.dataset.camera, images = figure.querySelectorAll("img"), image = images[0];
-      const shown = images.length === 1 && !image.hidden && image.complete && image.naturalWidth > 0;
-      if (!shown || figure.className === "empty") watched.blank.push(id);
-      if (last[id] && last[id] !== image) watched.changed[id] = (watched.changed[id] || 0) + 1;
-      last[id] = image;
+      const id = figure.dataset.camera, pictures = figure.dataset.pictures;
+      if (figure.className === "empty" || blank(figure.querySelector("canvas"))) watched.blank.push(id);
+      if (last[id] && last[id] !== pictures) watched.changed[id] = (watched.changed[id] || 0) + 1;
+      last[id] = pictures;
     }
     requestAnimationFrame(look);
   };
