@@ -33,7 +33,8 @@ export default function ({ parentElement, data, setTriggerValue }) {
       const fonts = frame.contentDocument.createElement("style");
       const whole = rule => rule.cssText.replace("src:", "font-display: swap; src:").replace(/url\("([^"]+)"\)/g,
         (_, path) => `url("${new URL(path, rule.parentStyleSheet.href || document.baseURI)}")`);
-      fonts.textContent = [...document.styleSheets].flatMap(sheet => [...sheet.cssRules])
+      fonts.textContent = [...document.styleSheets].filter(sheet => !sheet.href || sheet.href.startsWith(location.origin))
+        .flatMap(sheet => [...sheet.cssRules])
         .filter(rule => rule instanceof CSSFontFaceRule && rule.cssText.includes("Source Sans")).map(whole).join("");
       frame.contentDocument.head.append(fonts);
       frame.tell();
