@@ -18,7 +18,7 @@ DISMISSALS = ("false_alarm", "not_an_incident", "duplicate", "test", "camera_fau
 
 def queue() -> list[Incident] | None:
     """The list, the worst that waits longest first; None when there is none to be had."""
-    which, worst, where = st.columns([2, 2, 2], vertical_alignment="bottom")
+    which, worst, where = st.columns([2, 2, 2])
     said = {"open": t("Open"), "closed": t("Closed")}
     wanted = which.segmented_control(
         t("State"),
