@@ -29,7 +29,7 @@ NAME, PASSWORD = "Lò Văn Mai", "correct horse battery"
 ROLES = (Role.OPERATOR, Role.OFFICER, Role.DATA_SCIENTIST, Role.ADMIN, Role.AUDITOR)
 SHOTS = {
     "situation": ("/", "vi", "dark"),
-    "situation-light": ("/", "en", "light"),
+    "../dashboard": ("/", "en", "light"),  # of the README
     "incidents": ("/incidents", "vi", "light"),
     "cameras": ("/cameras?camera=demo-mast", "vi", "dark"),
     "wall": ("/cameras?view=wall", "en", "dark"),
