@@ -140,6 +140,7 @@ class Kept:
 
 def fill(system: DashboardSystem, folder: Path) -> str:
     """Reports, events, incidents, cases of a shift; the id of the newest case."""
+    case = _cases(system, folder)
     dice = random.Random(7)
     model = find_model("yolox-nano").ref.as_dict()
     speeds = {"zone": "in", "level": "slow", "count": 9, "speed": 17.2, "speed_unit": "km/h"}
@@ -165,6 +166,7 @@ def fill(system: DashboardSystem, folder: Path) -> str:
         failed.id,
         Finding("camera_health", "camera_health", extra={"phase": "start", "fault": "offline", "reason": "no data"}),
     )
+    told: list[tuple[float, str, Finding]] = []
     counting = [camera for camera in system.fleet.cameras if any(rule.type == "line_count" for rule in camera.rules)]
     for track in range(420):
         camera = dice.choice(counting)
@@ -172,11 +174,11 @@ def fill(system: DashboardSystem, folder: Path) -> str:
             "line_count", "line_count", track, dice.choice(CLASSES), line=camera.lines[0].id,
             direction=dice.choice(("forward", "forward", "backward")), extra={"lane": dice.choice(("in", "out"))},
         )  # fmt: skip
-        system.happen(camera.id, finding, time.time() - dice.uniform(20, 4 * 3600))
+        told.append((time.time() - dice.uniform(20, 4 * 3600), camera.id, finding))
     for track in range(60):
         way = dice.sample(("bắc", "đông", "nam"), 2)
         turned = Finding("turning_count", "turning", track, "car", line=way[1], extra={"from": way[0], "to": way[1]})
-        system.happen("demo-junction", turned, time.time() - dice.uniform(60, 3600))
+        told.append((time.time() - dice.uniform(60, 3600), "demo-junction", turned))
     now = time.time()
     for camera_id, kind, zone, ago_s, extra in (
         ("demo-entrance", "loitering", "door", 900, {"seconds": 64}),
@@ -185,9 +187,10 @@ def fill(system: DashboardSystem, folder: Path) -> str:
         ("demo-square", "crowd", "square", 75, {"phase": "start", "count": 8, "at_least": 6}),
     ):
         box = (300.0, 180.0, 380.0, 420.0)
-        system.happen(
-            camera_id, Finding(kind, kind, int(ago_s), "person", zone=zone, bbox=box, extra=extra), now - ago_s
-        )
+        found = Finding(kind, kind, int(ago_s), "person", zone=zone, bbox=box, extra=extra)
+        told.append((now - ago_s, camera_id, found))
+    for time_s, camera_id, finding in sorted(told, key=lambda one: one[0]):
+        system.happen(camera_id, finding, time_s)
     while follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), now):
         pass
     old, new = (
@@ -203,7 +206,7 @@ def fill(system: DashboardSystem, folder: Path) -> str:
         report="c" * 64,
     )
     PromotionRegistry(folder).add(lambda _: step)
-    return _cases(system, folder)
+    return case
 
 
 def _cases(system: DashboardSystem, folder: Path) -> str:

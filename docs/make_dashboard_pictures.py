@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 import yaml
-from PIL import Image
 
 from actors.models import find_clip
 from actors.processes import free_port
@@ -52,6 +51,8 @@ SHOTS = {
 
 
 def shoot(page: "Page", address: str, name: str, path: str, language: str) -> None:
+    from tests.browser.pages import drag
+
     page.goto(address + path + ("&" if "?" in path else "?") + f"lang={language}")
     page.locator(".stApp").wait_for()
     page.wait_for_function("() => document.querySelectorAll('[data-testid=stElementContainer]').length > 2")
@@ -62,10 +63,8 @@ def shoot(page: "Page", address: str, name: str, path: str, language: str) -> No
         page.wait_for_timeout(4000)
     if name == "zones":
         page.get_by_role("button", name="╱ walk").click()
-        for corner, key in ((0, "ArrowRight"), (1, "ArrowRight")):
-            page.locator("circle.corner").nth(corner).focus()
-            for _ in range(60):
-                page.keyboard.press(key)
+        drag(page, 0, 0.55, 0.3)
+        drag(page, 1, 0.45, 0.8)
         page.get_by_role("button", name="Thử trước").click()
         page.locator(".st-key-hb-preview").wait_for(timeout=90_000)
         page.wait_for_timeout(1500)
@@ -73,8 +72,6 @@ def shoot(page: "Page", address: str, name: str, path: str, language: str) -> No
         page.set_viewport_size({"width": 1600, "height": 1500})
         page.wait_for_timeout(1500)
     page.screenshot(path=OUT / f"{name}.png")
-    with Image.open(OUT / f"{name}.png") as image:  # a palette is enough for a page, and a third of the bytes
-        image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(OUT / f"{name}.png", optimize=True)
     print(name, flush=True)
 
 

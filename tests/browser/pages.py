@@ -28,3 +28,19 @@ def screenshot(page: "Page", name: str) -> None:
     if folder := os.environ.get("HOABAN_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def drag(page: "Page", corner: int, x: float, y: float) -> None:
+    """Drag a corner of what is chosen in the editor to a place, as fractions of the picture.
+
+    With the mouse alone: the corner is drawn anew while it moves, and a locator would look for the one that went.
+    """
+    drawing, knob = page.locator(".editor svg"), page.locator("circle.corner").nth(corner)
+    drawing.scroll_into_view_if_needed()
+    box, from_ = drawing.bounding_box(), knob.bounding_box()
+    assert box is not None
+    assert from_ is not None
+    page.mouse.move(from_["x"] + from_["width"] / 2, from_["y"] + from_["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=3)
+    page.mouse.up()

@@ -23,7 +23,7 @@ from hoaban.events import Finding
 from hoaban.models.promotion import Step
 from serve.tiles import Picture
 from tests.blocks import write_block_model, write_suite
-from tests.browser.pages import opened, screenshot
+from tests.browser.pages import drag, opened, screenshot
 from tests.browser.serving import serving
 from tests.dashboard_system import DashboardSystem
 from tests.integration.test_shape_preview import Kept
@@ -126,10 +126,8 @@ def test_a_line_is_tried_on_what_the_camera_recorded_before_it_is_saved(
     before = file.read_text()
     page = opened(browser, f"{address}/cameras?camera=gate&part=zones")
     page.get_by_role("button", name="╱ in").click()
-    for corner, key, times in ((0, "ArrowRight", 80), (0, "ArrowUp", 100), (1, "ArrowLeft", 60), (1, "ArrowDown", 70)):
-        page.locator("circle.corner").nth(corner).focus()
-        for _ in range(times):
-            page.keyboard.press(key)
+    drag(page, 0, 0.5, 0.3)
+    drag(page, 1, 0.5, 0.8)
     page.get_by_role("button", name="Thử trước").click()
     result = page.locator(".st-key-hb-preview")
     expect(result.get_by_text("sẽ báo thêm").first).to_be_visible()
@@ -232,7 +230,7 @@ def test_colours_sound_and_notice_are_as_a_person_chose(
     expect(page.locator(".mark").first).to_be_visible()
     silent = page.get_by_text("Hãy nhấn chuột một lần")  # no browser lets a page be heard that nobody touched
     expect(silent).to_be_visible()
-    page.get_by_text("Sự việc đang mở").click()
+    page.locator(".hb-head").first.click()
     expect(silent).to_have_count(0)
     page.wait_for_function("() => Number(sessionStorage.getItem('hoaban-incident-heard')) > 0")
     assert heard(page) == [0, []]  # what was open already is on the page
