@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/dashboard/: `python docs/make_dashboard_pictures.py [NAME …]`, from the project's folder.
+"""Takes the pictures of docs/dashboard/: `python -m docs.make_dashboard_pictures [NAME …]`, from the project's folder.
 
 Every page in Chromium over the province of docs/dashboard_sample.py: light and dark, Vietnamese and English.
 """
