@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hoaban import __version__
-from hoaban.diff import EventDiff, diff_events
+from hoaban.diff import diff_events
 from hoaban.events import Event, ModelRef
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta
@@ -56,13 +56,9 @@ class Preview:
             kept += events
         return Pair(*found)
 
-    def difference(self) -> EventDiff:
-        """From the present configuration to the one that is tried."""
-        return diff_events(*self._events)
-
     def told(self) -> dict[str, Any]:
-        """The difference as plain JSON values: numbers of events by type, counts of lines, and MOST_TOLD events."""
-        difference = self.difference()
+        """What is different, as plain JSON values: numbers of events by type, counts of lines, and MOST_TOLD events."""
+        difference = diff_events(*self._events)
         sides = {
             name: {
                 "events": dict(sorted(Counter(event.type for event in events).items())),
