@@ -66,7 +66,7 @@ def shoot(page: "Page", address: str, name: str, path: str, language: str) -> No
         drag(page, 0, 0.55, 0.3)
         drag(page, 1, 0.45, 0.8)
         page.get_by_role("button", name="Thử trước").click()
-        page.locator(".st-key-hb-preview").wait_for(timeout=90_000)
+        page.locator(".st-key-hb-preview").wait_for(timeout=60_000)
         page.wait_for_timeout(1500)
     if whole:
         page.set_viewport_size({"width": 1600, "height": 1500})

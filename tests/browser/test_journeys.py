@@ -130,7 +130,7 @@ def test_a_line_is_tried_on_what_the_camera_recorded_before_it_is_saved(
     drag(page, 1, 0.5, 0.8)
     page.get_by_role("button", name="Thử trước").click()
     result = page.locator(".st-key-hb-preview")
-    expect(result.get_by_text("sẽ báo thêm").first).to_be_visible()
+    expect(result.get_by_text(re.compile("sẽ báo thêm|sẽ không còn báo")).first).to_be_visible()
     expect(result.get_by_text("Đã thử trên")).to_be_visible()
     expect(result.locator("img").first).to_be_visible()
     page.wait_for_function("() => [...document.images].every(image => image.complete && image.naturalWidth > 0)")
