@@ -8,6 +8,7 @@ else with it.
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from actors.link import Peer
 from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
 from actors.preroll import Clip, PacketRing
+from actors.preview import Recent
 from actors.privacy import PrivacyMask
 from actors.publisher import SpoolingPublisher
 from actors.recorder import LATE_S, LONGEST_CLIP_S
@@ -276,6 +278,17 @@ class CameraRuntime:
         # What was private when it was recorded stays hidden, whatever an edit says since; so does what is private now.
         return PrivacyMask((*hidden, *now)).clip(clip)
 
+    def recent(self) -> Recent | None:
+        """All that is kept of the encoded stream, for a preview that hides what is to be hidden; None: nothing.
+
+        Unblurred, and nothing blacked out: that would be decoding, which is not this process's to do for that.
+        """
+        if self._ring is None or self._source.closed:
+            return None
+        clip = self._ring.cut(float("-inf"), float("inf"))
+        hidden = [zone.model_dump(mode="json") for zone in (*self._ring_zones, *self.camera.privacy_zones)]
+        return Recent(clip.data, clip.from_s, hidden) if clip.data else None
+
     def latencies(self) -> list[tuple[float, ...]]:
         """Seconds that the last analysed frames spent in each of hoaban.latency.STAGES."""
         return self._scene.stages()
@@ -343,6 +356,11 @@ class CameraActor:
         log.warning("unblurred picture given out", camera=self._runtime.camera.id, who=who, reason=reason)
         tile = self._runtime.unblurred()
         return None if tile is None else tile.as_dict()
+
+    def recent(self) -> dict[str, Any] | None:
+        """What is kept of the stream (actors.preview.Recent), for the API, which shows nothing of it unblurred."""
+        recent = self._runtime.recent()
+        return None if recent is None else asdict(recent)
 
     def heat_map(self) -> dict[str, Any] | None:
         return self._runtime.heat_map()

@@ -13,6 +13,7 @@ from benchmarks import (
     capacity,
     counting,
     crowd,
+    dashboard,
     footprint,
     happenings,
     latency,
@@ -25,6 +26,7 @@ from benchmarks import (
     throughput,
     tracking,
     transport,
+    viewers,
 )
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -51,9 +53,11 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "capacity_alone": capacity.measure_alone,
     "shadow": shadow.measure,
     "linear": linear.measure,
+    "viewers": lambda: viewers.measure(50, 30.0),
+    "dashboard": dashboard.measure,
 }
-ASKED_FOR = {"capacity_alone", "linear"}
-"""capacity has the first; the second takes 25 GB of memory, and none of it beside other work"""
+ASKED_FOR = ("capacity_alone", "linear", "dashboard")
+"""not of a run of all: capacity has the first in it, the second takes 25 GB of memory, the third an hour"""
 
 
 def main() -> None:

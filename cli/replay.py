@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import cv2
-import numpy as np
 import structlog
 import typer
 
 from actors.evidence import EvidenceKeeper, ring_seconds
+from actors.looking import Looker
 from actors.models import ModelError, find_model, load_detector
 from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
@@ -31,7 +31,6 @@ from hoaban.fleet import Camera, Fleet
 from hoaban.models.backend import Detector
 from hoaban.pipeline import CameraPipeline
 from hoaban.source_address import SourceAddress
-from hoaban.tiling import Part, Sweep, Sweeps
 
 log = structlog.get_logger(__name__)
 
@@ -180,22 +179,25 @@ class ReplayScene:
     def __init__(self, camera: Camera, detector: Detector, plates: PlateWatcher | None = None) -> None:
         self._detector, self._plates = detector, plates
         self.pipeline = CameraPipeline(camera, detector.ref, __version__)
-        self._sweeps = Sweeps(camera.tiles)
-        self._batch = np.empty((1, detector.input_height, detector.input_width, 3), np.uint8)
-        self.analysed = self.failed = 0
+        self._looker = Looker(detector, camera.tiles)
+        self.analysed = self._failed = 0
+
+    @property
+    def failed(self) -> int:
+        """Frames, and pieces of frames, on which the model or a rule failed."""
+        return self._failed + self._looker.failed
 
     def step(self, picture: Picture) -> list[Event] | None:
         """What a frame gives; None when it was not analysed."""
         meta = picture.meta
         try:
-            sweep = self._sweeps.begin(meta.width, meta.height)
-            self._look(picture, sweep)
+            parts = self._looker.look(picture)
             views = picture.views(self.pipeline.views(meta))
-            step = self.pipeline.step_parts(meta, sweep.parts, self._detector.labels, views)
+            step = self.pipeline.step_parts(meta, parts, self._detector.labels, views)
             read = [] if self._plates is None else self._plates.see(picture, step.tracks, self._detector.ref)
         except Exception:
-            self.failed += 1
-            if self.failed == 1:
+            self._failed += 1
+            if self._failed == 1:
                 log.exception("frame not analysed; further ones are only counted", camera=meta.camera, seq=meta.seq)
             return None
         self.analysed += 1
@@ -204,18 +206,3 @@ class ReplayScene:
     def pins(self) -> set[int]:
         """Numbers of the frames that may yet be needed as stills."""
         return self.pipeline.pins() | (set() if self._plates is None else self._plates.pins())
-
-    def _look(self, picture: Picture, sweep: Sweep) -> None:
-        """Show the model each piece. One that it fails on ends the sweep; raises when that is the whole picture."""
-        width, height = self._detector.input_width, self._detector.input_height
-        for crop in sweep.pieces:
-            _, letterbox = picture.model_input(width, height, self._batch[0], crop)
-            try:
-                (rows,) = self._detector.infer(self._batch)
-            except Exception:
-                if not sweep.parts:
-                    raise
-                self.failed += 1
-                break
-            sweep.parts.append(Part(rows, letterbox))
-        self._sweeps.end(sweep)

@@ -1,4 +1,4 @@
-// What a person asked for at their screens: colours, a sound and a notice for new incidents. Shows nothing itself.
+// What a person asked for at their screens: colours, a sound and a notice for new incidents.
 const HEARD = "hoaban-incident-heard";
 let asking = false;
 
@@ -31,8 +31,24 @@ function beep() {
   setTimeout(() => context.close(), 1000);
 }
 
+// A browser lets a page be heard only once somebody has clicked on it or pressed a key: until then the page says so.
+function silent(wanted, said) {
+  const told = document.getElementById("hoaban-silent"), silent = wanted && !navigator.userActivation?.hasBeenActive;
+  if (!silent) told?.remove();
+  if (!silent || told) return;
+  const note = document.createElement("div");
+  note.id = "hoaban-silent";
+  note.setAttribute("role", "status");
+  note.textContent = "🔇 " + said;
+  note.style.cssText = "position:fixed;right:16px;bottom:16px;z-index:1000;padding:8px 14px;border-radius:8px;"
+    + "background:#5c3b00;color:#fff;font:14px/1.4 sans-serif;box-shadow:0 2px 10px rgba(0,0,0,.35)";
+  document.body.append(note);
+  for (const kind of ["pointerup", "keyup"]) document.addEventListener(kind, () => note.remove(), { once: true });
+}
+
 export default function ({ data }) {
   colours(data.theme);
+  silent(data.sounds, data.words.click);
   if (data.notices && !asking && "Notification" in window && Notification.permission === "default") {
     asking = true;
     document.addEventListener("pointerdown", () => Notification.requestPermission(), { once: true });

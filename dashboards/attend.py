@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboards import cases, feed, session
 from dashboards.client import ApiClient, ApiError
-from dashboards.words import LANGUAGES, term
+from dashboards.words import LANGUAGES, t, term
 
 _component = st.components.v2.component("hoaban_attend", js=Path(__file__).with_name("attend.js").read_text())
 NONE: dict[str, Any] = {}
@@ -45,11 +45,12 @@ def _listening(api: ApiClient, chosen: dict[str, Any]) -> None:
     def from_on(severity: str, least: str | None) -> bool:
         return least is not None and rank.get(severity, len(rank)) <= rank[least]
 
+    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]} if found else {}
     alarms = [
         {
             "number": one["number"],
             "title": f"{term(one['severity'])}: {feed.kind_said(one['kind'])}",
-            "body": one["camera"],
+            "body": names.get(one["camera"], one["camera"]),
             "sound": from_on(one["severity"], chosen.get("sound")),
             "notice": from_on(one["severity"], chosen.get("notice")),
         }
@@ -60,5 +61,11 @@ def _listening(api: ApiClient, chosen: dict[str, Any]) -> None:
 
 def _tell(chosen: dict[str, Any], alarms: list[dict[str, Any]] | None) -> None:
     """alarms: the incidents that nobody has taken yet; None while they are not known."""
-    data = {"theme": chosen.get("theme"), "notices": bool(chosen.get("notice")), "alarms": alarms}
+    data = {
+        "theme": chosen.get("theme"),
+        "sounds": bool(chosen.get("sound")),
+        "notices": bool(chosen.get("notice")),
+        "alarms": alarms,
+        "words": {"click": t("Click anywhere once: the browser lets no sound out before that.")},
+    }
     _component(key="attend", data=data, height="content")

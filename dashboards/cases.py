@@ -166,16 +166,16 @@ def _steps(key: str, numbers: Sequence[int]) -> None:
     """Buttons to the one before and the one after, also by the keys K and J."""
     chosen = st.session_state[key]
     here = numbers.index(chosen) if chosen in numbers else -1
-    back, on, place = st.columns([1, 1, 2], vertical_alignment="center")
-    for column, label, icon, step, shortcut in (
-        (back, t("Previous"), ":material/keyboard_arrow_up:", -1, "k"),
-        (on, t("Next"), ":material/keyboard_arrow_down:", 1, "j"),
+    row = st.container(horizontal=True, vertical_alignment="center")
+    for label, icon, step, shortcut in (
+        (t("Previous"), ":material/keyboard_arrow_up:", -1, "k"),
+        (t("Next"), ":material/keyboard_arrow_down:", 1, "j"),
     ):
         there = here + step
-        wanted = column.button(
+        wanted = row.button(
             label, icon=icon, key=f"{key}{step}", shortcut=shortcut, disabled=not 0 <= there < len(numbers)
         )
         if wanted:
             st.session_state[key] = numbers[there]
             st.rerun()
-    place.caption(t("{n} of {all}", n=here + 1, all=len(numbers)))
+    row.caption(t("{n} of {all}", n=here + 1, all=len(numbers)))

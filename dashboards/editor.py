@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import cases, session
+from dashboards import cases, session, shape_preview
 from dashboards.client import ApiClient, ApiError, Camera
 from dashboards.safe import plain
 from dashboards.words import t, term
@@ -45,13 +45,16 @@ def edit(api: ApiClient, camera: str) -> None:
     ).drawn
     if here is not None:
         _used(here, drawn or seen)
-    save, again, told = st.columns([1, 1, 6], vertical_alignment="center")
+    save, attempt, again, told = st.columns([1, 1, 1, 5], vertical_alignment="center")
     if save.button(t("Save"), type="primary", icon=":material/save:", disabled=drawn is None, key="save-shapes"):
         _save(api, camera, drawn, seen["revision"])
+    if attempt.button(t("Try it"), icon=":material/replay:", disabled=drawn is None, key="try-shapes"):
+        shape_preview.try_out(api, camera, drawn)
     if again.button(t("Start again"), icon=":material/restart_alt:", key="forget-shapes"):
         _forget(camera)
         st.rerun()
     told.caption(t("Saved into the fleet file; the camera takes it up within seconds and begins to track anew."))
+    shape_preview.show(api, camera, drawn)
 
 
 def _save(api: ApiClient, camera: str, drawn: dict[str, Any], revision: str) -> None:
@@ -98,8 +101,15 @@ def _spots(api: ApiClient, camera: str, status: Any) -> list[tuple[float, float]
 def _used(camera: Camera, shapes: dict[str, Any]) -> None:
     """Which rules look at which shape, and those that would look at one that is gone."""
     names = {one["id"] for key in ("zones", "lines") for one in shapes[key]}
+    looked_at: set[str] = set()
     for rule in camera["rules"]:
         wanted = [rule.get("zone"), rule.get("line"), *(rule.get("lines") or []), *(rule.get("lanes") or [])]
+        looked_at |= {
+            word
+            for value in rule.values()
+            for word in (value if isinstance(value, list) else [value])
+            if isinstance(word, str)
+        }
         missing = [one for one in wanted if isinstance(one, str) and one not in names]
         if missing:
             st.warning(
@@ -110,6 +120,8 @@ def _used(camera: Camera, shapes: dict[str, Any]) -> None:
                 ),
                 icon=":material/link_off:",
             )
+    if idle := sorted(names - looked_at):
+        st.caption(t("No rule looks at {names} yet: rules stand in the fleet file.", names=plain(", ".join(idle))))
 
 
 def _words() -> dict[str, Any]:

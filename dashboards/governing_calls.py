@@ -5,7 +5,7 @@ from typing import Any, NotRequired, TypedDict, cast
 from dashboards.evidence_calls import _given
 
 SLOW_S = 60.0
-"""a photo is made a template; a chain of a hundred thousand records is worked through"""
+"""a photo is made a template; a chain of a hundred thousand records is worked through; a recording is replayed"""
 
 
 class Listed(TypedDict):
@@ -75,6 +75,11 @@ class GoverningCalls:
         """Refused with 412 when somebody changed them since `revision`."""
         path, seen = f"/cameras/{camera}/shapes", {"If-Match": f'"{revision}"'}
         return cast(dict[str, Any], self._call("PUT", path, json=shapes, headers=seen))
+
+    def preview_shapes(self, camera: str, shapes: dict[str, Any]) -> dict[str, Any]:
+        """What they would have told of the camera's last minutes; nothing is saved."""
+        path = f"/cameras/{camera}/shapes/preview"
+        return cast(dict[str, Any], self._call("POST", path, json=shapes, timeout=SLOW_S))
 
     # --- models
 

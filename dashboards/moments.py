@@ -78,9 +78,10 @@ def moments(api: ApiClient, camera: str) -> None:
     with left:
         st.html(sketch(here, event, way(event, [row["event"] for row in rows])))
         st.caption(t("Drawn after the event: its zone or line, what it is about, and where its track was seen before."))
-        _clip(api, event)
     with right:
-        st.html(f"<b>{escape(feed.told(event))}</b>" + why(here, event, zone))
+        st.html(f'<div class="hb-head">{escape(feed.told(event))}</div>')
+        _clip(api, event)
+        st.html(why(here, event, zone))
 
 
 def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:

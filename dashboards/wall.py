@@ -5,16 +5,20 @@ A component that lives through reruns: it holds one frame, and each rerun only t
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import streamlit as st
 
+from dashboards.client import Camera
 from dashboards.words import language, t
 
 HERE = Path(__file__).parent
+MOST = 16
+"""tiles: more than a person watches, and pictures come once a second then"""
 
-MOUNT = """
+MOUNT = r"""
 const PAGE = __PAGE__, NAMES = ["--st-text-color", "--st-font", "--st-primary-color"];
 export default function ({ parentElement, data, setTriggerValue }) {
   let frame = parentElement.querySelector("iframe");
@@ -25,6 +29,14 @@ export default function ({ parentElement, data, setTriggerValue }) {
     frame.srcdoc = PAGE;
     frame.onload = () => {
       frame.ready = true;
+      // A frame has no fonts of its own; a fallback's would set Vietnamese another way than the page does.
+      const fonts = frame.contentDocument.createElement("style");
+      const whole = rule => rule.cssText.replace("src:", "font-display: swap; src:").replace(/url\("([^"]+)"\)/g,
+        (_, path) => `url("${new URL(path, rule.parentStyleSheet.href || document.baseURI)}")`);
+      fonts.textContent = [...document.styleSheets].filter(sheet => !sheet.href || sheet.href.startsWith(location.origin))
+        .flatMap(sheet => [...sheet.cssRules])
+        .filter(rule => rule instanceof CSSFontFaceRule && rule.cssText.includes("Source Sans")).map(whole).join("");
+      frame.contentDocument.head.append(fonts);
       frame.tell();
       const wall = frame.contentDocument.getElementById("wall");
       new frame.contentWindow.ResizeObserver(() => { frame.style.height = wall.offsetHeight + "px"; }).observe(wall);
@@ -40,6 +52,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     frame.contentWindow.onrefused = () => {
       if (Date.now() - asked > 10000) { asked = Date.now(); setTriggerValue("refused", asked); }
     };
+    frame.contentWindow.onchosen = id => setTriggerValue("chosen", id);
     frame.contentWindow.show(data);
   };
   frame.title = data.words.title;
@@ -66,8 +79,16 @@ _component = st.components.v2.component(
 )
 
 
-def wall(tiles: list[Tile], key: str) -> bool:
-    """Show the wall; whether the API has refused a ticket since the last run."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the wall told since the last run. refused: the API refused a ticket. chosen: the camera that was clicked."""
+
+    refused: bool
+    chosen: str | None
+
+
+def wall(tiles: list[Tile], key: str) -> Told:
+    """Show the wall, of at most MOST tiles."""
     words = {
         "title": t("Live pictures"),
         "old": t("OLD PICTURE"),
@@ -79,5 +100,19 @@ def wall(tiles: list[Tile], key: str) -> bool:
         "minutes": t("{n} min"),
         "language": language(),
     }
-    result = _component(key=key, data={"tiles": tiles, "words": words}, on_refused_change=lambda: None)
-    return result.refused is not None
+    result = _component(
+        key=key,
+        data={"tiles": tiles[:MOST], "words": words},
+        on_refused_change=lambda: None,
+        on_chosen_change=lambda: None,
+    )
+    return Told(result.refused is not None, result.chosen)
+
+
+def page_of(cameras: list[Camera], key: str) -> list[Camera]:
+    """MOST of the cameras at a time; which ones is asked only where there are more."""
+    if len(cameras) <= MOST:
+        return cameras
+    pages = range(1, -(-len(cameras) // MOST) + 1)
+    page = st.pills(t("Page"), pages, default=1, key=key) or 1
+    return cameras[(page - 1) * MOST : page * MOST]

@@ -39,6 +39,7 @@ from serve import (
     schemas,
     sessions,
     shadow,
+    shape_preview,
     shapes,
     unmask,
     watchlist,
@@ -107,6 +108,7 @@ def build_app(
     app.state.tickets = Tickets(settings.ticket_secret)
     app.state.permits = unmask.Permits(settings.ticket_secret)
     app.state.unmasked = unmasked or unmask.RayUnmasked(settings.ray_namespace)
+    app.state.recent = shape_preview.RayRecent(settings.ray_namespace)
     app.state.tiles = TileCache(tiles or RayTiles(settings.ray_namespace))
     app.add_middleware(
         CORSMiddleware,
@@ -129,6 +131,7 @@ def build_app(
     app.include_router(counts.router, prefix=PREFIX)
     app.include_router(cluster.router, prefix=PREFIX)
     app.include_router(shapes.router, prefix=PREFIX)
+    app.include_router(shape_preview.router, prefix=PREFIX)
     app.include_router(preferences.router, prefix=PREFIX)
     app.include_router(pictures.router, prefix=PREFIX)
     app.include_router(health_router, prefix=PREFIX)

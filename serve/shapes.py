@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,9 +67,8 @@ def change(
 
     412: somebody changed them meanwhile. 409: the file is written so that this place cannot be changed alone.
     """
-    zones = [_rounded(zone.model_dump(mode="json", by_alias=True)) for zone in wanted.zones]
-    lines = [_rounded(line.model_dump(mode="json", by_alias=True)) for line in wanted.lines]
-    _check(request, camera, zones, lines)
+    zones, lines = rounded(wanted.zones), rounded(wanted.lines)
+    refuse_misfits(request, camera, camera_of(request, camera) | {"zones": zones, "lines": lines})
     with _writing:
         file = _file(request, camera)
         text = _text(file)
@@ -87,19 +87,28 @@ def change(
     return view
 
 
-def _check(request: Request, camera: str, zones: list[dict[str, Any]], lines: list[dict[str, Any]]) -> None:
-    """422 with all that would be wrong with the fleet, where this is what makes it so."""
+def camera_of(request: Request, camera: str) -> dict[str, Any]:
+    """A camera as it runs. 404 for one that is not there."""
     fleet = request.app.state.board.get_json("fleet") or {}
-    known = [dict(one) for one in fleet.get("cameras", [])]
-    if all(one["id"] != camera for one in known):
-        raise HTTPException(404, f"there is no camera {camera!r}")
+    for one in fleet.get("cameras", []):
+        if one["id"] == camera:
+            return dict(one)
+    raise HTTPException(404, f"there is no camera {camera!r}")
+
+
+def refuse_misfits(request: Request, camera: str, edited: dict[str, Any]) -> None:
+    """422 with all that would be wrong with the fleet, where this camera's other configuration is what makes it so."""
+    fleet = request.app.state.board.get_json("fleet") or {}
     before = {str(one) for one in misfits(fleet)}
-    edited = fleet | {
-        "cameras": [one | {"zones": zones, "lines": lines} if one["id"] == camera else one for one in known]
-    }
-    wrong = [one for one in misfits(edited) if str(one) not in before]
+    cameras = [edited if one["id"] == camera else one for one in fleet.get("cameras", [])]
+    wrong = [one for one in misfits(fleet | {"cameras": cameras}) if str(one) not in before]
     if wrong:
         raise HTTPException(422, "; ".join(message for _, message in wrong[:5]))
+
+
+def rounded(shapes: Sequence[Zone | Line]) -> list[dict[str, Any]]:
+    """As they are written into the file."""
+    return [_rounded(shape.model_dump(mode="json", by_alias=True)) for shape in shapes]
 
 
 def _file(request: Request, camera: str) -> Path:

@@ -86,6 +86,7 @@ def log() -> None:
     if not found["records"]:
         st.info(t("Nothing was recorded for these filters."), icon=":material/receipt_long:")
         return
+    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
     st.dataframe(
         pd.DataFrame(
             [
@@ -95,7 +96,7 @@ def log() -> None:
                     t("Who"): one["who_name"],
                     t("Did what"): one["action"],
                     t("With what"): one["subject"],
-                    t("Camera"): one["camera"] or "",
+                    t("Camera"): names.get(one["camera"], one["camera"] or ""),
                     t("Outcome"): {"done": "●", "refused": "▲", "failed": "✕"}.get(one["outcome"], "?")
                     + f" {term('outcome_' + one['outcome'])}",
                     t("Reason"): one["reason"] or "",

@@ -7,10 +7,10 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import address, cases, editor, moments, person, session, states
+from dashboards import address, cases, editor, feed, moments, person, session, states
 from dashboards.client import Camera
 from dashboards.safe import plain
-from dashboards.wall import wall
+from dashboards.wall import page_of, wall
 from dashboards.words import number, seconds, t, term
 
 
@@ -43,7 +43,9 @@ def table() -> None:
     how = {camera["id"]: states.condition(camera).state for camera in cameras}
     found = Counter(how.values())
     options = [state for state in states.ORDER if found[state]]
-    choice = st.pills(
+    views = {"list": t("List"), "wall": t("Live pictures")}
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    choice = left.pills(
         t("State"),
         options,
         default=address.chosen("state", options, None),
@@ -53,6 +55,45 @@ def table() -> None:
     )
     address.keep("state", choice)
     shown = [camera for camera in cameras if choice in (None, how[camera["id"]])]
+    with right.container(horizontal=True, horizontal_alignment="right"):
+        view = st.segmented_control(
+            t("Show"),
+            list(views),
+            format_func=views.__getitem__,
+            default=address.chosen("view", list(views), "list"),
+            key="cameras_view",
+            required=True,
+            label_visibility="collapsed",
+        )
+    address.keep("view", None if view == "list" else view)
+    if (view == "wall") != st.session_state.get("cameras_walled", False):
+        st.session_state["cameras_walled"] = view == "wall"
+        st.rerun()  # what belongs to one camera, below, is drawn outside of this part that renews itself
+    if view == "wall":
+        pictures([camera for camera in shown if camera["enabled"]])
+    else:
+        listed(cameras, shown, districts, choice)
+
+
+def pictures(cameras: list[Camera]) -> None:
+    """The wall; a click on a tile leads to its camera."""
+    cameras = page_of(cameras, "cameras_page")
+    if not cameras:
+        st.info(t("No camera is so now."), icon=":material/videocam_off:")
+        return
+    addresses = session.picture_addresses(api, [camera["id"] for camera in cameras])
+    told = wall([states.tile(camera, addresses.get(camera["id"])) for camera in cameras], key="cameras_wall")
+    if told.refused:
+        session.forget_tickets()
+    if told.chosen:
+        st.session_state.pop("cameras_view")
+        st.query_params.pop("view", None)
+        st.query_params["camera"] = told.chosen
+        st.rerun()
+
+
+def listed(cameras: list[Camera], shown: list[Camera], districts: Mapping[str, str], choice: str | None) -> None:
+    """The table of the cameras with the chosen state; below it one in full."""
     frame = pd.DataFrame([row(camera, districts) for camera in shown])
     fps = st.column_config.NumberColumn(format="%.1f")
     picked = st.dataframe(
@@ -89,7 +130,7 @@ def detail(camera: Camera, districts: Mapping[str, str]) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         addresses = session.picture_addresses(api, [camera["id"]])
-        if wall([states.tile(camera, addresses.get(camera["id"]))], key="one"):
+        if wall([states.tile(camera, addresses.get(camera["id"]))], key="one").refused:
             session.forget_tickets()
     with right:
         st.subheader(plain(camera["name"]), anchor=False)
@@ -107,7 +148,7 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
         (t("Role"), term(camera["role"])),
         (t("District"), districts.get(camera["district"], camera["district"])),
         (t("Source"), camera["source"]),
-        (t("Rules"), ", ".join(sorted({rule["type"] for rule in camera["rules"]})) or "–"),
+        (t("Rules"), ", ".join(sorted({feed.kind_said(rule["type"]) for rule in camera["rules"]})) or "–"),
     ]
     if status:
         latency, analysed = status["latency_p95_s"], status.get("analysis_age_s")
@@ -142,7 +183,7 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
 api = session.client()
 cases.flash()
 table()
-if (id := st.session_state.get("camera_looked")) is not None:
+if (id := st.session_state.get("camera_looked")) is not None and not st.session_state.get("cameras_walled"):
     parts = {"moments": t("Go to a moment")}
     if person.may(api, "fleet.change"):
         parts["zones"] = t("Zones and lines")

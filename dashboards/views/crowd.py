@@ -95,7 +95,7 @@ def picture(camera: str) -> None:
         return
     warm = bool(here.get("heat_map"))
     addresses = session.picture_addresses(api, [camera], "heatmap.jpg" if warm else "snapshot.jpg")
-    if wall([states.tile(here, addresses.get(camera))], key=f"crowd-{camera}"):
+    if wall([states.tile(here, addresses.get(camera))], key=f"crowd-{camera}").refused:
         session.forget_tickets()
     if warm:
         st.caption(t("Warm: where people and things stood lately. It fades by half every few minutes."))

@@ -18,7 +18,7 @@ DISMISSALS = ("false_alarm", "not_an_incident", "duplicate", "test", "camera_fau
 
 def queue() -> list[Incident] | None:
     """The list, the worst that waits longest first; None when there is none to be had."""
-    which, worst, where = st.columns([2, 2, 2], vertical_alignment="bottom")
+    which, worst, where = st.columns([2, 2, 2])
     said = {"open": t("Open"), "closed": t("Closed")}
     wanted = which.segmented_control(
         t("State"),
@@ -91,8 +91,11 @@ def detail(number: int) -> None:
     here = [camera for camera in cameras if camera["id"] == seen["camera"]]
     if here:
         addresses = session.picture_addresses(api, [seen["camera"]])
-        if wall([states.tile(here[0], addresses.get(seen["camera"]))], key=f"incident-wall-{seen['camera']}"):
+        told = wall([states.tile(here[0], addresses.get(seen["camera"]))], key=f"incident-wall-{seen['camera']}")
+        if told.refused:
             session.forget_tickets()
+        if told.chosen:
+            st.switch_page("views/cameras.py", query_params={"camera": told.chosen})
     st.html(facts(seen))
     events, log = st.tabs([t("Events"), t("Log")])
     with events:
@@ -112,8 +115,9 @@ def actions(seen: IncidentDetail) -> None:
         (t("Start"), "start", "s", ":material/play_arrow:"),
         (t("Resolve"), "resolve", "e", ":material/check_circle:"),
     ]
-    for column, (label, action, key, icon) in zip(st.columns(len(plain)), plain, strict=True):
-        if column.button(label, icon=icon, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
+    row = st.container(horizontal=True)
+    for label, action, key, icon in plain:
+        if row.button(label, icon=icon, key=f"do-{action}", shortcut=key, disabled=action not in allowed):
             do(action)
     with st.expander(t("More: assign, severity, dismiss, comment, reopen")):
         if "assign" in allowed and (who := cases.choose_assignee(api, "incidents", number, seen["assignee"])):

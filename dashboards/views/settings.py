@@ -21,7 +21,6 @@ def who() -> None:
         (t("Name"), found["name"]),
         (t("Agency"), found["agency"] or "–"),
         (t("Roles"), ", ".join(term(f"role_{role}") for role in found["roles"])),
-        (t("May"), ", ".join(found["permissions"])),
     ]
     cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
     st.html(f'<h2 class="hb-head">{escape(t("Who am I"))}</h2><dl class="hb-facts">{cells}</dl>')

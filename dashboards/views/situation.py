@@ -12,10 +12,9 @@ from dashboards.client import Camera, Fleet, StoredEvent
 from dashboards.map import map_of
 from dashboards.safe import plain
 from dashboards.traffic_calls import Count
-from dashboards.wall import wall
+from dashboards.wall import MOST, page_of, wall
 from dashboards.words import number, t, term
 
-TILES = 12
 FEED = 40
 QUEUE = 6
 OPEN = ["new", "acknowledged", "assigned", "in_progress"]
@@ -142,14 +141,17 @@ def pictures() -> None:
         return
     shown = chosen(shown)
     addresses = session.picture_addresses(api, [camera["id"] for camera in shown])
-    if wall([states.tile(camera, addresses.get(camera["id"])) for camera in shown], key="wall"):
+    told = wall([states.tile(camera, addresses.get(camera["id"])) for camera in shown], key="wall")
+    if told.refused:
         session.forget_tickets()
         st.rerun(scope="fragment")
+    if told.chosen:
+        st.switch_page("views/cameras.py", query_params={"camera": told.chosen})
 
 
 def chosen(cameras: list[Camera]) -> list[Camera]:
     """The cameras of the chosen district and page; the controls are shown only where there is a choice."""
-    if len(cameras) <= TILES:
+    if len(cameras) <= MOST:
         return cameras
     names = {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
     left, right = st.columns([1, 2], vertical_alignment="bottom")
@@ -158,12 +160,8 @@ def chosen(cameras: list[Camera]) -> list[Camera]:
     district = left.selectbox(
         t("District"), ids, format_func=lambda one: everywhere if one is None else names.get(one, one), key="district"
     )
-    cameras = [camera for camera in cameras if district in (None, camera["district"])]
-    pages = -(-len(cameras) // TILES)
-    if pages > 1:
-        page = right.pills(t("Page"), range(1, pages + 1), default=1, key=f"page-{district}") or 1
-        cameras = cameras[(page - 1) * TILES : page * TILES]
-    return cameras
+    with right:
+        return page_of([camera for camera in cameras if district in (None, camera["district"])], f"page-{district}")
 
 
 @st.fragment(run_every=2)

@@ -33,7 +33,7 @@ COUNTING = ("line_count", "turning_count")
 
 def filters(cameras: list[Camera]) -> tuple[str, str | None]:
     """(since as RFC 3339, camera or None): as chosen, and kept in the address."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns([3, 2])
     said = {
         "hour": t("Last hour"),
         "four_hours": t("Last 4 hours"),

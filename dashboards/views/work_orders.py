@@ -33,7 +33,7 @@ def row(one: WorkOrder) -> dict[str, object]:
 
 @st.fragment(run_every=10)
 def listing() -> None:
-    which, where = st.columns(2, vertical_alignment="bottom")
+    which, where = st.columns(2)
     said = {"open": t("Open"), "done": t("Done")}
     wanted = which.segmented_control(
         t("State"), list(said), format_func=said.__getitem__, default="open", key="orders-of"

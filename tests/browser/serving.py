@@ -15,8 +15,8 @@ TOLD = ("HOABAN_PUBLIC_API_URL", "HOABAN_API_TOKEN", "HOABAN_INTAKE_TOKEN", "HOA
 
 
 @contextlib.contextmanager
-def serving(port: int, **told: str) -> Iterator[None]:
-    """The dashboard at http://127.0.0.1:PORT; told: variables of its environment, instead of those that stand here."""
+def serving(port: int, **told: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The dashboard's process, at http://127.0.0.1:PORT; told: variables of its environment, instead of those here."""
     environment = {name: value for name, value in os.environ.items() if name not in TOLD} | told
     process = subprocess.Popen(command(port), env=environment, preexec_fn=die_with_parent)
     try:
@@ -24,7 +24,7 @@ def serving(port: int, **told: str) -> Iterator[None]:
             if answers(f"http://127.0.0.1:{port}"):
                 break
             time.sleep(0.1)
-        yield
+        yield process
     finally:
         end(process)
 

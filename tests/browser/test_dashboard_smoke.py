@@ -1,6 +1,5 @@
 """The dashboard in real Chromium over the real API: the wall lives through reruns and tells the truth."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from actors.processes import free_port
 from hoaban.events import Finding
 from hoaban.status import SourceState
 from serve.auth import Tickets
+from tests.browser.pages import screenshot
 from tests.browser.serving import serving
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(180)]
-# How many blob addresses are held; runs in the wall's frame too.
-COUNT_BLOBS = """
+# How many decoded pictures are held beside those that are shown; runs in the wall's frame too.
+COUNT_BITMAPS = """
 window.held = 0;
-const make = URL.createObjectURL, drop = URL.revokeObjectURL;
-URL.createObjectURL = blob => { window.held += blob.type.startsWith("image/"); return make.call(URL, blob); };
-URL.revokeObjectURL = address => { window.held -= 1; drop.call(URL, address); };
+const decode = createImageBitmap, close = ImageBitmap.prototype.close;
+window.createImageBitmap = async blob => { const made = await decode(blob); window.held += 1; return made; };
+ImageBitmap.prototype.close = function () { window.held -= 1; close.call(this); };
 """
 
 
@@ -36,13 +36,6 @@ def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -
         serving(port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=system.token, HOABAN_LANG="en"),
     ):
         yield system, address
-
-
-def screenshot(page: "Page", name: str) -> None:
-    """Keep a picture for people to look at, when a folder for it is named."""
-    if folder := os.environ.get("HOABAN_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 def tile(wall: "FrameLocator", camera: str):  # type: ignore[no-untyped-def]  # a Locator; Playwright may be absent
@@ -58,7 +51,7 @@ def test_the_wall_from_start_up_to_trouble_and_back(dashboard: tuple[DashboardSy
 
     system, address = dashboard
     page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.add_init_script(COUNT_BLOBS)
+    page.add_init_script(COUNT_BITMAPS)
     page.goto(address)
     expect(page.get_by_text("waiting for the fleet")).to_be_visible(timeout=30_000)
 
@@ -78,7 +71,7 @@ def test_the_wall_from_start_up_to_trouble_and_back(dashboard: tuple[DashboardSy
     for camera in NAMES:
         expect(tile(wall, camera)).to_have_class("", timeout=20_000)
         expect(tile(wall, camera).locator(".age")).to_contain_text("s")
-        assert tile(wall, camera).locator("img").evaluate("image => image.naturalWidth") == 768
+        assert tile(wall, camera).locator("canvas").evaluate("canvas => canvas.width") == 768
     expect(page.get_by_text("6 live")).to_be_visible(timeout=20_000)
 
     # News arrives by itself.
@@ -111,7 +104,7 @@ def test_the_wall_from_start_up_to_trouble_and_back(dashboard: tuple[DashboardSy
     else:
         pytest.fail("no picture was let in with a new ticket")
 
-    # Through all of this the wall was never made anew, and no picture was kept that is not shown.
+    # Through all of this the wall was never made anew, and no picture is kept beside those that are shown.
     assert page.locator("iframe").evaluate("frame => frame.marked")
     assert held(page) <= len(NAMES)
 

@@ -14,8 +14,8 @@ from actors.proof.redact import Redactor
 from actors.proof.sealer import Sealer
 from actors.store import EvidenceRecords, PeopleStore
 from hoaban.access import Role
+from tests.browser.pages import screenshot
 from tests.browser.serving import serving
-from tests.browser.test_dashboard_smoke import screenshot
 from tests.dashboard_system import dashboard_system
 from tests.evidence import film, leave_candidate, red_light
 
@@ -105,7 +105,13 @@ def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
     expect(page.get_by_text(cases[1])).to_be_visible()
     page.get_by_role("button", name="Show the clip").click()
     expect(page.locator("video")).to_be_visible(timeout=30_000)
-    page.wait_for_function("() => document.querySelector('video').readyState > 1")
-    page.locator("video").scroll_into_view_if_needed()
+    video = page.locator("video")
+    video.evaluate("video => { video.muted = true; video.loop = true; return video.play(); }")
+    page.wait_for_function("() => document.querySelector('video').currentTime > 0.3")
+    assert video.evaluate("video => [video.videoWidth, video.videoHeight, video.error]") == [320, 180, None]
+    facts = page.locator(".hb-facts")
+    for name, value in (("Rule", "red_light:stop"), ("Track", "0"), ("Saw", "car"), ("Model", "sim-colours 1")):
+        expect(facts.locator(f"dt:text-is('{name}') + dd")).to_have_text(value)
+    expect(page.get_by_text("Car may have run the red light at stop")).to_be_visible()
     screenshot(page, "moment")
     page.close()

@@ -13,8 +13,8 @@ from actors.store import IncidentStore, PeopleStore
 from actors.store.incident_keeping import Ground, follow
 from hoaban.access import Role
 from hoaban.events import Finding
+from tests.browser.pages import screenshot
 from tests.browser.serving import serving
-from tests.browser.test_dashboard_smoke import screenshot
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
 
 if TYPE_CHECKING:

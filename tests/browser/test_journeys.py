@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,42 +11,36 @@ import httpx
 import pytest
 import yaml
 
+from actors.models import find_model
 from actors.processes import free_port
 from actors.promotions import PromotionRegistry
 from actors.store import AuditStore, PeopleStore
 from actors.store.incident_keeping import Ground, follow
 from cli.main import main
-from hoaban.access import Grant, Role
+from hoaban.access import Role
 from hoaban.evaluation.report import ModelIdentity
 from hoaban.events import Finding
-from hoaban.fleet import Fleet
 from hoaban.models.promotion import Step
 from serve.tiles import Picture
 from tests.blocks import write_block_model, write_suite
+from tests.browser.pages import drag, opened, screenshot
 from tests.browser.serving import serving
-from tests.browser.test_dashboard_smoke import screenshot
-from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
+from tests.dashboard_system import DashboardSystem
+from tests.integration.test_shape_preview import Kept
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration, pytest.mark.timeout(180)]
-PLACES = {
-    "gate": (21.402, 103.005),
-    "square": (21.388, 103.019),
-    "bridge": (21.383, 103.021),
-    "market": (21.32, 103.009),
-    "school": (21.73, 103.11),
-    "junction": (21.58, 103.42),
-}
 OLD, NEW = (ModelIdentity(name="yolox-nano", version=v, sha256=v * 64, card=v * 64) for v in ("1", "2"))
 
 # How often a sound was made, and what was told on the desktop.
 HEARD = """
 window.beeps = 0;
 window.notices = [];
+window.contexts = [];
 window.AudioContext = class extends AudioContext {
-  constructor() { super(); window.beeps += 1; }
+  constructor() { super(); window.beeps += 1; window.contexts.push(this); }
 };
 window.Notification = class extends Notification {
   constructor(title, more) { super(title, more); window.notices.push([title, more.body]); }
@@ -64,54 +58,6 @@ class Unblurred:
     async def unblurred(self, camera: str, who: str, reason: str) -> Picture | None:
         self.reasons.append(reason)
         return await self._system.pictures.tile(camera)
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path, clip: Callable[[str], Path], browser: "Browser") -> Iterator[tuple[DashboardSystem, str]]:
-    """The dashboard of one person with many roles; the province's cameras have places and a file to be edited in."""
-    port, file = free_port(), tmp_path / "fleet.yaml"
-    address = f"http://127.0.0.1:{port}"
-    settings = {"origins": (address,), "data_dir": str(tmp_path), "fleet_files": (str(file),)}
-    with dashboard_system(tmp_path, clip("pets-s2l1-v1.mp4"), **settings) as system:  # type: ignore[arg-type]
-        document = system.fleet.model_dump(mode="json", by_alias=True)
-        for camera in document["cameras"]:
-            camera["source"] = f"rtsp://127.0.0.1:8554/{camera['id']}"
-            camera["location"] = dict(zip(("lat", "lon"), PLACES[camera["id"]], strict=True))
-        system.fleet = Fleet.model_validate(document)
-        system.show_fleet()
-        listed = [{key: camera[key] for key in ("id", "zones", "lines")} for camera in document["cameras"]]
-        file.write_text(
-            "".join(["cameras:\n", *(f"- {yaml.safe_dump(one, default_flow_style=True)}" for one in listed)])
-        )
-        for camera in NAMES:
-            system.report(camera)
-        system.happen("market", Finding("loitering", "r", 1, "person", zone="door"))
-        system.happen("gate", Finding("intrusion", "r", 2, "person", zone="door", bbox=(300.0, 200.0, 360.0, 420.0)))
-        system.happen("square", Finding("face_watchlist", "r", 3, "person", zone="door"))
-        follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
-        roles = [Role.OPERATOR, Role.OFFICER, Role.DATA_SCIENTIST, Role.ADMIN, Role.AUDITOR]
-        PeopleStore(system.store.engine).add(
-            "Lò Văn Mai", *map(Grant, roles), password="correct horse battery", by="test"
-        )
-        session = httpx.post(f"{system.url}/session", json={"name": "Lò Văn Mai", "password": "correct horse battery"})
-        with serving(
-            port, HOABAN_API_URL=system.url, HOABAN_API_TOKEN=session.json()["access_token"], HOABAN_LANG="vi"
-        ):
-            yield system, address
-
-
-def opened(browser: "Browser", address: str, script: str = "") -> "Page":
-    """A page that tells of every request that leaves this machine. script: runs before the page's own."""
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=60_000)
-    page = browser.new_page(viewport={"width": 1600, "height": 1000})
-    page.set_default_timeout(60_000)
-    page.add_init_script(script)
-    page.outside = []  # type: ignore[attr-defined]
-    page.on("request", lambda asked: page.outside.append(asked.url) if "//127.0.0.1" not in asked.url else None)  # type: ignore[attr-defined]
-    page.goto(address)
-    return page
 
 
 def ground(page: "Page") -> str:
@@ -168,6 +114,36 @@ def test_a_zone_is_drawn_with_the_keys_and_saved(dashboard: tuple[DashboardSyste
     page.close()
 
 
+def test_a_line_is_tried_on_what_the_camera_recorded_before_it_is_saved(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser", clip: Callable[[str], Path], yolox: str
+) -> None:
+    from playwright.sync_api import expect
+
+    system, address = dashboard
+    system.app.state.recent = Kept(clip("pets-s2l1-v1.mp4"), 8.0)
+    system.report("gate", model=find_model(yolox).ref.as_dict())
+    file = Path(system.app.state.settings.fleet_files[0])
+    before = file.read_text()
+    page = opened(browser, f"{address}/cameras?camera=gate&part=zones")
+    page.get_by_role("button", name="╱ in").click()
+    drag(page, 0, 0.5, 0.3)
+    drag(page, 1, 0.5, 0.8)
+    page.get_by_role("button", name="Thử trước").click()
+    result = page.locator(".st-key-hb-preview")
+    expect(result.get_by_text(re.compile("sẽ báo thêm|sẽ không còn báo")).first).to_be_visible()
+    expect(result.get_by_text("Đã thử trên")).to_be_visible()
+    expect(result.locator("img").first).to_be_visible()
+    page.wait_for_function("() => [...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    result.scroll_into_view_if_needed()
+    screenshot(page, "preview")
+    assert file.read_text() == before
+    looks, _ = AuditStore(system.store.engine).page(action="picture.look")
+    assert "/cameras/gate/shapes/preview" in {one.subject for one in looks}
+    page.locator("circle.corner").first.press("ArrowUp")  # what was tried is not what is drawn any more
+    expect(result).to_have_count(0)
+    page.close()
+
+
 def test_a_promoted_model_is_taken_back(
     dashboard: tuple[DashboardSystem, str], browser: "Browser", tmp_path: Path
 ) -> None:
@@ -221,6 +197,18 @@ def test_a_candidate_that_passed_its_evaluation_is_promoted(
     page.close()
 
 
+def happens(system: DashboardSystem, camera: str, kind: str, track: int) -> None:
+    """An event, and the incident that is made of it."""
+    system.happen(camera, Finding(kind, "r", track, "person", zone="door"))
+    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+
+
+def heard(page: "Page") -> list[object]:
+    """Sounds made and notices given, after whatever is listened for has been asked for again."""
+    page.wait_for_timeout(11_000)  # twice the time between two questions
+    return list(page.evaluate("() => [beeps, notices.map(([title, body]) => body)]"))
+
+
 def test_colours_sound_and_notice_are_as_a_person_chose(
     dashboard: tuple[DashboardSystem, str], browser: "Browser"
 ) -> None:
@@ -231,6 +219,7 @@ def test_colours_sound_and_notice_are_as_a_person_chose(
     page.context.grant_permissions(["notifications"], origin=address)
     expect(page.get_by_label("Màu giao diện")).to_be_visible()
     assert ground(page) == "rgb(255, 255, 255)"
+    screenshot(page, "settings")
     for label, choice in (("Màu giao diện", "tối"), ("Âm báo", "cao"), ("Thông báo trên", "thấp")):
         page.get_by_label(label).click()
         page.get_by_role("option", name=re.compile(f"{choice}$")).click()
@@ -239,18 +228,49 @@ def test_colours_sound_and_notice_are_as_a_person_chose(
     page.goto(address)  # another page, loaded anew
     page.wait_for_function(f"() => document.querySelector('.stApp') && ({GROUND})() === 'rgb(14, 19, 26)'")
     expect(page.locator(".mark").first).to_be_visible()
+    silent = page.get_by_text("Hãy nhấn chuột một lần")  # no browser lets a page be heard that nobody touched
+    expect(silent).to_be_visible()
+    page.locator(".hb-head").first.click()
+    expect(silent).to_have_count(0)
     page.wait_for_function("() => Number(sessionStorage.getItem('hoaban-incident-heard')) > 0")
-    assert page.evaluate("() => [beeps, notices]") == [0, []]  # what was open already is on the page
-    system.happen("bridge", Finding("loitering", "r", 7, "person", zone="door"))
-    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+    assert heard(page) == [0, []]  # what was open already is on the page
+    happens(system, "bridge", "loitering", 7)
     page.wait_for_function("() => notices.length === 1")
-    assert page.evaluate("() => beeps") == 0
-    system.happen("school", Finding("intrusion", "r", 8, "person", zone="door"))
-    follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), time.time())
+    assert heard(page) == [0, ["Cầu Mường Thanh"]]
+    happens(system, "school", "intrusion", 8)
     page.wait_for_function("() => notices.length === 2 && beeps === 1")
-    assert page.evaluate("() => notices")[1][1] == "school"
+    assert page.evaluate("() => contexts[0].state") != "suspended"
+    assert heard(page) == [1, ["Cầu Mường Thanh", "Cổng trường"]]  # each once, however often it is asked
     screenshot(page, "dark")
     page.close()
+
+
+def test_who_switched_it_off_hears_nothing_and_others_do(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser"
+) -> None:
+    system, address = dashboard
+    people, port = PeopleStore(system.store.engine), free_port()
+    _, token = people.create_token("Trực ban", Role.OPERATOR)
+    mine = {"HOABAN_API_URL": system.url, "HOABAN_API_TOKEN": token, "HOABAN_LANG": "vi"}
+    headers = {"Authorization": f"Bearer {token}"}
+    loud = httpx.put(f"{system.url}/session/preferences", json={"sound": "high", "notice": "high"}, headers=headers)
+    assert loud.is_success, loud.text
+    with serving(port, **mine):
+        pages = [opened(browser, where, HEARD) for where in (f"http://127.0.0.1:{port}", address)]
+        for page in pages:
+            page.locator(".mark").first.wait_for()
+            page.locator(".hb-head").first.click()
+        pages[0].wait_for_function("() => Number(sessionStorage.getItem('hoaban-incident-heard')) > 0")
+        happens(system, "school", "intrusion", 8)
+        assert heard(pages[0])[0] == 1
+        assert pages[1].evaluate("() => [beeps, notices]") == [0, []]  # who never asked for it
+        httpx.put(f"{system.url}/session/preferences", json={"sound": None, "notice": None}, headers=headers)
+        pages[0].reload()
+        pages[0].locator(".mark").first.wait_for()
+        happens(system, "bridge", "intrusion", 9)
+        assert heard(pages[0]) == [0, []]
+        for page in pages:
+            page.close()
 
 
 def test_a_face_is_seen_only_for_a_reason_which_is_recorded(
@@ -262,6 +282,8 @@ def test_a_face_is_seen_only_for_a_reason_which_is_recorded(
     source = system.app.state.unmasked = Unblurred(system)
     page = opened(browser, f"{address}/watchlist")
     page.get_by_role("tab", name="Kết quả trùng").click()
+    expect(page.get_by_text("khuôn mặt cần cán bộ đối chiếu")).to_be_visible()
+    assert page.locator("img").count() == 0  # of a hit nothing is shown that a face could be seen in
     show = page.get_by_role("button", name="Xem hình không che")
     show.click()
     expect(page.get_by_text("ít nhất mười ký tự")).to_be_visible()

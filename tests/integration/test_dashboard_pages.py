@@ -199,7 +199,7 @@ def test_a_big_fleet_comes_in_pages_and_by_district(system: DashboardSystem) -> 
     system.fleet = system.fleet.model_copy(update={"cameras": (*system.fleet.cameras, *more)})
     system.show_fleet()
     app = opened()
-    assert len(on_wall(app)) == 12
+    assert len(on_wall(app)) == 16
     app.selectbox(key="district").set_value("db")
     assert list(on_wall(again(app))) == ["market", "school", "junction"]
 

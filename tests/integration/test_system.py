@@ -261,7 +261,7 @@ def test_the_dashboard_shows_live_tiles_events_and_counts(system: System, browse
     tile = page.frame_locator("iframe").locator("figure[data-camera=square]")
     expect(tile).not_to_have_class("empty", timeout=100_000)
     expect(tile.locator(".age")).to_contain_text("s", timeout=30_000)
-    shown = tile.locator("img").evaluate("image => image.naturalWidth")
+    shown = tile.locator("canvas").evaluate("canvas => canvas.width")
     expect(page.get_by_text("entered").first).to_be_visible(timeout=100_000)
     expect(page.get_by_text("Line crossings today")).to_be_visible()
     if folder := os.environ.get("HOABAN_SCREENSHOTS"):
