@@ -223,6 +223,8 @@ def _faces(camera: Camera, rng: np.random.Generator) -> tuple[Callable[[Scene], 
         tracks = scene.tracks
         ids, boxes, scores = tracks.ids[:FACES], tracks.boxes[:FACES], tracks.scores[:FACES]
         templates = np.where(ids[:, None] % 4 == 0, people[ids % ENTRIES], strangers[ids % ENTRIES])
-        return Look(scene.frame.seq, scene.now_s, Faces(boxes, nothing, scores, unmeasured, usable, templates), ids)
+        count = len(ids)
+        faces = Faces(boxes, nothing[:count], scores, unmeasured[:count], usable[:count], templates)
+        return Look(scene.frame.seq, scene.now_s, faces, ids)
 
     return look_at, lambda look: watch.update(look, gallery, MODEL, look.now_s)

@@ -95,7 +95,7 @@ class Sightings:
         self._last = tracks, now_s
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        self._table["seen"][rows] = self._site.seen(tracks).samples(scene.frame)
+        self._table.put("seen", rows, self._site.seen(tracks).samples(scene.frame))
 
     def newest(self, track: int) -> Moment | None:
         row = self._rows.find(track)
@@ -158,7 +158,7 @@ class FootGauge:
         return seen.distances_of(self._rows)
 
     def margins(self, seen: Seen) -> F64:
-        return np.maximum(2.0, 0.06 * self.lengths(seen))
+        return seen.margins(2.0, 0.06)
 
     def lengths(self, seen: Seen) -> F64:
         return np.asarray(seen.heights, np.float64)
@@ -288,34 +288,52 @@ class LineWatches:
             return found
         seen = self._site.seen(tracks)
         points = self.gauge.points(seen)
-        rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
+        followed = seen.followed(*self._followed)
+        rows = (followed & (points[:, 0] == points[:, 0])).nonzero()[0]
         away = self.gauge.distances(seen, points).take(rows, axis=1)
         self._measured = len(tracks), rows, away
         places = self._site.shared.rows.of(tracks.ids, now_s).take(rows)
         self._table.touch(places, now_s)
-        side, here = self._table["side"], np.sign(away)
-        was = np.ascontiguousarray(side.take(places, axis=0).T)
-        sure = np.abs(away) > self.gauge.margins(seen).take(rows)
-        lines, there = (here * was < 0).nonzero()
+        margins, was = self.gauge.margins(seen).take(rows), np.ascontiguousarray(self._table.get("side", places).T)
         samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
+        # Nearly all are where they were, for certain; of these nothing need be decided.
+        lines, open_ = (away * was <= margins).nonzero()
+        if len(lines) or self._pending:
+            found = self._decide(scene, lines, open_, was, margins, samples, points)
+        self._table.put("seen", places, samples)
+        self._table.put("point", places, points)
+        return found
+
+    def _decide(
+        self, scene: Scene, lines: Rows, open_: Rows, was: F64, margins: F64, samples: F64, points: F64
+    ) -> list[list[Crossing]]:
+        """Of these lines and of these of the measured, side by side: who has gone over."""
+        tracks, now_s, (_, rows, away) = scene.tracks, scene.now_s, self._measured
+        found: list[list[Crossing]] = [[] for _ in range(self._lines)]
+        places, side = self._site.shared.rows.of(tracks.ids, now_s).take(rows), self._table["side"]
+        distances, before = away[lines, open_], was[lines, open_]
+        here, sure = np.sign(distances), np.abs(distances) > margins.take(open_)
+        begins = (sure & (before == 0)).nonzero()[0]
+        side[places.take(open_.take(begins)), lines.take(begins)] = here.take(begins)
+        over = (here * before < 0).nonzero()[0]
+        lines, there, sure = lines.take(over), open_.take(over), sure.take(over)
         started = self._started(places, there, lines, now_s)
-        side[places] = np.where(sure, here, was).T
-        self._table["seen"][places], self._table["point"][places] = samples, points
-        hidden = feet_hidden(tracks, rows[there]).tolist()
-        for index, line, behind, pending in zip(there.tolist(), lines.tolist(), hidden, started, strict=True):
-            row, sample = int(rows[index]), _Sample(samples[index], points[index])
+        hidden = feet_hidden(tracks, rows.take(there)).tolist()
+        each = zip(there.tolist(), lines.tolist(), sure.tolist(), hidden, started, strict=True)
+        for index, line, certain, behind, pending in each:
+            row, place, sample = int(rows[index]), int(places[index]), _Sample(samples[index], points[index])
             at = pending.at
             if behind:
                 away[line, index] = np.nan
             elif at is None:
                 at = sample
-            if sure[line, index] and not behind and at is not None:
+            if certain and not behind and at is not None:
+                side[place, line] = -was[line, index]
                 crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
                 found[line] += [] if crossing is None else [crossing]
                 continue
-            side[places[index], line] = was[line, index]
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
-            self._pending[int(places[index]), line] = _Pending(sample if stands else pending.before, at)
+            self._pending[place, line] = _Pending(sample if stands else pending.before, at)
         return found
 
     def _started(self, places: Rows, there: Rows, lines: Rows, now_s: float) -> list[_Pending]:
