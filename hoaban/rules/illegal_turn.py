@@ -55,7 +55,7 @@ class IllegalTurn(EnforcementRule):
         followed = config.classes, config.min_hits
         self._in = LineWatch.at_foot(site, config.enter, *followed)
         self._out = {name: LineWatch.at_foot(site, name, *followed) for name in config.leave}
-        self._heirs = Heirs.of(site)
+        self._heirs = Heirs.of(site, config.classes)
         self._open: dict[int, _Entered] = {}
 
     def pins(self) -> set[int]:
