@@ -1,6 +1,7 @@
 """Points, lines and polygons on the picture: pixels, x right, y down."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,28 +56,27 @@ def area(polygon: object) -> float:
 
 
 def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
-    """(n,) whether each of (n, 2) points lies in a polygon of (m, 2) corners."""
-    xs, ys = np.ascontiguousarray(np.asarray(points, np.float64).T)
-    return Outlines([polygon]).inside(xs, ys)[0]
-
-
-class Outlines:
-    """Several polygons, of (m, 2) corners each, for the question which points lie in which: all in one pass.
+    """(n,) whether each of (n, 2) points lies in a polygon of (m, 2) corners.
 
     Even-odd rule by a ray to the right: each edge that spans the point's height and lies to its right flips the answer.
     """
+    return Outlines([polygon]).inside(*np.asarray(points, np.float64).T)[0]
+
+
+class Outlines:
+    """Several polygons, of (m, 2) corners each, for the question which points lie in which: all in one pass."""
 
     def __init__(self, polygons: Sequence[Points]) -> None:
         corners = [np.asarray(polygon, np.float64) for polygon in polygons]
-        before = [np.roll(polygon, 1, axis=0) for polygon in corners]
+        ends = list(accumulate((len(polygon) for polygon in corners), initial=0))
+        self._edges = [slice(first, last) for first, last in pairwise(ends)]
+        before = np.arange(ends[-1]) - 1
+        before[ends[:-1]] = [last - 1 for last in ends[1:]]
         # Edges down, points across: long rows.
-        (self._x1, self._y1), (self._x2, self._y2) = (
-            np.concatenate([np.zeros((0, 2)), *ends]).T[:, :, None].copy() for ends in (corners, before)
-        )
-        self._run = self._x2 - self._x1
+        self._x1, self._y1 = np.concatenate([np.zeros((0, 2)), *corners]).T[:, :, None].copy()
+        x2, self._y2 = self._x1[before], self._y1[before]
+        self._run = x2 - self._x1
         self._rise = np.where(self._y2 == self._y1, 1.0, self._y2 - self._y1)
-        ends = np.cumsum([len(polygon) for polygon in corners], dtype=int).tolist()
-        self._edges = [slice(first, last) for first, last in zip([0, *ends], ends, strict=False)]
 
     def inside(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
         """Of each polygon, (n,) which of these points lie in it."""

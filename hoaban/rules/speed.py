@@ -1,7 +1,6 @@
 """How fast a track goes, over the ground: an estimate, never a measurement that a fine could stand on."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.detections import Floats, Tracks
+from hoaban.detections import Tracks
 from hoaban.events import utc
 from hoaban.rules.base import Site
+from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import Rows, TrackRows
 
@@ -30,10 +30,10 @@ EDGE_PX = 2
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """A frame. feet: of its tracks, pixels. at: of each row of the table of tracks, its row among the feet, or -1."""
+    """A frame. at: of each row of the table of tracks, its row among those seen, or -1."""
 
     captured_s: float
-    feet: Floats
+    seen: Seen
     at: Rows
 
 
@@ -64,7 +64,7 @@ class SpeedWatch:
         rows = self._rows.of(tracks.ids, now_s)
         at = np.full(self._rows.capacity, -1)
         at[rows] = np.arange(len(rows))
-        self._past.append(_Past(now_s, self._site.seen(tracks).feet, at))
+        self._past.append(_Past(now_s, self._site.seen(tracks), at))
         while now_s - self._past[0].captured_s > LONGEST_S:
             self._past.popleft()
 
@@ -85,24 +85,20 @@ class SpeedWatch:
 
     def _way(self, track: int, now_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n,) times, the newest first, and (n, 2) metres: where it was on the ground."""
+        times: list[float] = []
+        metres: list[NDArray[np.float64]] = []
         row = self._rows.find(track)
-        if row is None:
-            return np.zeros(0), np.zeros((0, 2))
-        found = list(self._sightings(row))
-        times = np.array([captured_s for captured_s, _ in found])
-        metres = self._site.places.to_metres(np.array([foot for _, foot in found], np.float64).reshape(-1, 2))
-        known = metres[:, 0] == metres[:, 0]
-        times, metres = times[known], metres[known]
-        old = np.flatnonzero(now_s - times > WINDOW_S)
-        count = max(LEAST_POINTS, int(old[0])) if len(old) else len(times)
-        return times[:count], metres[:count]
-
-    def _sightings(self, row: int) -> Iterator[tuple[float, list[float]]]:
-        """When and where its foot was on the ground, pixels, the newest first."""
-        for past in reversed(self._past):
+        for past in reversed(self._past) if row is not None else ():
+            if now_s - past.captured_s > WINDOW_S and len(times) >= LEAST_POINTS:
+                break
             at = past.at.item(row) if row < len(past.at) else -1
-            if at >= 0 and past.feet.item(at, 1) < self._lowest:
-                yield past.captured_s, past.feet[at].tolist()
+            if at < 0 or past.seen.feet.item(at, 1) >= self._lowest:
+                continue
+            where = past.seen.metres[at]
+            if where[0] == where[0]:  # not nan
+                times.append(past.captured_s)
+                metres.append(where)
+        return np.array(times), np.array(metres, np.float64).reshape(-1, 2)
 
 
 @lru_cache(maxsize=16)
