@@ -20,6 +20,8 @@ Box = tuple[float, float, float, float]
 LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
 """usual lengths; a camera's rule may say others"""
 OTHER_LENGTH_M = 4.4
+HIDES = 0.8
+"""share of a box's lower edge that a nearer object must cover to hide its foot"""
 STANDS_S = 2.0
 """beyond the line, yet too near to be believed, for so long: it stands there"""
 
@@ -397,12 +399,15 @@ class LineWatch:
 def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Of each of these rows, whether a nearer object stands before its foot: the box then ends too high.
 
-    Nearer is what reaches lower in the picture; the foot lies higher up, further away, than where the object stands.
+    Nearer is what reaches lower in the picture; the foot lies higher up, further away, than where the object stands. It
+    must cover HIDES of the lower edge: what stands before a corner alone leaves the rest of the edge in sight, and the
+    box ends where it should.
     """
     if not len(rows):
-        return np.zeros(0, bool)
-    x1, y1, x2, y2 = tracks.boxes.T
-    middle, foot = (x1[rows] + x2[rows])[:, None] / 2, y2[rows][:, None]
+        return np.zeros(0, np.bool_)
+    x1, y1, x2, y2 = tracks.boxes.T.astype(np.float64)
+    left, right, foot = x1[rows][:, None], x2[rows][:, None], y2[rows][:, None]
     slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
-    before = (x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack)
+    before = (y1 <= foot + slack) & (y2 > foot + slack)
+    before &= np.minimum(x2, right) - np.maximum(x1, left) >= HIDES * (right - left)
     return np.asarray(before.any(axis=1))

@@ -1,8 +1,8 @@
 """What several rules of a camera work out of the same frame's tracks: once, by the first that asks.
 
-Where each track stands, in which zones, how far from which lines, and who has come or gone since another frame is known
-of all tracks at once, a few numpy operations each. So a rule's own work, in Python, is only on those few tracks of which
-something changed. Each of these equals what hoaban/geometry.py says of one track and one zone or line.
+Where each track stands, in which zones, how far from which lines, and who has come or gone since another frame: all of
+it is known of all tracks at once, in a few numpy operations. So a rule's own work, in Python, is on those few tracks of
+which something changed. Each equals what hoaban/geometry.py says of one track and one zone or line.
 """
 
 from collections.abc import Iterable, Mapping

@@ -87,8 +87,9 @@ class SpeedWatch:
         """(n,) times, the newest first, and (n, 2) metres: where it was on the ground."""
         times: list[float] = []
         metres: list[NDArray[np.float64]] = []
-        row = self._rows.find(track)
-        for past in reversed(self._past) if row is not None else ():
+        if (row := self._rows.find(track)) is None:
+            return np.zeros(0), np.zeros((0, 2))
+        for past in reversed(self._past):
             if now_s - past.captured_s > WINDOW_S and len(times) >= LEAST_POINTS:
                 break
             at = past.at.item(row) if row < len(past.at) else -1

@@ -45,7 +45,7 @@ lines = st.tuples(spots, spots).filter(lambda ends: ends[0] != ends[1])
 
 def tracks_at(feet: list[tuple[float, float]], ids: list[int] | None = None, height: float = 6.0) -> Tracks:
     points = np.array(feet, np.float32).reshape(-1, 2) * (np.float32(W), np.float32(H))
-    boxes = np.column_stack([points - (2, height), points + (2, 0)]).astype(np.float32)
+    boxes = np.column_stack([points - np.array([2, height]), points + np.array([2, 0])]).astype(np.float32)
     count, zeros = len(points), np.zeros(len(points), np.int32)
     numbers = np.arange(count) if ids is None else np.array(ids)
     return Tracks(numbers.astype(np.int64), boxes, np.ones(count, np.float32), zeros, zeros + 9, ("person",))
