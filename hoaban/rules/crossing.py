@@ -1,6 +1,6 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from hoaban.events import format_time, utc
 from hoaban.frames import FrameMeta
 from hoaban.geometry import segments_meet, signed_distance
 from hoaban.rules.base import Site, box_of
+from hoaban.rules.heirs import Heirs
 from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import F64, FORGET_S, Rows, TrackTable
@@ -53,6 +54,7 @@ class Crossing:
     """A track went over a line. crossed_s: interpolated between the last frame before and the first after it.
 
     stood: it had stood for long so near beyond the line that nobody can say on which side; crossed_s is when it moved.
+    concluded: before it, another track was seen, for which this one goes on.
     """
 
     track: int
@@ -62,6 +64,7 @@ class Crossing:
     before: Moment
     at: Moment
     stood: bool = False
+    concluded: bool = False
 
     @property
     def unseen_s(self) -> float:
@@ -72,6 +75,8 @@ class Crossing:
         """Why the moment of crossing is not known well enough."""
         if self.stood:
             return ["it had stood on the line: when it went over is not certain"]
+        if self.concluded:
+            return [f"its track was lost at the line for {self.unseen_s:.2f} s: that it is the same one is concluded"]
         if self.unseen_s <= max_gap_s:
             return []
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
@@ -255,7 +260,8 @@ class LineWatches:
     """
 
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
-        self.gauge = gauge
+        self.gauge, self._heirs = gauge, Heirs.of(site, classes)
+        self._heir_since_s: dict[int, float] = {}  # by row of the table, the oldest first
         self._measured: tuple[int, Rows, F64] = 0, np.zeros(0, np.intp), np.zeros((1, 0))
         self._site, self._followed = site, (classes, min_hits)
         self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
@@ -288,13 +294,16 @@ class LineWatches:
         found: list[list[Crossing]] = [[] for _ in range(self._lines)]
         if not len(tracks):
             return found
+        everywhere = self._site.shared.rows.of(tracks.ids, now_s)
+        for track, heir in self._heirs.update(scene).items():
+            self._inherit(track, heir.lost, now_s)
         seen = self._site.seen(tracks)
         points = self.gauge.points(seen)
         followed = seen.followed(*self._followed)
         rows = (followed & (points[:, 0] == points[:, 0])).nonzero()[0]
         away = self.gauge.distances(seen, points).take(rows, axis=1)
         self._measured = len(tracks), rows, away
-        places = self._site.shared.rows.of(tracks.ids, now_s).take(rows)
+        places = everywhere.take(rows)
         self._table.touch(places, now_s)
         margins, was = self.gauge.margins(seen).take(rows), np.ascontiguousarray(self._table.get("side", places).T)
         samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
@@ -305,6 +314,23 @@ class LineWatches:
         self._table.put("seen", places, samples)
         self._table.put("point", places, points)
         return found
+
+    def _inherit(self, track: int, lost: int, now_s: float) -> None:
+        """What is known of a lost track holds for the one that goes on for it."""
+        rows, table = self._site.shared.rows, self._table
+        was, place = rows.find(lost), rows.find(track)
+        if was is None or place is None or was >= len(table.touched_s) or now_s - table.touched_s[was] > FORGET_S:
+            return
+        table.touch(np.array([place]), float(table.touched_s[was]))  # it was not measured yet itself
+        for name in ("side", "seen", "point"):
+            table[name][place] = table[name][was]
+        for line in range(self._lines):
+            if (pending := self._pending.pop((was, line), None)) is not None:
+                self._pending[place, line] = pending
+        while self._heir_since_s and now_s - self._heir_since_s[oldest := next(iter(self._heir_since_s))] > FORGET_S:
+            del self._heir_since_s[oldest]
+        self._heir_since_s.pop(place, None)
+        self._heir_since_s[place] = now_s
 
     def _decide(
         self, scene: Scene, lines: Rows, open_: Rows, was: F64, margins: F64, samples: F64, points: F64
@@ -332,7 +358,9 @@ class LineWatches:
             if certain and not behind and at is not None:
                 side[place, line] = -was[line, index]
                 crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
-                found[line] += [] if crossing is None else [crossing]
+                if crossing is not None:
+                    concluded = crossing.before.captured_s < self._heir_since_s.get(place, 0.0)
+                    found[line].append(replace(crossing, concluded=concluded))
                 continue
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
             self._pending[place, line] = _Pending(sample if stands else pending.before, at)
