@@ -71,7 +71,7 @@ class CameraPipeline:
         self.signals: dict[str, SignalView] = {}
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
-        self._outlines = Outlines([])
+        self._zones, self._outlines = list[str](), Outlines([])
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
@@ -239,6 +239,7 @@ class CameraPipeline:
 
     def _build(self, width: int, height: int) -> None:
         camera = self.camera
+        self._zones = [zone.id for zone in camera.zones]
         self._outlines = Outlines([to_pixels(zone.polygon, width, height) for zone in camera.zones])
         before = self._health
         self._unfollowed += [(event, self._captured_s or 0.0) for event in self._open.drain()]
@@ -274,11 +275,12 @@ class CameraPipeline:
         self.heat_map.add(wanted, frame.width, frame.height, frame.captured_s)
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
-        zones = [zone.id for zone in self.camera.zones]
-        if len(tracks) == 0 or not zones:
-            return {zone: {} for zone in zones}
+        if len(tracks) == 0 or not self._zones:
+            return {zone: {} for zone in self._zones}
         found: dict[str, dict[str, int]] = {}
-        for zone, here in zip(zones, self._outlines.inside(*tracks.ground_points().astype(np.float64).T), strict=True):
+        for zone, here in zip(
+            self._zones, self._outlines.inside(*tracks.ground_points().astype(np.float64).T), strict=True
+        ):
             numbers = np.bincount(tracks.classes[here])
             found[zone] = {tracks.labels[which]: int(numbers[which]) for which in np.flatnonzero(numbers)}
         return found
