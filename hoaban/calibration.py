@@ -48,10 +48,15 @@ class Ground:
 
         Formula: plane homography, Hartley and Zisserman, Multiple View Geometry, 2nd edition, section 2.3.
         """
-        homogeneous = np.column_stack([np.asarray(points, np.float64), np.ones(len(points))]) @ self._matrix.T
-        scale = homogeneous[:, 2:]
+        homogeneous = np.ones((len(points), 3))
+        homogeneous[:, :2] = points
+        product = homogeneous @ self._matrix.T
         # The sign of the scale is that of the calibrated points on this side of the horizon, made positive below.
-        return np.asarray(np.where(scale > 1e-9, homogeneous[:, :2] / np.where(scale > 1e-9, scale, 1.0), np.nan))
+        scale = product[:, 2:]
+        beyond = ~(scale > 1e-9)
+        if np.count_nonzero(beyond):
+            scale[beyond] = np.nan
+        return np.asarray(product[:, :2] / scale)
 
 
 def _homography(picture: object, ground_m: object) -> NDArray[np.float64] | None:

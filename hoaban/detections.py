@@ -91,11 +91,16 @@ class Tracks:
 
     def ground_points(self) -> Floats:
         """(n, 2) float32: the middle of each box's lower edge, where the object stands on the ground."""
-        points = self.boxes[:, 2:].copy()
-        points[:, 0] += self.boxes[:, 0]
-        points[:, 0] /= 2
-        return points
+        return foot_points(self.boxes)
 
     def label(self, row: int) -> str:
         """The class name of a row."""
         return self.labels[int(self.classes[row])]
+
+
+def foot_points(boxes: Floats) -> Floats:
+    """(n, 2) the middle of the lower edge of each of (n, 4) boxes."""
+    points = boxes[:, 2:].copy()
+    points[:, 0] += boxes[:, 0]
+    points[:, 0] /= 2
+    return points

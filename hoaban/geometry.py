@@ -1,6 +1,7 @@
 """Points, lines and polygons on the picture: pixels, x right, y down."""
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,33 @@ def inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
 
     Even-odd rule by a ray to the right: each edge that spans the point's height and lies to its right flips the answer.
     """
-    xs, ys = np.asarray(points, np.float64).T
-    x1, y1 = np.asarray(polygon, np.float64).T[:, :, None]  # edges down, points across: long rows
-    before = np.arange(len(x1)) - 1
-    x2, y2 = x1[before], y1[before]
-    spans = (y1 > ys) != (y2 > ys)
-    rise = np.where(y2 == y1, 1.0, y2 - y1)
-    spans &= xs < (x2 - x1) * (ys - y1) / rise + x1
-    return np.asarray(np.logical_xor.reduce(spans, axis=0))
+    return Outlines([polygon]).inside(*np.asarray(points, np.float64).T)[0]
+
+
+class Outlines:
+    """Several polygons, of (m, 2) corners each, for the question which points lie in which: all in one pass."""
+
+    def __init__(self, polygons: Sequence[Points]) -> None:
+        corners = [np.asarray(polygon, np.float64) for polygon in polygons]
+        ends = list(accumulate((len(polygon) for polygon in corners), initial=0))
+        self._edges = [slice(first, last) for first, last in pairwise(ends)]
+        before = np.arange(ends[-1]) - 1
+        before[ends[:-1]] = [last - 1 for last in ends[1:]]
+        # Edges down, points across: long rows.
+        self._x1, self._y1 = np.concatenate([np.zeros((0, 2)), *corners]).T[:, :, None].copy()
+        x2, self._y2 = self._x1[before], self._y1[before]
+        self._run = x2 - self._x1
+        self._rise = np.where(self._y2 == self._y1, 1.0, self._y2 - self._y1)
+
+    def inside(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
+        """Of each polygon, (n,) which of these points lie in it."""
+        spans = (self._y1 > ys) != (self._y2 > ys)
+        across = ys - self._y1
+        across *= self._run
+        across /= self._rise
+        across += self._x1
+        spans &= xs < across
+        return [np.bitwise_xor.reduce(spans[edges], axis=0) for edges in self._edges]
 
 
 def painted(boxes: Points, columns: int, rows: int) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from hoaban.detections import Detections, Floats, Tracks
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta, Letterbox
-from hoaban.geometry import Points, inside, to_pixels
+from hoaban.geometry import Outlines, to_pixels
 from hoaban.heatmap import HeatMap
 from hoaban.lamps import LampWatch
 from hoaban.lasting import MOST_ONCE, ONCE, Lasting, OpenHappenings, Remembering, ended_unseen
@@ -71,7 +71,7 @@ class CameraPipeline:
         self.signals: dict[str, SignalView] = {}
         self._calibration: str | None = None
         self._size: tuple[int, int] | None = None
-        self._polygons: dict[str, Points] = {}
+        self._zones, self._outlines = list[str](), Outlines([])
         self._captured_s: float | None = None
         self._digest = camera.digest()
 
@@ -239,7 +239,8 @@ class CameraPipeline:
 
     def _build(self, width: int, height: int) -> None:
         camera = self.camera
-        self._polygons = {zone.id: to_pixels(zone.polygon, width, height) for zone in camera.zones}
+        self._zones = [zone.id for zone in camera.zones]
+        self._outlines = Outlines([to_pixels(zone.polygon, width, height) for zone in camera.zones])
         before = self._health
         self._unfollowed += [(event, self._captured_s or 0.0) for event in self._open.drain()]
         self._unremembered += [(event, self._captured_s or 0.0) for event in self._once]
@@ -274,14 +275,15 @@ class CameraPipeline:
         self.heat_map.add(wanted, frame.width, frame.height, frame.captured_s)
 
     def _occupancy(self, tracks: Tracks) -> dict[str, dict[str, int]]:
-        if len(tracks) == 0 or not self._polygons:
-            return {zone: {} for zone in self._polygons}
-        feet = tracks.ground_points()
-        zones: dict[str, dict[str, int]] = {}
-        for zone, polygon in self._polygons.items():
-            numbers = np.bincount(tracks.classes[inside(feet, polygon)])
-            zones[zone] = {tracks.labels[which]: int(numbers[which]) for which in np.flatnonzero(numbers)}
-        return zones
+        if len(tracks) == 0 or not self._zones:
+            return {zone: {} for zone in self._zones}
+        found: dict[str, dict[str, int]] = {}
+        for zone, here in zip(
+            self._zones, self._outlines.inside(*tracks.ground_points().astype(np.float64).T), strict=True
+        ):
+            numbers = np.bincount(tracks.classes[here])
+            found[zone] = {tracks.labels[which]: int(numbers[which]) for which in np.flatnonzero(numbers)}
+        return found
 
 
 def _add(counts: Counts, first: str, second: str, label: str, number: int = 1) -> None:

@@ -1,5 +1,7 @@
 """Numbers that rules remember of each track, as parallel arrays: a few numpy operations a frame, however many."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,8 @@ Rows = NDArray[np.intp]
 FORGET_S = 30.0
 """a track not seen for so long does not come back under its id"""
 CLEAN_EVERY_S = 1.0
+_PIECES = {8: "f8", 16: "c16"}
+"""bytes of a row -> a type of that size which numpy copies fastest"""
 
 
 class TrackRows:
@@ -41,11 +45,11 @@ class TrackRows:
             self._clean(now_s)
         at = self._ids.searchsorted(ids)
         known = self._ids.take(at, mode="clip") == ids if len(self._ids) else np.zeros(len(ids), bool)
-        if not known.all():
+        if np.count_nonzero(known) < len(ids):
             new = ids[~known]
             self._add(new if len(new) == 1 else np.unique(new))
             at = self._ids.searchsorted(ids)
-        rows = self._rows[at]
+        rows = self._rows.take(at)
         self._seen_s[rows] = now_s
         self._last = ids, now_s, rows
         return rows
@@ -84,9 +88,9 @@ class TrackTable:
     >>> here = rows.of(np.array([7, 3]), now_s=1.0)
     >>> table.touch(here, now_s=1.0).tolist() == here.tolist()  # both are new
     True
-    >>> table["points"][here] += 1
-    >>> table["place"][here].shape
-    (2, 2)
+    >>> table.put("place", here, np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> table.get("place", here).tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
     """
 
     def __init__(self, rows: TrackRows, forget_s: float = FORGET_S, **defaults: float | tuple[float, ...]) -> None:
@@ -94,11 +98,21 @@ class TrackTable:
         self._rows, self._forget_s = rows, forget_s
         self._defaults = {name: np.asarray(value, np.float64)[None] for name, value in defaults.items()}
         self._columns: dict[str, F64] = {name: value[:0] for name, value in self._defaults.items()}
+        self._whole: dict[str, NDArray[Any]] = {}
         self._touched_s = np.zeros(0)
 
     def __getitem__(self, column: str) -> F64:
         """The column, by row; good until the next call of `touch`."""
         return self._columns[column]
+
+    def get(self, column: str, rows: Rows) -> F64:
+        """A copy of these rows."""
+        return self._columns[column].take(rows, axis=0)
+
+    def put(self, column: str, rows: Rows, values: F64) -> None:
+        """Write these rows. values: contiguous, one row each."""
+        whole = self._whole[column]
+        whole[rows] = values.view(whole.dtype).reshape(-1)
 
     @property
     def touched_s(self) -> F64:
@@ -109,7 +123,7 @@ class TrackTable:
         """Go on with these rows, before they are read or written; those of them that began anew."""
         if len(self._touched_s) < self._rows.capacity:
             self._grow(self._rows.capacity - len(self._touched_s))
-        stale = rows[now_s - self._touched_s[rows] > self._forget_s]
+        stale = rows[now_s - self._touched_s.take(rows) > self._forget_s]
         if len(stale):
             for name, column in self._columns.items():
                 column[stale] = self._defaults[name]
@@ -120,4 +134,8 @@ class TrackTable:
         self._touched_s = np.concatenate([self._touched_s, np.full(count, -np.inf)])
         for name, column in self._columns.items():
             default = self._defaults[name]
-            self._columns[name] = np.concatenate([column, np.broadcast_to(default, (count, *default.shape[1:]))])
+            grown = np.ascontiguousarray(np.concatenate([column, default.repeat(count, axis=0)]))
+            # The same memory, a row as one piece: numpy writes pieces at once and numbers one by one, at tenfold cost.
+            size = grown[:1].nbytes
+            self._columns[name] = grown
+            self._whole[name] = grown.view(_PIECES.get(size, f"V{size}")).reshape(-1)

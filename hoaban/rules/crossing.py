@@ -1,6 +1,6 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from hoaban.events import format_time, utc
 from hoaban.frames import FrameMeta
 from hoaban.geometry import segments_meet, signed_distance
 from hoaban.rules.base import Site, box_of
+from hoaban.rules.heirs import Heirs
 from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import F64, FORGET_S, Rows, TrackTable
@@ -20,6 +21,8 @@ Box = tuple[float, float, float, float]
 LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
 """usual lengths; a camera's rule may say others"""
 OTHER_LENGTH_M = 4.4
+HIDES = 0.8
+"""share of a box's lower edge that a nearer object must cover to hide its foot"""
 STANDS_S = 2.0
 """beyond the line, yet too near to be believed, for so long: it stands there"""
 
@@ -51,6 +54,7 @@ class Crossing:
     """A track went over a line. crossed_s: interpolated between the last frame before and the first after it.
 
     stood: it had stood for long so near beyond the line that nobody can say on which side; crossed_s is when it moved.
+    concluded: before it, another track was seen, for which this one goes on.
     """
 
     track: int
@@ -60,6 +64,7 @@ class Crossing:
     before: Moment
     at: Moment
     stood: bool = False
+    concluded: bool = False
 
     @property
     def unseen_s(self) -> float:
@@ -70,6 +75,8 @@ class Crossing:
         """Why the moment of crossing is not known well enough."""
         if self.stood:
             return ["it had stood on the line: when it went over is not certain"]
+        if self.concluded:
+            return [f"its track was lost at the line for {self.unseen_s:.2f} s: that it is the same one is concluded"]
         if self.unseen_s <= max_gap_s:
             return []
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
@@ -95,7 +102,7 @@ class Sightings:
         self._last = tracks, now_s
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        self._table["seen"][rows] = self._site.seen(tracks).samples(scene.frame)
+        self._table.put("seen", rows, self._site.seen(tracks).samples(scene.frame))
 
     def newest(self, track: int) -> Moment | None:
         row = self._rows.find(track)
@@ -158,7 +165,7 @@ class FootGauge:
         return seen.distances_of(self._rows)
 
     def margins(self, seen: Seen) -> F64:
-        return np.maximum(2.0, 0.06 * self.lengths(seen))
+        return seen.margins(2.0, 0.06)
 
     def lengths(self, seen: Seen) -> F64:
         return np.asarray(seen.heights, np.float64)
@@ -253,7 +260,8 @@ class LineWatches:
     """
 
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
-        self.gauge = gauge
+        self.gauge, self._heirs = gauge, Heirs.of(site, classes)
+        self._heir_since_s: dict[int, float] = {}  # by row of the table, the oldest first
         self._measured: tuple[int, Rows, F64] = 0, np.zeros(0, np.intp), np.zeros((1, 0))
         self._site, self._followed = site, (classes, min_hits)
         self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
@@ -286,36 +294,76 @@ class LineWatches:
         found: list[list[Crossing]] = [[] for _ in range(self._lines)]
         if not len(tracks):
             return found
+        everywhere = self._site.shared.rows.of(tracks.ids, now_s)
+        for track, heir in self._heirs.update(scene).items():
+            self._inherit(track, heir.lost, now_s)
         seen = self._site.seen(tracks)
         points = self.gauge.points(seen)
-        rows = np.flatnonzero(seen.followed(*self._followed) & np.isfinite(points[:, 0]))
+        followed = seen.followed(*self._followed)
+        rows = (followed & (points[:, 0] == points[:, 0])).nonzero()[0]
         away = self.gauge.distances(seen, points).take(rows, axis=1)
         self._measured = len(tracks), rows, away
-        places = self._site.shared.rows.of(tracks.ids, now_s).take(rows)
+        places = everywhere.take(rows)
         self._table.touch(places, now_s)
-        side, here = self._table["side"], np.sign(away)
-        was = np.ascontiguousarray(side.take(places, axis=0).T)
-        sure = np.abs(away) > self.gauge.margins(seen).take(rows)
-        lines, there = (here * was < 0).nonzero()
+        margins, was = self.gauge.margins(seen).take(rows), np.ascontiguousarray(self._table.get("side", places).T)
         samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
+        # Nearly all are where they were, for certain; of these nothing need be decided.
+        lines, open_ = (away * was <= margins).nonzero()
+        if len(lines) or self._pending:
+            found = self._decide(scene, lines, open_, was, margins, samples, points)
+        self._table.put("seen", places, samples)
+        self._table.put("point", places, points)
+        return found
+
+    def _inherit(self, track: int, lost: int, now_s: float) -> None:
+        """What is known of a lost track holds for the one that goes on for it."""
+        rows, table = self._site.shared.rows, self._table
+        was, place = rows.find(lost), rows.find(track)
+        if was is None or place is None or was >= len(table.touched_s) or now_s - table.touched_s[was] > FORGET_S:
+            return
+        table.touch(np.array([place]), float(table.touched_s[was]))  # it was not measured yet itself
+        for name in ("side", "seen", "point"):
+            table[name][place] = table[name][was]
+        for line in range(self._lines):
+            if (pending := self._pending.pop((was, line), None)) is not None:
+                self._pending[place, line] = pending
+        while self._heir_since_s and now_s - self._heir_since_s[oldest := next(iter(self._heir_since_s))] > FORGET_S:
+            del self._heir_since_s[oldest]
+        self._heir_since_s.pop(place, None)
+        self._heir_since_s[place] = now_s
+
+    def _decide(
+        self, scene: Scene, lines: Rows, open_: Rows, was: F64, margins: F64, samples: F64, points: F64
+    ) -> list[list[Crossing]]:
+        """Of these lines and of these of the measured, side by side: who has gone over."""
+        tracks, now_s, (_, rows, away) = scene.tracks, scene.now_s, self._measured
+        found: list[list[Crossing]] = [[] for _ in range(self._lines)]
+        places, side = self._site.shared.rows.of(tracks.ids, now_s).take(rows), self._table["side"]
+        distances, before = away[lines, open_], was[lines, open_]
+        here, sure = np.sign(distances), np.abs(distances) > margins.take(open_)
+        begins = (sure & (before == 0)).nonzero()[0]
+        side[places.take(open_.take(begins)), lines.take(begins)] = here.take(begins)
+        over = (here * before < 0).nonzero()[0]
+        lines, there, sure = lines.take(over), open_.take(over), sure.take(over)
         started = self._started(places, there, lines, now_s)
-        side[places] = np.where(sure, here, was).T
-        self._table["seen"][places], self._table["point"][places] = samples, points
-        hidden = feet_hidden(tracks, rows[there]).tolist()
-        for index, line, behind, pending in zip(there.tolist(), lines.tolist(), hidden, started, strict=True):
-            row, sample = int(rows[index]), _Sample(samples[index], points[index])
+        hidden = feet_hidden(tracks, rows.take(there)).tolist()
+        each = zip(there.tolist(), lines.tolist(), sure.tolist(), hidden, started, strict=True)
+        for index, line, certain, behind, pending in each:
+            row, place, sample = int(rows[index]), int(places[index]), _Sample(samples[index], points[index])
             at = pending.at
             if behind:
                 away[line, index] = np.nan
             elif at is None:
                 at = sample
-            if sure[line, index] and not behind and at is not None:
+            if certain and not behind and at is not None:
+                side[place, line] = -was[line, index]
                 crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
-                found[line] += [] if crossing is None else [crossing]
+                if crossing is not None:
+                    concluded = crossing.before.captured_s < self._heir_since_s.get(place, 0.0)
+                    found[line].append(replace(crossing, concluded=concluded))
                 continue
-            side[places[index], line] = was[line, index]
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
-            self._pending[int(places[index]), line] = _Pending(sample if stands else pending.before, at)
+            self._pending[place, line] = _Pending(sample if stands else pending.before, at)
         return found
 
     def _started(self, places: Rows, there: Rows, lines: Rows, now_s: float) -> list[_Pending]:
@@ -379,12 +427,15 @@ class LineWatch:
 def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Of each of these rows, whether a nearer object stands before its foot: the box then ends too high.
 
-    Nearer is what reaches lower in the picture; the foot lies higher up, further away, than where the object stands.
+    Nearer is what reaches lower in the picture; the foot lies higher up, further away, than where the object stands. It
+    must cover HIDES of the lower edge: what stands before a corner alone leaves the rest of the edge in sight, and the
+    box ends where it should.
     """
     if not len(rows):
-        return np.zeros(0, bool)
-    x1, y1, x2, y2 = tracks.boxes.T
-    middle, foot = (x1[rows] + x2[rows])[:, None] / 2, y2[rows][:, None]
+        return np.zeros(0, np.bool_)
+    x1, y1, x2, y2 = tracks.boxes.T.astype(np.float64)
+    left, right, foot = x1[rows][:, None], x2[rows][:, None], y2[rows][:, None]
     slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
-    before = (x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack)
+    before = (y1 <= foot + slack) & (y2 > foot + slack)
+    before &= np.minimum(x2, right) - np.maximum(x1, left) >= HIDES * (right - left)
     return np.asarray(before.any(axis=1))

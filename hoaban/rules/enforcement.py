@@ -175,6 +175,13 @@ def signal_fields(view: SignalView, at_s: float) -> dict[str, Any]:
     }
 
 
+def out_of_sight(unseen_s: float) -> list[str]:
+    """The doubt about one that had no track for so long on its way, if it had none."""
+    if not unseen_s:
+        return []
+    return [f"it was out of sight for {unseen_s:.1f} s on its way: that it is the same one is concluded"]
+
+
 def red_at(view: SignalView, time_s: float, what: str) -> tuple[bool, list[str]]:
     """Whether it was, or probably was, red at a time, and the doubts there are. what: what happened then, in words."""
     state = view.at(time_s)

@@ -1,16 +1,18 @@
 """Which new track goes on where which lost one was: behind a nearer vehicle, or straight on after a short gap."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.assignment import cheapest_pairs
 from hoaban.association import kinds_of
-from hoaban.detections import Tracks
+from hoaban.detections import Floats, Tracks
 from hoaban.rules.base import Site
+from hoaban.rules.seen import Since
 from hoaban.scene import Scene
-from hoaban.track_table import F64
+from hoaban.track_table import F64, Rows
 
 HIDDEN_S = 20.0
 """one that a nearer vehicle hides may come out from behind it for so long"""
@@ -41,20 +43,22 @@ class Heir:
 
 
 class Heirs:
-    """One heir for each lost track, of its kind; once for all rules of a camera.
+    """One heir for each lost track, of its kind; once for all rules of a camera that follow the same classes.
 
     An upper edge is compared, not a foot: what hides a vehicle hides its foot first. What is concluded here nobody saw,
     so a finding that rests on it says how long nothing was seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: tuple[str, ...] | None = None) -> None:
+        self._classes = classes
         self._here, self._lost = np.zeros((0, _COLUMNS)), np.zeros((0, _COLUMNS))  # numbers ascend among those here
+        self._tracks = Tracks.empty()
         self._newest = -1
         self._last: tuple[Tracks, float, dict[int, Heir]] | None = None
 
     @classmethod
-    def of(cls, site: Site) -> "Heirs":
-        return site.shared.keep("heirs", cls)
+    def of(cls, site: Site, classes: tuple[str, ...]) -> "Heirs":
+        return site.shared.keep(("heirs", classes), lambda: cls(classes))
 
     def update(self, scene: Scene) -> dict[int, Heir]:
         """The tracks that begin in this frame, each with the lost one that it goes on for. Rules may ask again."""
@@ -63,47 +67,56 @@ class Heirs:
         return self._last[2]
 
     def _look(self, tracks: Tracks, now_s: float) -> dict[int, Heir]:
-        before = self._here
-        self._here, gone = self._follow(tracks, now_s)
-        now = self._here
-        if gone is not None:
-            lost = before[gone]
-            hidden = _covering(lost[:, _BOX], before[:, _BOX]).any(axis=1)
+        before, boxes_before = self._here, self._tracks.boxes
+        now = _records(tracks, self._classes, now_s)
+        since = Since.of(now[:, _ID].astype(np.int64), before[:, _ID].astype(np.int64))
+        if len(since.here) and now_s > before[0, _SEEN]:
+            was = before.take(since.before, axis=0)
+            steps = (now[:, _TOP].take(since.here, axis=0) - was[:, _TOP]) / (now_s - was[0, _SEEN])
+            now[since.here, _SPEED] = (1 - STEADY) * was[:, _SPEED] + STEADY * steps
+        self._here, self._tracks = now, tracks
+        if len(since.gone):
+            lost = before.take(since.gone, axis=0)
+            hidden = _covering(lost[:, _BOX], boxes_before).any(axis=1)
             lost[hidden, _COVERED] = lost[hidden, _SEEN]
             self._lost = np.concatenate([self._lost, lost])
         new = now[now[:, _ID].searchsorted(self._newest, "right") :]
         self._newest = int(new[-1, _ID]) if len(new) else self._newest
         if not len(self._lost):
             return {}
-        covering = self._wait(now, now_s)
-        return self._match(new, covering, now[:, _BOX], now_s) if len(new) and len(self._lost) else {}
+        covering = self._wait(now[:, _ID].take(since.come), tracks.boxes, now_s)
+        return self._match(new, covering, tracks.boxes, now_s) if len(new) and len(self._lost) else {}
 
-    def _wait(self, now: F64, now_s: float) -> NDArray[np.bool_]:
-        """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost."""
+    def _wait(self, come: F64, boxes: Floats, now_s: float) -> NDArray[np.bool_]:
+        """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost.
+
+        come: numbers of those that are seen and were not in the frame before.
+        """
         lost = self._lost
-        hidden = np.flatnonzero(lost[:, _COVERED] > -np.inf)
-        covering = np.zeros((len(lost), len(now)), bool)
+        hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
+        covering = np.zeros((len(lost), len(boxes)), bool)
         if len(hidden):
-            covering[hidden] = covers = _covering(lost[hidden, _BOX], now[:, _BOX])
+            covering[hidden] = covers = _covering(lost.take(hidden, axis=0)[:, _BOX], boxes)
             lost[hidden[covers.any(axis=1)], _COVERED] = now_s
         away_s = now_s - lost[:, _SEEN]
         waits = (now_s - lost[:, _COVERED] <= UNCOVERED_S) & (away_s <= HIDDEN_S)
         waits |= away_s <= GAP_S
-        waits &= ~_find(now[:, _ID], lost[:, _ID])[1]
-        if waits.all():
+        if len(come):
+            waits &= ~(lost[:, _ID, None] == come).any(axis=1)
+        if np.count_nonzero(waits) == len(waits):
             return covering
         self._lost = lost[waits]
         return np.asarray(covering[waits])
 
-    def _match(self, new: F64, covering: NDArray[np.bool_], boxes: F64, now_s: float) -> dict[int, Heir]:
+    def _match(self, new: F64, covering: NDArray[np.bool_], boxes: Floats, now_s: float) -> dict[int, Heir]:
         lost = self._lost
         fit = _straight_on(new, lost, now_s)
-        hidden = np.flatnonzero(lost[:, _COVERED] > -np.inf)
+        hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
         if len(hidden):
-            behind = _out_from_behind(new, lost[hidden], covering[hidden], boxes)
+            behind = _out_from_behind(new, lost.take(hidden, axis=0), covering, hidden, boxes)
             fit[:, hidden] = np.minimum(fit[:, hidden], behind)
         fit[(new[:, _KIND, None] != lost[:, _KIND]) | (fit > 1)] = 2.0
-        if fit.min() > 1:
+        if not np.count_nonzero(fit <= 1):
             return {}
         rows, columns = cheapest_pairs(fit)
         fits = fit[rows, columns] <= 1
@@ -112,45 +125,49 @@ class Heirs:
         heirs = zip(new[rows, _ID].tolist(), lost[columns][:, [_ID, _SEEN]].tolist(), strict=True)
         return {int(heir): Heir(int(first), now_s - seen_s) for heir, (first, seen_s) in heirs}
 
-    def _follow(self, tracks: Tracks, now_s: float) -> tuple[F64, NDArray[np.bool_] | None]:
-        """The tracks of a frame, their speeds gone on from the frame before; which of that one's are gone, if any."""
-        before, ids = self._here, tracks.ids
-        now = np.empty((len(ids), _COLUMNS))
-        now[:, _ID], now[:, _BOX] = ids, tracks.boxes
-        now[:, _KIND] = kinds_of(tracks.labels)[tracks.classes] if len(ids) else 0
-        now[:, _TOP] = now[:, 2:4]
-        now[:, 6] += now[:, 4]
-        now[:, 6] /= 2
-        now[:, _SPEED], now[:, _SEEN], now[:, _COVERED] = 0.0, now_s, -np.inf
-        if not (ids[1:] > ids[:-1]).all():
-            now = now[np.argsort(ids, kind="stable")]
-        at, known = _find(before[:, _ID], now[:, _ID])
-        at = at[known]
-        if len(at) and now_s > before[0, _SEEN]:
-            was = before.take(at, axis=0)
-            steps = (now[known, _TOP] - was[:, _TOP]) / (now_s - was[0, _SEEN])
-            now[known, _SPEED] = (1 - STEADY) * was[:, _SPEED] + STEADY * steps
-        if len(at) == len(before):
-            return now, None
-        gone = np.ones(len(before), bool)
-        gone[at] = False
-        return now, gone
+
+def _records(tracks: Tracks, classes: tuple[str, ...] | None, now_s: float) -> F64:
+    """(m, 12) the tracks of the kinds of these classes, by ascending numbers, speeds not known yet."""
+    rows, kinds = np.arange(len(tracks)), np.zeros(0, np.intp)
+    if len(tracks):
+        kinds = kinds_of(tracks.labels).take(tracks.classes)
+        rows = rows if classes is None else _of_kinds(tracks.labels, classes).take(tracks.classes).nonzero()[0]
+    ids = tracks.ids.take(rows)
+    if np.count_nonzero(ids[1:] < ids[:-1]):
+        order = np.argsort(ids, kind="stable")
+        rows, ids = rows[order], ids[order]
+    now = np.zeros((len(rows), _COLUMNS))
+    now[:, _ID], now[:, _KIND], now[:, _BOX] = ids, kinds.take(rows), tracks.boxes.take(rows, axis=0)
+    now[:, _TOP] = now[:, 2:4]
+    now[:, 6] += now[:, 4]
+    now[:, 6] /= 2
+    now[:, _SEEN], now[:, _COVERED] = now_s, -np.inf
+    return now
 
 
-def _find(ascending: F64, ids: F64) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """(n,) where each of these ids stands among ascending ones; (n,) whether it does at all."""
-    at = ascending.searchsorted(ids)
-    known = ascending.take(at, mode="clip") == ids if len(ascending) else np.zeros(len(ids), bool)
-    return at, known
+@lru_cache(maxsize=64)
+def _of_kinds(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """(labels,) which are of a kind that one of these classes is of, too."""
+    kinds = kinds_of(labels)
+    wanted = {int(kind) for kind, label in zip(kinds, labels, strict=True) if label in classes}
+    return np.array([int(kind) in wanted for kind in kinds], bool)
 
 
-def _out_from_behind(new: F64, lost: F64, covering: NDArray[np.bool_], boxes: F64) -> F64:
-    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2."""
+def _out_from_behind(new: F64, lost: F64, covering: NDArray[np.bool_], hidden: Rows, boxes: Floats) -> F64:
+    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2.
+
+    lost: those of all lost ones that are hidden. covering: of all, see Heirs.
+    """
     height = (new[:, 5] - new[:, 3])[:, None, None]
     away = np.abs(new[:, None, _TOP] - lost[:, _TOP]) / height
     fit = np.maximum(away[..., 0] / HIDDEN_REACH, away[..., 1] / HIDDEN_TOP)
-    by_the_same = _beside(new[:, _BOX], boxes).astype(np.float32) @ covering.T.astype(np.float32) > 0
-    return np.where(by_the_same, fit, 2.0)
+    rows, columns = (fit <= 1).nonzero()
+    found = np.full(fit.shape, 2.0)
+    if len(rows):
+        by_the_same = _beside(new[rows][:, _BOX], boxes) & covering[hidden[columns]]
+        near = by_the_same.any(axis=1)
+        found[rows[near], columns[near]] = fit[rows[near], columns[near]]
+    return found
 
 
 def _straight_on(new: F64, lost: F64, now_s: float) -> F64:
@@ -162,7 +179,7 @@ def _straight_on(new: F64, lost: F64, now_s: float) -> F64:
     return np.where(away_s <= GAP_S, np.hypot(away[..., 0], away[..., 1]) / reach, 2.0)
 
 
-def _covering(some: F64, boxes: F64) -> NDArray[np.bool_]:
+def _covering(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which stand before the foot of which: around it, and reaching lower."""
     x1, y1, x2, y2 = boxes.T
     middle, foot = ((some[:, 0] + some[:, 2]) / 2)[:, None], some[:, 3, None]
@@ -170,7 +187,7 @@ def _covering(some: F64, boxes: F64) -> NDArray[np.bool_]:
     return np.asarray((x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack))
 
 
-def _beside(some: F64, boxes: F64) -> NDArray[np.bool_]:
+def _beside(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which are so near, and nearer to the camera, that one may just have come out from behind them."""
     x1, y1, x2, y2 = boxes.T
     left, right, foot = some[:, 0, None], some[:, 2, None], some[:, 3, None]

@@ -8,7 +8,7 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, Site
 from hoaban.rules.crossing import Crossing, LineWatch
-from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule
+from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, out_of_sight
 from hoaban.rules.heirs import Heirs
 from hoaban.scene import Scene
 
@@ -35,12 +35,7 @@ class _Entered:
     unseen_s: float = 0.0
 
     def doubts(self, max_gap_s: float) -> list[str]:
-        found = self.crossing.doubts(max_gap_s)
-        if self.unseen_s:
-            found.append(
-                f"it was out of sight for {self.unseen_s:.1f} s on its way: that it is the same one is concluded"
-            )
-        return found
+        return [*self.crossing.doubts(max_gap_s), *out_of_sight(self.unseen_s)]
 
 
 class IllegalTurn(EnforcementRule):
@@ -55,7 +50,7 @@ class IllegalTurn(EnforcementRule):
         followed = config.classes, config.min_hits
         self._in = LineWatch.at_foot(site, config.enter, *followed)
         self._out = {name: LineWatch.at_foot(site, name, *followed) for name in config.leave}
-        self._heirs = Heirs.of(site)
+        self._heirs = Heirs.of(site, config.classes)
         self._open: dict[int, _Entered] = {}
 
     def pins(self) -> set[int]:

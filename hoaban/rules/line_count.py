@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from hoaban.events import Finding
-from hoaban.geometry import inside, to_pixels
+from hoaban.geometry import Outlines
 from hoaban.rules.base import (
     OBJECT_CLASSES,
     Classes,
@@ -47,7 +47,8 @@ class LineCount(TrackRule):
         rows = rows or site.shared.rows
         self._sides = LineSides.of(site, (config.line,), config.classes, rows, hours)
         self._speeds = SpeedWatch.of_rows(site, rows)
-        self._lanes = {name: to_pixels(site.zones[name].polygon, site.width, site.height) for name in config.lanes}
+        self._lanes = config.lanes
+        self._outlines = Outlines([site.places.polygons[name] for name in config.lanes])
 
     def update(self, scene: Scene) -> list[Finding]:
         tracks = scene.tracks
@@ -68,8 +69,8 @@ class LineCount(TrackRule):
     def _extra(self, crossing: Crossing, scene: Scene) -> dict[str, Any]:
         extra: dict[str, Any] = {}
         if self._lanes:
-            at = crossing.point[None]
-            extra["lane"] = next((name for name, polygon in self._lanes.items() if inside(at, polygon)[0]), None)
+            there = self._outlines.inside(*crossing.point[:, None])
+            extra["lane"] = next((name for name, is_in in zip(self._lanes, there, strict=True) if is_in[0]), None)
         if (speed := self._speeds.of(crossing.track, scene)) is not None:
             extra["speed"] = speed
         return extra

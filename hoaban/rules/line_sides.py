@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hoaban.detections import Tracks
 from hoaban.geometry import meeting_point
 from hoaban.rules.base import Site
-from hoaban.track_table import F64, Rows, TrackRows, TrackTable
+from hoaban.track_table import F64, TrackRows, TrackTable
 
 MARGIN = 0.1
 """of a track's height: nearer to the line than this, its side is not believed, so that one who trembles or stands on
@@ -36,6 +36,7 @@ class LineSides:
     def __init__(self, site: Site, classes: tuple[str, ...], rows: TrackRows) -> None:
         self._site, self._classes, self._rows = site, classes, rows
         self._lines: list[str] = []
+        self._places: list[int] = []
         self._table = TrackTable(rows)
         self._last: tuple[Tracks, float, dict[str, list[Crossing]]] | None = None
 
@@ -53,6 +54,8 @@ class LineSides:
         self._lines += [line for line in lines if line not in self._lines]
         # side: 1 right, -1 left, 0 not known. point: where the track was seen last.
         self._table = TrackTable(self._rows, side=(0.0,) * len(self._lines), point=(0.0, 0.0))
+        self._places = [self._site.places.line_rows[line] for line in self._lines]
+        # By row and line, where those were seen last for certain who are too near to a line.
         self._near: dict[tuple[int, int], tuple[float, float]] = {}
 
     def update(self, tracks: Tracks, now_s: float) -> dict[str, list[Crossing]]:
@@ -65,36 +68,39 @@ class LineSides:
         found: dict[str, list[Crossing]] = {line: [] for line in self._lines}
         if len(tracks) == 0:
             return found
-        seen, places = self._site.seen(tracks), self._site.places
+        seen, ends = self._site.seen(tracks), self._site.places.ends
         rows = self._rows.of(tracks.ids, now_s)
         self._table.touch(rows, now_s)
-        points, side, point = seen.points, self._table["side"], self._table["point"]
-        was = np.ascontiguousarray(side.take(rows, axis=0).T)
-        distances = seen.distances_of([places.line_rows[line] for line in self._lines])
-        sure = np.abs(distances) > np.maximum(LEAST_MARGIN_PX, MARGIN * seen.heights)
-        sure &= seen.of(self._classes)
-        now = np.sign(distances) * sure
-        near = self._left_for_near(was, now, rows, now_s)
-        over = (now != was) & sure
-        if over.any():
-            for column, row in zip(*(index.tolist() for index in (over & (was != 0)).nonzero()), strict=True):
-                line, place = self._lines[column], int(rows[row])
-                before = near.get((place, column)) or point[place]
-                where = meeting_point(before, points[row], *places.ends[places.line_rows[line]])
+        distances, margins = seen.distances_of(self._places), seen.margins(LEAST_MARGIN_PX, MARGIN)
+        sides = np.ascontiguousarray(self._table.get("side", rows).T)
+        # Nearly all are where they were, for certain; of these nothing need be decided.
+        open_ = distances * sides <= margins
+        open_ &= seen.of(self._classes) | (sides != 0)
+        columns, which = open_.nonzero()
+        near, self._near = self._near, {}
+        if len(which):
+            followed, away = seen.of(self._classes).take(which), distances[columns, which]
+            now = np.where(followed & (np.abs(away) > margins.take(which)), np.sign(away), 0.0)
+            pairs = (columns, which, rows.take(which), now, sides[columns, which])
+            side, point = self._table["side"], self._table["point"]
+            for column, row, place, is_, was in zip(*(values.tolist() for values in pairs), strict=True):
+                key = place, column
+                if is_ == 0.0:
+                    if was != 0.0:
+                        self._near[key] = near.get(key) or _xy(point, place)
+                    continue
+                side[place, column] = is_
+                if was == 0.0:
+                    continue
+                before = near.get(key) or _xy(point, place)
+                where = meeting_point(before, seen.points[row], *ends[self._places[column]])
                 if where is not None:
-                    found[line].append(Crossing(row, int(tracks.ids[row]), bool(now[column, row] > 0), where))
-            side[rows] = np.where(sure, now, was).T
-        point[rows] = points
+                    found[self._lines[column]].append(Crossing(row, int(tracks.ids[row]), is_ > 0, where))
+        seen_s = self._table.touched_s
+        self._near |= {key: where for key, where in near.items() if seen_s[key[0]] != now_s}
+        self._table.put("point", rows, seen.points)
         return found
 
-    def _left_for_near(
-        self, was: F64, now: F64, rows: Rows, now_s: float
-    ) -> dict[tuple[int, int], tuple[float, float]]:
-        """Where those were seen last for certain who are, or just were, too near to a line; by row and line."""
-        before, seen_s, point = self._near, self._table.touched_s, self._table["point"]
-        columns, which = ((now == 0) & (was != 0)).nonzero()
-        keys = list(zip(rows[which].tolist(), columns.tolist(), strict=True))
-        self._near = {key: where for key, where in before.items() if seen_s[key[0]] != now_s}
-        for key, where in zip(keys, point[rows[which]].tolist(), strict=True):
-            self._near[key] = before.get(key) or (where[0], where[1])
-        return before
+
+def _xy(points: F64, place: int) -> tuple[float, float]:
+    return points.item(place, 0), points.item(place, 1)

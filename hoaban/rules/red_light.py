@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, SignalId, Site, ZoneId
 from hoaban.rules.crossing import Crossing, FrontGauge, LineWatch, LineWatches, Moment
-from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, red_at
+from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, out_of_sight, red_at
+from hoaban.rules.heirs import Heirs
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 
@@ -69,6 +70,8 @@ class _Candidate:
     label: str
     score: float
     past: Moment | None = None
+    unseen_s: float = 0.0
+    """since it went over the line, the longest time in which it had no track"""
 
 
 class RedLight(EnforcementRule):
@@ -87,6 +90,7 @@ class RedLight(EnforcementRule):
         self._past = None
         if config.past is not None:
             self._past = LineWatch.at_foot(site, config.past, config.classes, config.min_hits)
+        self._heirs = Heirs.of(site, config.classes)
         self._open: dict[int, _Candidate] = {}
 
     def pins(self) -> set[int]:
@@ -105,6 +109,10 @@ class RedLight(EnforcementRule):
         wanted = self.wanted(tracks)
         crossings = self._stop.update(scene)
         passed = self._passed(scene, wanted)
+        for track, heir in self._heirs.update(scene).items():
+            if (lost := self._open.get(heir.lost)) is not None and lost.past is None:
+                self._open[track] = self._open.pop(heir.lost)
+                lost.unseen_s = max(lost.unseen_s, heir.unseen_s)
         for crossing in crossings:
             if crossing.forward == self._forward:
                 row = crossing.row
@@ -162,7 +170,7 @@ class RedLight(EnforcementRule):
                 candidate.label,
                 candidate.score,
                 {"before": crossing.before, "at": crossing.at, "past": past},
-                [*doubts, *more_doubts, *crossing.doubts(self._max_gap_s)],
+                [*doubts, *more_doubts, *crossing.doubts(self._max_gap_s), *out_of_sight(candidate.unseen_s)],
                 (view, crossing.crossed_s),
                 {"crossed": round(crossing.crossed_s, 3), "grace_s": self._grace_s},
                 line=self._line,

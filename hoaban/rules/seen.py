@@ -1,6 +1,12 @@
-"""What several rules of a camera work out of the same frame's tracks: once, by the first that asks."""
+"""What several rules of a camera work out of the same frame's tracks: once, by the first that asks.
+
+Where each track stands, in which zones, how far from which lines, and who has come or gone since another frame: all of
+it is known of all tracks at once, in a few numpy operations. So a rule's own work, in Python, is on those few tracks of
+which something changed. Each equals what hoaban/geometry.py says of one track and one zone or line.
+"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -9,11 +15,12 @@ from numpy.typing import NDArray
 from hoaban.calibration import Calibration, Ground
 from hoaban.detections import Floats, Tracks
 from hoaban.frames import FrameMeta
-from hoaban.geometry import inside, to_pixels
+from hoaban.geometry import Outlines, to_pixels
 from hoaban.shapes import Line, Zone
 
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Rows = NDArray[np.intp]
 
 
 class Places:
@@ -28,10 +35,16 @@ class Places:
         calibration: Calibration | None,
     ) -> None:
         self.polygons = {name: to_pixels(zone.polygon, width, height) for name, zone in zones.items()}
+        self.zone_rows = {name: row for row, name in enumerate(zones)}
+        self.outlines = Outlines(list(self.polygons.values()))
         self.ground = None if calibration is None else Ground(calibration, width, height)
         self.line_rows = {name: row for row, name in enumerate(lines)}
         ends = [to_pixels([line.from_, line.to], width, height) for line in lines.values()]
         self.ends = np.array(ends).reshape(-1, 2, 2)
+        along = self.ends[:, 1] - self.ends[:, 0]
+        self._along = along[:, :, None]
+        self._starts = self.ends[:, 0, :, None]
+        self._lengths = np.hypot(along[:, 0], along[:, 1])[:, None]
 
     def to_metres(self, points: NDArray[np.floating]) -> F64:
         """(n, 2) where points of the picture lie on the ground. Raises ValueError without a calibration."""
@@ -39,26 +52,50 @@ class Places:
             raise ValueError("the camera has no calibration")
         return self.ground.to_metres(points)
 
-    @cached_property
-    def along(self) -> F64:
-        """(lines, 2) the way along each line."""
-        return self.ends[:, 1] - self.ends[:, 0]
+    def distances(self, xs: F64, ys: F64) -> F64:
+        """(lines, n) see hoaban.geometry.signed_distance, here of all lines at once."""
+        cross = self._along[:, 0] * (ys - self._starts[:, 1])
+        cross -= self._along[:, 1] * (xs - self._starts[:, 0])
+        cross /= self._lengths
+        return cross
 
-    @cached_property
-    def lengths(self) -> F64:
-        """(lines,) pixels."""
-        return np.asarray(np.hypot(self.along[:, 0], self.along[:, 1]))
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The tracks of a frame against those of an earlier one.
+
+    here: rows of those that the earlier one had too; before: their rows there. come: rows of the others. gone: rows
+    there of those that are not here.
+    """
+
+    here: Rows
+    before: Rows
+    come: Rows
+    gone: Rows
+
+    @classmethod
+    def of(cls, ids: NDArray[np.int64], earlier: NDArray[np.int64]) -> "Since":
+        """Both (n,) numbers, those of the earlier frame ascending."""
+        at = earlier.searchsorted(ids)
+        known = earlier.take(at, mode="clip") == ids if len(earlier) else np.zeros(len(ids), bool)
+        here = known.nonzero()[0]
+        before = at.take(here)
+        if len(before) == len(earlier):
+            return cls(here, before, (~known).nonzero()[0], before[:0])
+        left = np.ones(len(earlier), bool)
+        left[before] = False
+        return cls(here, before, (~known).nonzero()[0], left.nonzero()[0])
 
 
 class Seen:
-    """The tracks of one frame. All arrays have one row a track, in the order of the tracks."""
+    """The tracks of one frame. All arrays have one row a track, in the order of the tracks; nobody writes into them."""
 
     def __init__(self, tracks: Tracks, places: Places) -> None:
         self.tracks, self._places = tracks, places
         self._of: dict[tuple[str, ...], Flags] = {}
         self._followed: dict[tuple[tuple[str, ...], int], Flags] = {}
-        self._inside: dict[str, Flags] = {}
-        self._within: dict[tuple[str, tuple[str, ...]], NDArray[np.intp]] = {}
+        self._within: dict[tuple[str, tuple[str, ...]], Rows] = {}
+        self._margins: dict[tuple[float, float], F64] = {}
         self._samples: tuple[FrameMeta, F64] | None = None
 
     @cached_property
@@ -72,6 +109,11 @@ class Seen:
         return self.feet.astype(np.float64)
 
     @cached_property
+    def columns(self) -> F64:
+        """(2, n) the same, x and y apart."""
+        return np.ascontiguousarray(self.points.T)
+
+    @cached_property
     def heights(self) -> Floats:
         """(n,) float32 pixels."""
         return np.asarray(self.tracks.boxes[:, 3] - self.tracks.boxes[:, 1], np.float32)
@@ -83,15 +125,18 @@ class Seen:
 
     @cached_property
     def _distances(self) -> F64:
-        """(lines, n); see hoaban.geometry.signed_distance, done here for all lines at once."""
-        places = self._places
-        across, down = (self.points[:, axis] - places.ends[:, 0, axis, None] for axis in (0, 1))
-        cross = places.along[:, 0, None] * down - places.along[:, 1, None] * across
-        return np.asarray(cross / places.lengths[:, None])
+        return self._places.distances(*self.columns)
 
     def distances_of(self, rows: list[int]) -> F64:
         """(len(rows), n) pixels from these endless lines, above 0 on their right. rows: places among all lines."""
-        return np.asarray(self._distances[rows])
+        return self._distances if rows == list(range(len(self._distances))) else self._distances.take(rows, axis=0)
+
+    def margins(self, least: float, share: float) -> F64:
+        """(n,) a share of each one's height, and not less than `least` pixels."""
+        key = least, share
+        if key not in self._margins:
+            self._margins[key] = np.maximum(least, share * self.heights).astype(np.float64)
+        return self._margins[key]
 
     def samples(self, frame: FrameMeta) -> F64:
         """(n, 6) what is kept of a track in a frame: the frame's number and capture time, and its box."""
@@ -101,13 +146,16 @@ class Seen:
             self._samples = frame, samples
         return self._samples[1]
 
+    @cached_property
+    def zones(self) -> list[Flags]:
+        """Of each zone, (n,) who stands in it."""
+        return self._places.outlines.inside(*self.columns)
+
     def inside(self, zone: str) -> Flags:
         """(n,) who stands in the zone."""
-        if zone not in self._inside:
-            self._inside[zone] = inside(self.points, self._places.polygons[zone])
-        return self._inside[zone]
+        return self.zones[self._places.zone_rows[zone]]
 
-    def within(self, zone: str, classes: tuple[str, ...]) -> NDArray[np.intp]:
+    def within(self, zone: str, classes: tuple[str, ...]) -> Rows:
         """Rows of those of these classes who stand in the zone."""
         key = zone, classes
         if key not in self._within:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hoaban.detections import Floats, Tracks
+from hoaban.detections import Tracks
 from hoaban.events import utc
 from hoaban.rules.base import Site
+from hoaban.rules.seen import Seen
 from hoaban.scene import Scene
 from hoaban.track_table import Rows, TrackRows
 
@@ -27,14 +28,13 @@ EDGE_PX = 2
 """a box that ends so near to the picture's lower edge is cut off: its foot point is not on the ground"""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Past:
-    """A frame. rows, feet: of its tracks. metres: the same feet on the ground, once somebody has asked."""
+    """A frame. at: of each row of the table of tracks, its row among those seen, or -1."""
 
     captured_s: float
-    rows: Rows
-    feet: Floats
-    metres: NDArray[np.float64] | None = None
+    seen: Seen
+    at: Rows
 
 
 class SpeedWatch:
@@ -61,8 +61,10 @@ class SpeedWatch:
         if not len(tracks) or (self._noted is not None and self._noted[0] is tracks and self._noted[1] == now_s):
             return
         self._noted = tracks, now_s
-        seen, rows = self._site.seen(tracks), self._rows.of(tracks.ids, now_s)
-        self._past.append(_Past(now_s, rows, seen.feet))
+        rows = self._rows.of(tracks.ids, now_s)
+        at = np.full(self._rows.capacity, -1)
+        at[rows] = np.arange(len(rows))
+        self._past.append(_Past(now_s, self._site.seen(tracks), at))
         while now_s - self._past[0].captured_s > LONGEST_S:
             self._past.popleft()
 
@@ -82,18 +84,18 @@ class SpeedWatch:
         return None if kmh is None else {"kmh": round(kmh, 1), "estimate": True, "calibration": calibration.id}
 
     def _way(self, track: int, now_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n,) times, the newest first, and (n, 2) metres: where it was on the ground."""
         times: list[float] = []
         metres: list[NDArray[np.float64]] = []
-        row = self._rows.find(track)
-        for past in reversed(self._past) if row is not None else ():
+        if (row := self._rows.find(track)) is None:
+            return np.zeros(0), np.zeros((0, 2))
+        for past in reversed(self._past):
             if now_s - past.captured_s > WINDOW_S and len(times) >= LEAST_POINTS:
                 break
-            here = (past.rows == row).nonzero()[0]
-            if not len(here) or past.feet[here[0], 1] >= self._lowest:
+            at = past.at.item(row) if row < len(past.at) else -1
+            if at < 0 or past.seen.feet.item(at, 1) >= self._lowest:
                 continue
-            if past.metres is None:
-                past.metres = self._site.places.to_metres(past.feet)
-            where = past.metres[here[0]]
+            where = past.seen.metres[at]
             if where[0] == where[0]:  # not nan
                 times.append(past.captured_s)
                 metres.append(where)
@@ -112,21 +114,24 @@ def speed_kmh(times_s: NDArray[np.float64], metres: NDArray[np.float64]) -> floa
     The slopes of x and y over time are medians over all pairs (Theil-Sen; Sen, Estimates of the regression coefficient
     based on Kendall's tau, 1968), so that a box that jumps once does not count.
     """
-    known = np.isfinite(metres).all(axis=1)
+    known = np.isfinite(metres[:, 0])
     times_s, metres = times_s[known], metres[known]
     if len(times_s) < LEAST_POINTS:
         return None
     first, second = _pairs(len(times_s))
-    elapsed_s = times_s[second] - times_s[first]
+    elapsed_s = times_s.take(second) - times_s.take(first)
+    slopes = metres.take(second, axis=0) - metres.take(first, axis=0)
     apart = np.abs(elapsed_s) > 1e-6
-    if not apart.any():
+    if np.count_nonzero(apart) < len(apart):
+        slopes, elapsed_s = slopes[apart], elapsed_s[apart]
+    if not len(slopes):
         return None
-    slopes = (metres[second] - metres[first])[apart] / elapsed_s[apart, None]
-    velocity = _median(slopes)
+    velocity = _median(slopes / elapsed_s[:, None])
     straight = metres - velocity * times_s[:, None]
-    off_m = float(_median(np.hypot(*(straight - _median(straight)).T)))
-    speed = float(np.hypot(*velocity))
-    way_m = speed * float(np.ptp(times_s))
+    off = straight - _median(straight)
+    off_m = float(_median(np.hypot(off[:, 0], off[:, 1])))
+    speed = float(np.hypot(velocity[0], velocity[1]))
+    way_m = speed * float(times_s.max() - times_s.min())
     kmh = speed * 3.6
     return kmh if kmh <= MOST_KMH and off_m <= 0.3 + LOOSE * way_m else None
 

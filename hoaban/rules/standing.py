@@ -19,7 +19,7 @@ class Standing:
     def __init__(self, still: float, site: Site, forget_s: float = FORGET_S) -> None:
         self._still, self._site = still, site
         # where it stands, where it came to rest, since when
-        self._table = TrackTable(site.shared.rows, forget_s, state=(np.nan,) * 5)
+        self._table = TrackTable(site.shared.rows, forget_s, place=(np.nan,) * 2, rest=(np.nan,) * 2, since_s=np.nan)
 
     def update(self, scene: Scene) -> F64:
         """(n,) watched seconds each track of this frame has stood; 0 for one that moves."""
@@ -28,21 +28,22 @@ class Standing:
             return np.zeros(0)
         rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
         self._table.touch(rows, now_s)
-        table = self._table["state"]
-        state = table.take(rows, axis=0)
-        place, rest = state[:, :2], state[:, 2:4]
-        points, reach = seen.points, np.maximum(self._still * seen.heights, 2.0)
-        stays = _squared(points - place) <= reach**2
-        stays &= _squared(points - rest) <= (CREEP * reach) ** 2
+        place, rest, since_s = self._table.get("place", rows), self._table.get("rest", rows), self._table["since_s"]
+        reach = np.maximum(self._still * seen.heights, 2.0)
+        stays = _squared(seen.points - place) <= reach**2
+        stays &= _squared(seen.points - rest) <= (CREEP * reach) ** 2
         moved = (~stays).nonzero()[0]
-        arrived = points.take(moved, axis=0)
         place *= 0.9
         place += 0.1 * seen.feet
-        state[moved, :2] = state[moved, 2:4] = arrived
-        state[moved, 4] = scene.watched_s
-        table[rows] = state
-        return np.asarray(scene.watched_s - state[:, 4])
+        if len(moved):
+            arrived, which = seen.points.take(moved, axis=0), rows.take(moved)
+            place[moved] = arrived
+            self._table.put("rest", which, arrived)
+            since_s[which] = scene.watched_s
+        self._table.put("place", rows, place)
+        return np.asarray(scene.watched_s - since_s.take(rows))
 
 
 def _squared(ways: F64) -> F64:
-    return np.asarray(ways[:, 0] ** 2 + ways[:, 1] ** 2)
+    ways *= ways
+    return np.asarray(ways[:, 0] + ways[:, 1])

@@ -77,7 +77,7 @@ class StopLine(EnforcementRule):
         for crossing in crossings:
             self._open.pop(crossing.track, None)
             # One that turns up beyond the line may have been put there by a nearer vehicle that hid its wheels.
-            seen = crossing.unseen_s <= self._max_gap_s and not crossing.stood
+            seen = crossing.unseen_s <= self._max_gap_s and not crossing.stood and not crossing.concluded
             if crossing.forward == self._forward and seen:
                 self._open[crossing.track] = _Candidate(crossing, now_s)
         if not self._open:

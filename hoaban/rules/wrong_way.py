@@ -67,7 +67,7 @@ class WrongWay(EnforcementRule):
         table = self._table
         at = self.site.shared.rows.of(tracks.ids, now_s).take(rows)
         table.touch(at, now_s)
-        way = table["way"].take(at, axis=0)
+        way = table.get("way", at)
         progress, aside = points @ self._along, points @ self._across
         onward = ~(progress < way[:, _FAR])
         onward |= now_s - way[:, _WHEN] > self._within_s
@@ -75,8 +75,8 @@ class WrongWay(EnforcementRule):
             there = seen.inside(self._zone).take(rows)
             onward |= ~there
         moved = onward.nonzero()[0]
-        way[moved, _FAR], way[moved, _SIDE], way[moved, _WHEN] = progress[moved], aside[moved], now_s
-        table["before"][at[moved]] = samples[rows[moved]]
+        way[moved, _FAR], way[moved, _SIDE], way[moved, _WHEN] = progress.take(moved), aside.take(moved), now_s
+        table.put("before", at.take(moved), samples.take(rows.take(moved), axis=0))
         back = way[:, _FAR] - progress
         share = back / np.maximum(self._travel, 0.7 * seen.heights.take(rows).astype(np.float64))
         counts = np.abs(aside - way[:, _SIDE]) <= back
@@ -85,8 +85,9 @@ class WrongWay(EnforcementRule):
         share *= counts
         halfway = ((share >= 0.5) & ~(way[:, _SHARE] >= 0.5)).nonzero()[0]
         way[:, _SHARE] = share
-        table["way"][at] = way
-        table["at"][at[halfway]] = samples[rows[halfway]]
+        table.put("way", at, way)
+        if len(halfway):
+            table.put("at", at.take(halfway), samples.take(rows.take(halfway), axis=0))
         findings = []
         for index in np.flatnonzero(share >= 1).tolist():
             row, place = int(rows[index]), int(at[index])

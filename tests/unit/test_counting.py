@@ -6,7 +6,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoaban.detections import Detections, Tracks
@@ -76,6 +76,7 @@ def test_one_who_stands_on_the_line_for_a_minute_and_goes_on_is(road: Callable[.
     assert len(run(road(), [at((1, 300, y)) for y in way])) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.floats(10, 990), st.floats(200, 495)), max_size=60))
 def test_crossings_of_many_are_the_crossings_of_each(steps: list[tuple[int, float, float]]) -> None:
     camera = Camera.model_validate(

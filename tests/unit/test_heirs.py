@@ -1,6 +1,7 @@
 """Who comes out from behind a nearer vehicle goes on as the one that went in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from hoaban.detections import Tracks
 from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta
 from hoaban.rules import build_rules
+from hoaban.rules.crossing import feet_hidden
 from hoaban.rules.heirs import Heir, Heirs
 from hoaban.scene import Scene
+from hoaban.signals import Phase, SignalState, SignalView
 
 W, H, LABELS = 400, 400, ("car", "motorcycle", "truck")
 Seen = dict[int, tuple[str, tuple[float, float, float, float]]]
@@ -104,3 +107,56 @@ def test_a_turn_behind_a_truck_is_told_and_says_what_was_not_seen(site: Camera) 
     assert [(finding.kind, finding.track, finding.line) for finding in found] == [("illegal_turn", 3, "left")]
     assert found[0].extra["evidential"] is False
     assert "out of sight for 5.1 s" in "; ".join(found[0].extra["not_evidential_because"])
+
+
+def across(lost: int, at: int) -> list[Seen]:
+    """A car drives up over the stop line; from frame `at` on it is lost for some frames and then has another number."""
+    drives: list[Seen] = [{1: car(200, 330 - 6 * i)} for i in range(at)]
+    return [*drives, *[{}] * lost, *[{5: car(200, 330 - 6 * i)} for i in range(at + lost, 33)]]
+
+
+def test_a_turn_whose_track_is_lost_on_the_line_is_told_and_says_so(site: Camera) -> None:
+    (rule,) = build_rules(site.rules, site.site_for(W, H))
+    leaves: list[Seen] = [{5: car(200 - 8 * i, 135)} for i in range(24)]
+    frames = [*across(lost=3, at=15), *leaves]  # at 246 before the line at 240, then at 222
+    found = [finding for number, seen in enumerate(frames) for finding in rule.update(scene(number, seen))]
+    assert [(finding.kind, finding.track) for finding in found] == [("illegal_turn", 5)]
+    assert "its track was lost at the line for 0.40 s" in "; ".join(found[0].extra["not_evidential_because"])
+    assert found[0].extra["frames"]["before"]["bbox"] == [185.0, 216.0, 215.0, 246.0]
+
+
+@pytest.mark.parametrize(("lost", "told"), [(0, True), (4, True), (16, False)])
+def test_a_red_light_whose_track_is_lost_beyond_the_line_goes_on_as_its_heir(
+    make_camera: Callable[..., Camera], lost: int, told: bool
+) -> None:
+    past = {"id": "past", "from": [0.1, 0.4], "to": [0.9, 0.4]}
+    red = {"type": "red_light", "signal": "main", "line": "stop", "past": "past", "direction": "backward"}
+    camera = make_camera(
+        lines=[STOP, past], signals=[{"id": "main", "feed": {}}], rules=[red], role="traffic_enforcement"
+    )
+    (rule,) = build_rules(camera.rules, camera.site_for(W, H))
+    phases, found = (Phase(SignalState.RED, 1_799_999_990.0, 1_799_999_990.0),), []
+    for number, seen in enumerate(across(lost, at=18)):
+        now = scene(number, seen)
+        found += rule.update(replace(now, signals={"main": SignalView("main", "feed", phases, now.now_s)}))
+    assert [(finding.kind, finding.track) for finding in found] == ([("red_light", 5)] if told else [])
+    if told:
+        why = "; ".join(found[0].extra["not_evidential_because"])
+        assert "out of sight for 0.5 s" in why if lost else "out of sight for 0.1 s" in why
+
+
+@pytest.mark.parametrize(
+    ("nearer", "hidden"),
+    [
+        ((90.0, 190.0, 130.0, 260.0), True),
+        ((98.0, 190.0, 118.0, 260.0), False),  # it stands before the middle, and both corners are in sight
+        ((104.0, 150.0, 160.0, 260.0), False),  # before one half
+        ((90.0, 150.0, 130.0, 196.0), False),  # further away
+        ((90.0, 210.0, 130.0, 260.0), False),  # lower than the foot
+    ],
+)
+def test_a_foot_is_hidden_where_most_of_the_lower_edge_is(
+    nearer: tuple[float, float, float, float], hidden: bool
+) -> None:
+    tracks = scene(0, {1: ("car", (95.0, 160.0, 125.0, 200.0)), 2: ("truck", nearer)}).tracks
+    assert feet_hidden(tracks, np.array([0])).tolist() == [hidden]
