@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from sqlalchemy.engine import Engine
@@ -19,13 +19,15 @@ from actors.duties import ERASING, Duty
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
+from actors.store.erasures import LEASE_S, Erasure
 from actors.store.evidence import CaseRow
-from actors.store.retention import LEASE_S, Begun, Erasure, Group
+from actors.store.retention import Begun, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
+from hoaban.evidence.erasures import Record, vouched
 from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
 from hoaban.evidence.review import State
-from hoaban.evidence.signing import Signer
+from hoaban.evidence.signing import Signer, Trusted
 from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
 
@@ -34,6 +36,18 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
+
+
+class SigningKeys(Protocol):
+    """The key in use, and all that are trusted; see Keys."""
+
+    def signer(self) -> Signer: ...
+
+    def trusted(self) -> Trusted: ...
+
+
+Elsewhere = Mapping[str, Callable[[str], None]]
+"""what a thing is called in an erasure -> removes the one with an id, if it is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +60,22 @@ class _Aside:
 
 
 class Eraser:
-    """Erases packages and events so that it can be shown: written down first, then done, then signed.
+    """Erases packages and events so that it can be shown: written down and signed first, then done.
 
-    A process killed in between leaves an erasure that `finish` takes up again.
+    A process killed in between leaves an erasure that `finish` takes up again. What lies in the database and is not
+    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go.
     """
 
     def __init__(
-        self, store: RetentionStore, records: EvidenceRecords, files: PackageFiles, signer: Callable[[], Signer]
+        self,
+        store: RetentionStore,
+        records: EvidenceRecords,
+        files: PackageFiles,
+        keys: SigningKeys,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        self.store, self.records, self.files, self._signer = store, records, files, signer
+        self.store, self.records, self.files, self._keys = store, records, files, keys
+        self._elsewhere = elsewhere or {}
         self._worker = secrets.token_hex(8)
         self._aside: dict[str, _Aside] = {}
 
@@ -64,13 +85,23 @@ class Eraser:
         return "; ".join(f"erasure {id} cannot be finished: {one.why}" for id, one in sorted(self._aside.items()))
 
     def erase(
-        self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str, now_s: float
+        self,
+        cases: Iterable[CaseRow],
+        events: Iterable[str],
+        rule: str,
+        basis: str,
+        by: str,
+        now_s: float,
+        others: Iterable[Mapping[str, Any]] = (),
     ) -> Begun:
-        """Erase cases with their files, and events by their ids; the finished erasure, and what stays after all.
+        """Erase cases with their files, events by their ids, and others (what: one of `elsewhere`, and id); the
+        finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
-        begun = self.store.begin_erasure(list(cases), list(events), rule, basis, by, self._worker, now_s)
+        begun = self.store.begin_erasure(
+            list(cases), list(events), list(others), rule, basis, by, self._worker, now_s, self._record
+        )
         return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
     def erase_events(
@@ -78,7 +109,7 @@ class Eraser:
     ) -> int:
         """Erase a batch of a group's events; how many. Times as RetentionStore.take_events takes them."""
         begun = self.store.take_events(
-            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s
+            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s, self._record
         )
         if begun is None:
             return 0
@@ -87,7 +118,7 @@ class Eraser:
 
     def erase_reports(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
         """Erase a batch of citizens' reports closed before a time; how many."""
-        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s, self._record)
         if begun is None:
             return 0
         self._finish(begun)
@@ -127,20 +158,33 @@ class Eraser:
                 self._aside.pop(erasure.id, None)
                 found += 1
 
+    def vouch(self, id: str) -> None:
+        """Sign an erasure that an earlier version began, once somebody has looked at it.
+
+        Raises KeyError, and ValueError for one that has a record, and for a cut of the audit chain: a forged one would
+        be believed.
+        """
+        erasure = self.store.erasure(id)
+        if erasure.manifest is not None:
+            raise ValueError("it has a record")
+        if any(one["what"] == "audit" for one in erasure.plan):
+            raise ValueError("it names a cut of the audit chain: nobody vouches for such a one later")
+        self.store.sign(id, self._record)
+
     def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
-        begun = self.store.begin_clip(case, m.CLIP, rule, basis, SYSTEM, self._worker, now_s)
+        begun = self.store.begin_clip(case, m.CLIP, rule, basis, SYSTEM, self._worker, now_s, self._record)
         if begun is not None:
             self._finish(begun)
         return begun is not None
 
     def _finish(self, erasure: Erasure) -> Erasure:
-        """Do what was begun. The record is signed first and kept: whoever does it again does the very same."""
+        """Do what was begun: just what its record says, which was signed when it was begun."""
         try:
-            # A cut of the audit chain is signed when it is made: a plan that lies in the database vouches for none.
-            if erasure.signature is None and any(one["what"] == "audit" for one in erasure.plan):
-                raise ValueError("it names a cut of the audit chain and is not signed: look who wrote it, and when")
-            erasure = self.store.sign(erasure.id, self._record)
+            record = Record(erasure.number or 0, erasure.id, erasure.manifest or b"", erasure.signature or b"")
+            about = (erasure.plan, erasure.rule, erasure.basis, erasure.by_name)
+            if not vouched(record, *about, self._keys.trusted()):
+                raise ValueError("it is not signed as it lies there: see who wrote it (docs/runbook.md, Erasures)")
             self._remove_files(erasure)
             self.store.finish_erasure(erasure, time.time())
         except BaseException:
@@ -151,7 +195,7 @@ class Eraser:
         return self.store.erasure(erasure.id)
 
     def _record(self, erasure: Erasure, previous: str | None) -> tuple[bytes, bytes]:
-        signer = self._signer()
+        signer = self._keys.signer()
         body = m.of_erasure(
             erasure.id,
             key=signer.id,
@@ -174,6 +218,8 @@ class Eraser:
             if one["what"] == "evidence":
                 self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
                 self.files.remove(one["id"])
+            elif (remove := self._elsewhere.get(one["what"])) is not None:
+                remove(one["id"])
             elif one["what"] == "file" and self.files.names(one["id"]):  # the case may have gone since
                 record = {m.ERASED_SIGNATURE: erasure.signature or b"", m.ERASED: erasure.manifest or b""}
                 # The record first: there is no moment at which the package has a hole that nobody vouches for.
@@ -314,7 +360,7 @@ def _first_line(error: Exception) -> str:
 def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
     """The purge of a system. Raises OSError when the evidence's place cannot be reached."""
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
-    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir).signer)
+    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir))
     return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))), Duty(board, ERASING))
 
 

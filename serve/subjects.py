@@ -179,7 +179,7 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     if not cases and not going:
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
-    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys)
     gone = [case.id for case in cases] + going
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"

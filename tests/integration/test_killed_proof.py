@@ -13,9 +13,9 @@ import sqlalchemy as sa
 import actors.retention
 from actors.proof.archive import folder
 from actors.proof.sealer import Sealer
+from actors.store.erasures import LEASE_S
 from actors.store.incident_keeping import Ground, follow
 from actors.store.incident_tables import incident_events, incidents
-from actors.store.retention import LEASE_S
 from hoaban.events import Event, Finding, Provenance, bind
 from hoaban.evidence.erasures import Record, broken
 from hoaban.evidence.retention import DAY_S

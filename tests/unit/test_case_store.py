@@ -307,8 +307,8 @@ def test_closed_reports_are_erased_with_their_log_when_their_time_is_over_and_no
             retention.hold("report", unknown, "court order", AN)
     retention.hold("report", "3", "court order", AN)
     about = ("reports_days", "closed for 1 day", "the system", "worker")
-    assert retention.take_reports(1000.0, 10, *about, now_s=0) is None
-    erasure = retention.take_reports(1000.1, 10, *about, now_s=0)
+    assert retention.take_reports(1000.0, 10, *about, now_s=0, make=lambda *_: (b"{}", b"")) is None
+    erasure = retention.take_reports(1000.1, 10, *about, now_s=0, make=lambda *_: (b"{}", b""))
     assert [(one["what"], one["number"]) for one in erasure.plan] == [("report", 1)]
     assert [one.number for one in filed.page()[0]] == [3, 2]
     assert filed.log(1) == []
