@@ -14,8 +14,10 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from actors.board import Board
+from actors.bus import EventBus
 from actors.disagreements import Disagreements, Kept, folder_beside
 from actors.duties import ERASING, Duty
+from actors.elsewhere import Pictures, PutAside, removers
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
@@ -239,8 +241,14 @@ class Eraser:
 class Purger:
     """Erases what the fleet file's retention and the owners' terms say is over."""
 
-    def __init__(self, board: Board, eraser: Eraser, disagreements: Disagreements | None = None) -> None:
-        self._board, self._eraser, self._disagreements = board, eraser, disagreements
+    def __init__(
+        self,
+        board: Board,
+        eraser: Eraser,
+        disagreements: Disagreements | None = None,
+        put_aside: PutAside | None = None,
+    ) -> None:
+        self._board, self._eraser, self._disagreements, self._put_aside = board, eraser, disagreements, put_aside
 
     @property
     def stuck(self) -> str:
@@ -275,7 +283,19 @@ class Purger:
             basis = f"kept for {term.days} days"
             if gone := self._eraser.erase_events(group, before_s, unsealed_s, term.rule, basis, now_s):
                 return gone
-        return self._sweep(retention, owners, now_s)
+        return self._dead_letters(retention, now_s) or self._sweep(retention, owners, now_s)
+
+    def _dead_letters(self, retention: Retention, now_s: float) -> int:
+        """Erase events that no database took and nobody asked after for their term."""
+        if self._put_aside is None:
+            return 0
+        days = retention.dead_letters_days
+        lasting = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
+        over = [one for one in self._put_aside.over(now_s - days * DAY_S) if one.held_by(lasting) is None][:BATCH]
+        if over:
+            going = [one.planned() for one in over]
+            self._eraser.erase([], [], "dead_letters_days", f"put aside for {days} days", SYSTEM, now_s, going)
+        return len(over)
 
     def _sweep(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
         """Erase pictures on which two models differ. They are no evidence: no signed record is made of it."""
@@ -357,11 +377,13 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
+def purge_timer(board: Board, bus: EventBus, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
     """The purge of a system. Raises OSError when the evidence's place cannot be reached."""
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
-    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir))
-    return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))), Duty(board, ERASING))
+    pictures, put_aside = Disagreements(folder_beside(evidence_url)), PutAside(bus)
+    elsewhere = removers([Pictures(pictures), put_aside])
+    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere)
+    return PurgeTimer(Purger(board, eraser, pictures, put_aside), Duty(board, ERASING))
 
 
 def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:

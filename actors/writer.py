@@ -111,8 +111,9 @@ class WriterActor:
 
     def __init__(self, redis_url: str, store_url: str, evidence_url: str, data_dir: str) -> None:
         self._store = EventStore.open(store_url)
-        self._purge = purge_timer(Board(redis_url), self._store.engine, evidence_url, data_dir)
-        self._writer = StoreWriter(EventBus(redis_url), self._store, NAME)
+        bus = EventBus(redis_url)
+        self._purge = purge_timer(Board(redis_url), bus, self._store.engine, evidence_url, data_dir)
+        self._writer = StoreWriter(bus, self._store, NAME)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.bus import EventBus
+from actors.elsewhere import Pictures, Place, PutAside, Thing, Wanted, removers
 from actors.retention import Eraser
 from actors.store.evidence import CaseRow
 from hoaban.access import Permission, Person
@@ -68,7 +70,8 @@ class HeldEvent(BaseModel):
 
 
 class Held(BaseModel):
-    """What is held. more: of other kinds, by their names. whole: false when there was more than can be listed."""
+    """What is held. more: of other kinds, by their names; what has an id there may be erased, if it has no refusal.
+    whole: false when there was more than can be listed."""
 
     reference: str
     evidence: list[HeldCase]
@@ -83,6 +86,8 @@ class Erase(BaseModel):
     basis: str = Field(min_length=10, max_length=1000, description="why the law allows it")
     evidence: list[str] = Field([], max_length=MOST)
     events: list[str] = Field([], max_length=MOST)
+    disagreements: list[str] = Field([], max_length=MOST, description="pictures on which two models differ")
+    dead_letters: list[str] = Field([], max_length=MOST, description="events that no database took")
 
 
 class Erased(BaseModel):
@@ -94,7 +99,7 @@ class Erased(BaseModel):
 
 
 Finder = Callable[[Search], list[dict[str, Any]]]
-"""finds what another part of the system holds (citizens' reports, say); see `also_held`"""
+"""finds what another part of the system holds, to be told and not erased here (citizens' reports); see `also_held`"""
 
 
 def also_held(app: Any, kind: str, find: Finder) -> None:
@@ -128,6 +133,9 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
         events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
     why = _Refusals(request, [event["id"] for event in events])
     more = {kind: find(wanted) for kind, find in getattr(request.app.state, "also_held", {}).items()}
+    elsewhere = Wanted(wanted.plate, wanted.cameras, since_s, until_s)
+    things = {place.what: place.find(elsewhere) for place in _places(request)}
+    more |= {what: [why.told(one) for one in found[:MOST]] for what, found in things.items()}
     return Held(
         reference=wanted.reference,
         evidence=[
@@ -149,15 +157,15 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
             for event in events[:MOST]
         ],
         more=more,
-        whole=len(cases) <= MOST and len(events) <= MOST,
+        whole=max(len(cases), len(events), *map(len, things.values())) <= MOST,
     )
 
 
 @router.post("/erase", responses={422: {"model": Problem}})
 def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     """Erase what the law allows of these; each that stays is told with the reason. The record of it is signed."""
-    if not wanted.evidence and not wanted.events:
-        raise HTTPException(422, "name what is to be erased: ids of evidence or of events")
+    if not (wanted.evidence or wanted.events or wanted.disagreements or wanted.dead_letters):
+        raise HTTPException(422, "name what is to be erased: ids of evidence, events, disagreements or dead letters")
     shared = request.app.state.evidence
     events = shared.retention.events_by_id(wanted.events)
     whys = _Refusals(request, list(events))
@@ -176,18 +184,37 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     refused |= {id: "there is no such event" for id in wanted.events if id not in events}
     refused |= {id: why for id, event in events.items() if (why := whys.of_event(event)) is not None}
     going = [id for id in events if id not in refused]
-    if not cases and not going:
+    others: list[Thing] = []
+    for place in _places(request):
+        for id in dict.fromkeys(getattr(wanted, place.what)):
+            thing = place.get(id)
+            if thing is None:
+                refused[id] = f"there is no such id among {place.what}"
+            elif (held := whys.of_thing(thing)) is not None:
+                refused[id] = held
+            else:
+                others.append(thing)
+    if not (cases or going or others):
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
-    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys)
-    gone = [case.id for case in cases] + going
+    elsewhere = removers(_places(request))
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere)
+    gone = [case.id for case in cases] + going + [one.id for one in others]
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"
-        done = eraser.erase(cases, going, "request", basis, person.name, time.time())
+        planned = [one.planned() for one in others]
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), planned)
         left = [id for id in gone if id not in done.kept]
         refused |= done.kept
         told |= {"erased": left, "kept": refused}  # a hold may have come meanwhile
     return Erased(erasure=None if done.erasure is None else done.erasure.id, erased=left, refused=refused)
+
+
+def _places(request: Request) -> list[Place]:
+    """What is kept outside tables and evidence."""
+    pictures = request.app.state.disagreements
+    put_aside = PutAside(EventBus(request.app.state.settings.redis_url))
+    return [put_aside] if pictures is None else [Pictures(pictures), put_aside]
 
 
 class _Refusals:
@@ -211,6 +238,14 @@ class _Refusals:
         if event["data"].get("evidence"):
             return "its evidence is recorded and not sealed yet: ask again when it is"
         return None
+
+    def of_thing(self, thing: Thing) -> str | None:
+        held = thing.held_by(self._holds)
+        return None if held is None else f"a legal hold keeps it ({held})"
+
+    def told(self, thing: Thing) -> dict[str, Any]:
+        about = {"id": thing.id, "type": thing.told, "camera": thing.camera, "time": utc(thing.captured_s)}
+        return about | {"refusal": self.of_thing(thing)}
 
     def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
         return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

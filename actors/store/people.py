@@ -189,6 +189,17 @@ class PeopleStore:
             rows = connection.execute(sa.select(people).where(people.c.id.in_(held), here, ~people.c.disabled)).all()
             return [_person(row, _held(connection, row.id)) for row in rows]
 
+    def signed_in_at_provider(self) -> list[Person]:
+        """Whom an identity provider sent, while a session of theirs lasts, with what it said when that began; once for
+        each session."""
+        now = datetime.now(UTC)
+        lasting = (~sessions.c.ended, sessions.c.until > now, sessions.c.claims.is_not(None), ~people.c.disabled)
+        query = sa.select(people, sessions.c.claims).join(sessions, sessions.c.person == people.c.id).where(*lasting)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        told = [(row, claims_from(row.claims)) for row in rows]
+        return [replace(_person(row, self.provide(row.id, claims)), agency=claims.agency) for row, claims in told]
+
     def from_issuer(self, issuer: str, subject: str) -> Account | None:
         """The person an identity provider knows by this subject."""
         query = sa.select(people).where(people.c.issuer == issuer, people.c.issuer_subject == subject)

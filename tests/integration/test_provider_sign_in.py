@@ -106,6 +106,27 @@ def test_who_signs_in_at_the_provider_has_a_session_like_any(browser: Browser, a
     assert [detail["issuer"] for detail in told] == [api.get("/auth/oidc", None).json()["issuer"]]
 
 
+def test_who_has_such_a_session_can_be_given_a_case_until_it_ends(browser: Browser, api: Api) -> None:
+    number = incident(api, "gate")
+
+    def names() -> list[str]:
+        return [one["name"] for one in api.get(f"/incidents/{number}/assignees", api.token(Role.OPERATOR)).json()]
+
+    assert "Mai" not in names()
+    token = browser.sign_in("Mai:operators")
+    assert "Mai" in names()
+    api.people.set_disabled("Mai", True)
+    assert "Mai" not in names()
+    api.people.set_disabled("Mai", False)
+    token = browser.sign_in("Mai:operators")
+    answer = api.ask("POST", f"/incidents/{number}/assign", token, json={"version": 1, "assignee": "Mai"})
+    assert (answer.status_code, answer.json()["assignee"]) == (200, "Mai")
+    for _ in range(2):  # of the session that was begun before, too
+        api.ask("DELETE", "/session", token)
+    api.people.set_disabled("Mai", True)
+    assert "Mai" not in names()
+
+
 def test_each_step_is_good_once_and_only_for_the_browser_that_began(browser: Browser, api: Api) -> None:
     given = browser.at_provider(browser.start(), "Hoa:operators")
     other = Browser(api)
