@@ -243,6 +243,14 @@ def take_over(
     ]
 
 
+def delete_report(connection: Connection, number: int, tracking_sha256: str) -> None:
+    """Delete a report that a record says was erased, if it is that one. To be called in the turn of incidents."""
+    there = sa.select(reports.c.tracking).where(reports.c.number == number)
+    tracking = connection.execute(there).scalar()
+    if tracking is not None and hashlib.sha256(tracking.encode()).hexdigest() == tracking_sha256:
+        connection.execute(sa.delete(reports).where(reports.c.number == number))
+
+
 _PLAIN = [column for column in reports.c if column.name not in ("code", "contact", "photo", "photo_clear")]
 _SHOWN = sa.select(
     *_PLAIN, reports.c.contact.is_not(None).label("has_contact"), reports.c.photo.is_not(None).label("has_photo")

@@ -10,14 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.store.audit_pruning import prune
-from actors.store.erasures import Erasure, ErasureStore, Make, begin, erasures
+from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, begin, erasures
 from actors.store.evidence import TURN, CaseRow, evidence, may_be, plain_plate, tombstones
 from actors.store.holds import HoldStore, held, holds, lasts, of_camera
 from actors.store.incident_tables import reports
 from actors.store.incidents import TURN as INCIDENTS_TURN
-from actors.store.reports import take_over
+from actors.store.reports import delete_report, take_over
 from actors.store.tables import events
 from actors.store.turns import turn, wait_for
+from hoaban.events import parse_time
+from hoaban.evidence.erasures import Record
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.review import State
 
@@ -202,6 +204,38 @@ class RetentionStore(HoldStore, ErasureStore):
                 return None
             id = begin(connection, rule, basis, by_name, [gone], worker, make)
         return self.erasure(id)
+
+    def take_up(self, records: Sequence[Record]) -> int:
+        """Begin anew what signed records (of one chain, from its first on) say was erased and a restored database does
+        not know: how many. What they name in the tables goes as when it was erased; terms take batches of events again.
+
+        Raises ValueError where they are not of this database's chain.
+        """
+        with turn(self._engine, INCIDENTS_TURN) as connection:
+            wait_for(connection, TURN)
+            wait_for(connection, RECORDS_TURN)
+            query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
+            known = {row.number: row.manifest for row in connection.execute(query)}
+            if any(known.get(record.number, record.manifest) != record.manifest for record in records):
+                raise ValueError("records of erasures in it are of another system than the database")
+            fresh = [record for record in records if record.number not in known]
+            for record in fresh:
+                body = json.loads(record.manifest)
+                row = {"id": record.id, "rule": body["rule"], "basis": body["basis"], "by_name": body["by"]}
+                row |= {"begun_s": parse_time(body["erased_at"]).timestamp(), "plan": body["erased"]}
+                row |= {"manifest": record.manifest, "signature": record.signature, "number": record.number}
+                begun = sa.select(erasures.c.id).where(erasures.c.id == record.id)
+                if connection.execute(begun).first():  # it was begun when the backup was made, by an earlier version
+                    connection.execute(sa.update(erasures).where(erasures.c.id == record.id).values(row))
+                else:
+                    connection.execute(sa.insert(erasures).values(row))
+                for one in body["erased"]:
+                    if one["what"] == "evidence":
+                        there = (evidence.c.id == one["id"]) & (evidence.c.state != State.ERASED)
+                        connection.execute(sa.update(evidence).where(there).values(state=State.ERASING))
+                    elif one["what"] == "report":
+                        delete_report(connection, one["number"], one["tracking_sha256"])
+        return len(fresh)
 
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
         """All of it is gone: take its cases out of the tables. Done again it does nothing more.

@@ -26,7 +26,7 @@ BASIS = "asked by the person, no case is open"
 
 
 @pytest.fixture
-def bus(office: Office) -> EventBus:  # noqa: F811
+def bus(office: Office) -> EventBus:
     made = EventBus(office.api.app.state.settings.redis_url)
     made._redis.delete("hoaban:events:dead")
     return made
@@ -43,7 +43,7 @@ def with_plate(text: str, track: int) -> Event:
     return event
 
 
-def search(office: Office, **wanted: Any) -> dict[str, Any]:  # noqa: F811
+def search(office: Office, **wanted: Any) -> dict[str, Any]:
     found = office.post("/subjects/search", reference="R-20", **wanted)
     assert found.status_code == 200, found.text
     more: dict[str, Any] = found.json()["more"]
@@ -51,7 +51,7 @@ def search(office: Office, **wanted: Any) -> dict[str, Any]:  # noqa: F811
 
 
 def test_a_request_finds_and_erases_pictures_of_disagreements_and_dead_letters(
-    office: Office,  # noqa: F811
+    office: Office,
     bus: EventBus,
     tmp_path: Path,
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_request_finds_and_erases_pictures_of_disagreements_and_dead_letters(
     assert set(office.audited("subject.erase")[-1].detail["erased"]) == {picture, whole, torn}
 
 
-def test_what_was_cut_off_is_finished_by_the_writer(office: Office, bus: EventBus) -> None:  # noqa: F811
+def test_what_was_cut_off_is_finished_by_the_writer(office: Office, bus: EventBus) -> None:
     entry = bury(bus, with_plate("29B-333.46", 53).to_json())
     pictures, put_aside = Pictures(Disagreements(folder_beside(str(office.root)))), PutAside(bus)
     about = (RetentionStore(office.api.store.engine), office.records, PackageFiles(str(office.root)), office.keys)
@@ -114,7 +114,7 @@ def test_what_was_cut_off_is_finished_by_the_writer(office: Office, bus: EventBu
 
 
 def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
-    office: Office,  # noqa: F811
+    office: Office,
     bus: EventBus,
 ) -> None:
     entry, now_s = bury(bus, red_light("gate", AT_S, 60).to_json()), time.time()
