@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.audit_anchor import Anchor, advance, begin
+from actors.backup import BackupError, Place, restore
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
 from actors.proof.sealer import Sealer
@@ -154,6 +155,7 @@ def test_a_backup_that_was_changed_is_refused_and_without_keys_the_anchor_is_tol
     assert not (tmp_path / "spoilt").exists()
 
 
+@pytest.mark.timeout(400)
 def test_what_was_erased_since_the_backup_does_not_come_back(
     store_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -195,14 +197,14 @@ def test_what_was_erased_since_the_backup_does_not_come_back(
     url = f"sqlite:///{new / 'hoaban.db'}"
     if not store_url.startswith("sqlite"):
         url = request.getfixturevalue("postgres").create()
+    place = Place(new, url, str(new / "evidence"))
     for wrong, words in (
-        ((), "--without-erasures REASON"),
-        (("--without-erasures", " "), "--without-erasures REASON"),
-        (("--erasures", tmp_path / "none"), "No such file"),
-        (("--erasures", changed(file)), "was changed"),
+        (None, "--without-erasures REASON"),
+        (tmp_path / "none", "No such"),
+        (changed(file), "changed"),
     ):
-        refused = hoaban("restore", out, "--data", new, "--keys", keys, *wrong, HOABAN_STORE_URL=url)
-        assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
+        with pytest.raises(BackupError, match=words):
+            restore(out, place, keys, wrong, "An")
         assert not new.exists()
     done = hoaban("restore", out, "--data", new, "--keys", keys, "--erasures", file, "--json", HOABAN_STORE_URL=url)
     assert done.returncode == 0, (done.stdout, done.stderr)
@@ -218,7 +220,6 @@ def test_what_was_erased_since_the_backup_does_not_come_back(
     assert (last.action, last.detail) == ("backup.restore", {"erased_again": 2, "newest_erasure": 3})
     store.close()
     assert hoaban("evidence", "verify-erasures", "--data", new, HOABAN_STORE_URL=url).returncode == 0
-    assert hoaban("audit", "verify", "--data", new, HOABAN_STORE_URL=url).returncode == 0
 
 
 def changed(file: Path) -> Path:

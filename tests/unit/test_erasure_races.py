@@ -16,7 +16,7 @@ from actors.proof.sealer import Sealer
 from actors.retention import Eraser, Purger
 from actors.store import EvidenceRecords
 from actors.store.erasures import LEASE_S, erasures
-from actors.store.evidence import evidence
+from actors.store.evidence import CaseRow, evidence
 from actors.store.reports import NewReport, ReportStore
 from hoaban.evidence import manifest as m
 from hoaban.evidence.manifest import digest
@@ -24,6 +24,7 @@ from hoaban.evidence.retention import DAY_S
 from hoaban.evidence.review import RefusedError, State, Verdict
 from hoaban.evidence.signing import Signer
 from tests.evidence import leave_candidate, red_light
+from tests.postgres import Postgres
 from tests.unit.test_retention import KEYS, OFFICER, SIGNER, System
 
 BASIS = ("request", "12/2026: the purpose is met", "Officer")
@@ -329,3 +330,33 @@ def test_an_erasure_that_cannot_be_finished_stops_no_other_and_is_told(
     monkeypatch.setattr(time, "monotonic", lambda now_s=time.monotonic: now_s() + 1000)
     assert system.purge(20031.5) == 1
     assert (system.records.get(locked).state, system.purger.stuck) == (State.ERASED, "")
+
+
+def test_an_owner_is_kept_beside_an_erasure_without_either_being_given_up(tmp_path: Path, postgres: Postgres) -> None:
+    """An erasure takes cases one by one, in its order; whose they are is written to all at once. On PostgreSQL each
+    would wait for a row of the other."""
+    system = System(tmp_path, postgres.create())
+    first, second = (system.records.get(rejected(system, 20000 + i)) for i in range(2))
+    kept: list[int] = []
+    owner = threading.Thread(target=lambda: kept.append(system.records.keep_owner(first.camera, "ward", None)))
+
+    def one_by_one() -> Iterator[CaseRow]:
+        yield second
+        owner.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while True:
+            with system.store.engine.connect() as connection:
+                if connection.exec_driver_sql(waiting).scalar_one():
+                    break
+            time.sleep(0.02)
+        yield first
+
+    begun = system.retention.begin_erasure(
+        one_by_one(), [], [], *BASIS, "worker", first.captured_s, system.eraser._record
+    )
+    owner.join()
+    assert [one["id"] for one in begun.erasure.plan] == [second.id, first.id]
+    assert kept == [2]
+    system.store.close()
