@@ -15,7 +15,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import Holder, PeopleStore
-from actors.store.people import Account, Claims, PeopleError, digest_of
+from actors.store.grants import Claims, digest_of
+from actors.store.people import Account, PeopleError
 from hoaban.access import Permission, Person, Place, decide, reaches
 from hoaban.access.misuse import LOOK
 from hoaban.access.settings import AccessSettings, OidcSettings

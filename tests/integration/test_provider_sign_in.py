@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 import serve.provider_sign_in
-from actors.store.people import digest_of
+from actors.store.grants import digest_of
 from hoaban.access import Role
 from tests.api_system import PASSWORD, Api, running_api
 from tests.integration.test_cases_api import incident
