@@ -113,19 +113,14 @@ class PutAside:
         return [self._thing(letter) for letter in self._bus.dead() if _may_be(letter, wanted)]
 
     def get(self, id: str) -> Thing | None:
-        letter = self._letter(id)
-        return None if letter is None else self._thing(letter)
+        return next((self._thing(letter) for letter in self._bus.dead() if letter.entry == id), None)
 
     def remove(self, id: str) -> None:
-        if (letter := self._letter(id)) is not None:
-            self._bus.drop(letter)
+        self._bus.drop(DeadLetter(id, "", ""))
 
     def over(self, before_s: float) -> list[Thing]:
         """Those that were put aside before a time."""
         return [self._thing(letter) for letter in self._bus.dead() if _put_aside_s(letter) < before_s]
-
-    def _letter(self, entry: str) -> DeadLetter | None:
-        return next((letter for letter in self._bus.dead() if letter.entry == entry), None)
 
     def _thing(self, letter: DeadLetter) -> Thing:
         event, digest = _event(letter), hashlib.sha256(letter.body.encode()).hexdigest()

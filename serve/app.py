@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from actors import duties
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import Board
+from actors.bus import EventBus
 from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
 from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
@@ -88,7 +89,7 @@ def build_app(
     app.state.settings = settings
     app.state.store = EventStore.open(settings.store_url)
     app.state.feed = EventFeed(app.state.store)
-    app.state.board = Board(settings.redis_url)
+    app.state.board, app.state.bus = Board(settings.redis_url), EventBus(settings.redis_url)
     app.state.places = Places(app.state.board)
     app.state.audit = AuditStore(app.state.store.engine)
     app.state.data_dir = settings.data_dir

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from actors.bus import EventBus
 from actors.elsewhere import Pictures, Place, PutAside, Thing, Wanted, removers
 from actors.retention import Eraser
 from actors.store.evidence import CaseRow
@@ -213,7 +212,7 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
 def _places(request: Request) -> list[Place]:
     """What is kept outside tables and evidence."""
     pictures = request.app.state.disagreements
-    put_aside = PutAside(EventBus(request.app.state.settings.redis_url))
+    put_aside = PutAside(request.app.state.bus)
     return [put_aside] if pictures is None else [Pictures(pictures), put_aside]
 
 

@@ -27,7 +27,7 @@ from hoaban.frames import FrameMeta
 from hoaban.incidents.states import ReportAction
 from tests.evidence import lay_out, leave_candidate, red_light, sealed_files
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 AN = Person("a", "An")
 NONE = ("--without-erasures", "nothing was erased in this test")
 PROVENANCE = Provenance(ModelRef("m", "1", "d"), "c", "0")
@@ -155,7 +155,6 @@ def test_a_backup_that_was_changed_is_refused_and_without_keys_the_anchor_is_tol
     assert not (tmp_path / "spoilt").exists()
 
 
-@pytest.mark.timeout(400)
 def test_what_was_erased_since_the_backup_does_not_come_back(
     store_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
