@@ -23,7 +23,7 @@ from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.erasures import LEASE_S, Erasure
 from actors.store.evidence import CaseRow
-from actors.store.retention import Begun, Group
+from actors.store.retention import Begun, Going, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, vouched
@@ -95,15 +95,15 @@ class Eraser:
         by: str,
         now_s: float,
         others: Iterable[Mapping[str, Any]] = (),
+        reports: Iterable[int] = (),
     ) -> Begun:
-        """Erase cases with their files, events by their ids, and others (what: one of `elsewhere`, and id); the
-        finished erasure, and what stays after all.
+        """Erase cases with their files, events by their ids, others (what: one of `elsewhere`, and id), and reports by
+        their numbers; the finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
-        begun = self.store.begin_erasure(
-            list(cases), list(events), list(others), rule, basis, by, self._worker, now_s, self._record
-        )
+        going = Going(list(cases), list(events), list(reports), list(others))
+        begun = self.store.begin_erasure(going, rule, basis, by, self._worker, now_s, self._record)
         return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
     def erase_events(

@@ -1,7 +1,7 @@
 """A person asks what is held about them: found by plate, or place and time, answered, erased where law allows."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,9 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from actors.elsewhere import Pictures, Place, PutAside, Thing, Wanted, removers
 from actors.retention import Eraser
 from actors.store.evidence import CaseRow
+from actors.store.reports import Report
+from actors.store.retention import report_id
 from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence.retention import refusal
+from hoaban.incidents.reports import grouped
+from hoaban.incidents.states import ReportState
 from hoaban.plates import normalise
 from serve.auditing import record, recorded
 from serve.auth import may
@@ -85,6 +89,7 @@ class Erase(BaseModel):
     basis: str = Field(min_length=10, max_length=1000, description="why the law allows it")
     evidence: list[str] = Field([], max_length=MOST)
     events: list[str] = Field([], max_length=MOST)
+    reports: list[int] = Field([], max_length=MOST, description="citizens' reports, by their numbers")
     disagreements: list[str] = Field([], max_length=MOST, description="pictures on which two models differ")
     dead_letters: list[str] = Field([], max_length=MOST, description="events that no database took")
 
@@ -95,15 +100,6 @@ class Erased(BaseModel):
     erasure: str | None
     erased: list[str]
     refused: dict[str, str]
-
-
-Finder = Callable[[Search], list[dict[str, Any]]]
-"""finds what another part of the system holds, to be told and not erased here (citizens' reports); see `also_held`"""
-
-
-def also_held(app: Any, kind: str, find: Finder) -> None:
-    """Another kind of thing that is held about people: every search asks for it too."""
-    app.state.also_held = getattr(app.state, "also_held", {}) | {kind: find}
 
 
 @router.post("/search", responses={422: {"model": Problem}})
@@ -131,9 +127,10 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
         cases, _ = shared.records.page(cameras=wanted.cameras, since_s=since_s, until_s=until_s, limit=MOST + 1)
         events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
     why = _Refusals(request, [event["id"] for event in events])
-    more = {kind: find(wanted) for kind, find in getattr(request.app.state, "also_held", {}).items()}
+    reports = request.app.state.intake.store.about(wanted.plate, wanted.cameras, since_s, until_s, MOST + 1)
     elsewhere = Wanted(wanted.plate, wanted.cameras, since_s, until_s)
     things = {place.what: place.find(elsewhere) for place in _places(request)}
+    more = {"reports": [why.report_told(report) for report in reports[:MOST]]}
     more |= {what: [why.told(one) for one in found[:MOST]] for what, found in things.items()}
     return Held(
         reference=wanted.reference,
@@ -156,15 +153,15 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
             for event in events[:MOST]
         ],
         more=more,
-        whole=max(len(cases), len(events), *map(len, things.values())) <= MOST,
+        whole=max(len(cases), len(events), len(reports), *map(len, things.values())) <= MOST,
     )
 
 
 @router.post("/erase", responses={422: {"model": Problem}})
 def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     """Erase what the law allows of these; each that stays is told with the reason. The record of it is signed."""
-    if not (wanted.evidence or wanted.events or wanted.disagreements or wanted.dead_letters):
-        raise HTTPException(422, "name what is to be erased: ids of evidence, events, disagreements or dead letters")
+    if not (wanted.evidence or wanted.events or wanted.reports or wanted.disagreements or wanted.dead_letters):
+        raise HTTPException(422, "name what is to be erased: evidence, events, reports, disagreements or dead letters")
     shared = request.app.state.evidence
     events = shared.retention.events_by_id(wanted.events)
     whys = _Refusals(request, list(events))
@@ -183,6 +180,16 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     refused |= {id: "there is no such event" for id in wanted.events if id not in events}
     refused |= {id: why for id, event in events.items() if (why := whys.of_event(event)) is not None}
     going = [id for id in events if id not in refused]
+    reports: list[int] = []
+    for number in dict.fromkeys(wanted.reports):
+        try:
+            why_not = whys.of_report(request.app.state.intake.store.get(number))
+        except KeyError:
+            why_not = "there is no such report"
+        if why_not is None:
+            reports.append(number)
+        else:
+            refused[report_id(number)] = why_not
     others: list[Thing] = []
     for place in _places(request):
         for id in dict.fromkeys(getattr(wanted, place.what)):
@@ -193,16 +200,16 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
                 refused[id] = held
             else:
                 others.append(thing)
-    if not (cases or going or others):
+    if not (cases or going or reports or others):
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
     elsewhere = removers(_places(request))
     eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere)
-    gone = [case.id for case in cases] + going + [one.id for one in others]
+    gone = [case.id for case in cases] + going + [one.id for one in others] + [report_id(number) for number in reports]
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"
         planned = [one.planned() for one in others]
-        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), planned)
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), planned, reports)
         left = [id for id in gone if id not in done.kept]
         refused |= done.kept
         told |= {"erased": left, "kept": refused}  # a hold may have come meanwhile
@@ -245,6 +252,19 @@ class _Refusals:
     def told(self, thing: Thing) -> dict[str, Any]:
         about = {"id": thing.id, "type": thing.told, "camera": thing.camera, "time": utc(thing.captured_s)}
         return about | {"refusal": self.of_thing(thing)}
+
+    def of_report(self, report: Report) -> str | None:
+        """One that is not closed is being answered yet."""
+        for hold in self._holds:
+            of_it = hold.kind == "report" and hold.subject == str(report.number)
+            if of_it or (report.camera and hold.covers("", report.camera, report.happened_s)):
+                return f"a legal hold keeps it ({hold.id})"
+        return None if report.state == ReportState.CLOSED else "it is not closed: answer it and close it first"
+
+    def report_told(self, report: Report) -> dict[str, Any]:
+        about = {"id": report.number, "type": "report", "camera": report.camera, "time": utc(report.happened_s)}
+        tracked = {"tracking": grouped(report.tracking), "state": report.state}
+        return about | tracked | {"refusal": self.of_report(report)}
 
     def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
         return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,17 @@ class Group:
     camera: str
     days: int | None
     first_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What is to be erased: cases as they were read, events by ids, citizens' reports by numbers; and others,
+    which lie outside these tables, as a record names them."""
+
+    cases: Iterable[CaseRow] = ()
+    events: Collection[str] = ()
+    reports: Collection[int] = ()
+    others: Collection[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +107,9 @@ class RetentionStore(HoldStore, ErasureStore):
         self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float, make: Make
     ) -> Erasure | None:
         """Delete citizens' reports closed before a time that no hold covers, and begin the erasure that says so."""
-        keeps = lasts(now_s) & (
-            ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
-            | of_camera(reports.c.camera, reports.c.happened_s)
-        )
         with turn(self._engine, INCIDENTS_TURN) as connection:
             wait_for(connection, TURN)
-            free = ~sa.select(holds.c.id).where(keeps).exists()
-            plan = take_over(connection, before_s, free, most, now_s)
+            plan = take_over(connection, (reports.c.closed_s < before_s) & _unheld_reports(now_s), most, now_s)
             id = begin(connection, rule, basis, by_name, plan, worker, make) if plan else None
         return self.erasure(id) if id else None
 
@@ -157,9 +163,7 @@ class RetentionStore(HoldStore, ErasureStore):
 
     def begin_erasure(
         self,
-        cases: Iterable[CaseRow],
-        ids: Sequence[str],
-        others: Sequence[Mapping[str, Any]],
+        going: Going,
         rule: str,
         basis: str,
         by_name: str,
@@ -167,14 +171,22 @@ class RetentionStore(HoldStore, ErasureStore):
         now_s: float,
         make: Make,
     ) -> Begun:
-        """Take cases, as they were read, and events (ids), and write down what will go, others (things outside these
-        tables) too: a killed process leaves what can be finished. From here on nothing brings them back; what a hold
-        keeps, and a case that was decided since it was read, are not taken.
+        """Take it, and write down what will go: a killed process leaves what can be finished. From here on nothing
+        brings it back. What a hold keeps, a case that was decided since it was read, and a report that is not closed
+        are not taken.
         """
-        plan: list[dict[str, Any]] = [dict(one) for one in others]
+        plan: list[dict[str, Any]] = [dict(one) for one in going.others]
         kept: dict[str, str] = {}
-        with turn(self._engine, TURN) as connection:
-            for case in cases:
+        ids = list(going.events)
+        with turn(self._engine, INCIDENTS_TURN if going.reports else TURN) as connection:
+            if going.reports:
+                wait_for(connection, TURN)
+                free = reports.c.number.in_(going.reports) & _unheld_reports(now_s)
+                taken = take_over(connection, free, len(going.reports), now_s)
+                plan += taken
+                left = set(going.reports) - {one["number"] for one in taken}
+                kept |= {report_id(number): "it is not closed, held, or was erased meanwhile" for number in left}
+            for case in going.cases:
                 as_read = (evidence.c.id == case.id) & (evidence.c.state == case.state)
                 as_read &= (evidence.c.version == case.version) & ~held(evidence, evidence.c.captured_s, now_s)
                 # Compared and set in one statement: it decides whether the erasure or the decision was first.
@@ -184,7 +196,7 @@ class RetentionStore(HoldStore, ErasureStore):
                 files = {"manifest_sha256": case.manifest_sha256, "files": case.files}
                 plan.append({"what": "evidence", "id": case.id, **files})
             rows = connection.execute(
-                sa.select(events.c.id, events.c.body).where(events.c.id.in_(list(ids)), _free(now_s))
+                sa.select(events.c.id, events.c.body).where(events.c.id.in_(ids), _free(now_s))
             ).all()
             _delete_events(connection, rows, now_s)
             plan += [{"what": "event", "id": row.id, "sha256": _digest(row.body)} for row in rows]
@@ -291,6 +303,19 @@ def _free(now_s: float, unsealed_before_s: float | None = None) -> sa.ColumnElem
         unrecorded |= events.c.time_s < unsealed_before_s
     kept = cases.where(evidence.c.state != State.ERASED).exists()
     return ~held(events, events.c.time_s, now_s) & ~kept & (gone | unrecorded)
+
+
+def report_id(number: int) -> str:
+    """How an answer names a report among ids of other things."""
+    return f"report {number}"
+
+
+def _unheld_reports(now_s: float) -> sa.ColumnElement[bool]:
+    keeps = lasts(now_s) & (
+        ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
+        | of_camera(reports.c.camera, reports.c.happened_s)
+    )
+    return ~sa.select(holds.c.id).where(keeps).exists()
 
 
 def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:

@@ -140,3 +140,26 @@ def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
     assert bus.dead() == []
     (newest, *_) = store.erasures()
     assert (newest.rule, newest.plan[0]["id"], newest.done_s is not None) == ("dead_letters_days", entry, True)
+
+
+def test_a_closed_report_is_erased_at_a_persons_request_and_an_open_one_is_not(office: Office, tmp_path: Path) -> None:
+    text = {"text": "xe 29-C1 555.55 đi ngược chiều", "lat": 21.386, "lon": 103.017}
+    closed, open_, held = (office.post("/reports", **text).json()["number"] for _ in range(3))
+    for number in (closed, held):
+        for version, (action, more) in enumerate((("check", {}), ("answer", {"answer": "x"}), ("close", {})), 1):
+            done = office.post(f"/reports/{number}/{action}", version=version, **more)
+            assert done.status_code == 200, done.text
+    hold = office.post("/holds", kind="report", subject=str(held), reason="court order 7/2026")
+    assert hold.status_code == 201, hold.text
+    found = {one["id"]: one["refusal"] for one in search(office, plate="29c1 555.55")["reports"]}
+    assert (found[closed], "not closed" in found[open_], "legal hold" in found[held]) == (None, True, True)
+    done = office.post("/subjects/erase", reference="R-21", basis=BASIS, reports=[closed, open_, held, 9999]).json()
+    assert done["erased"] == [f"report {closed}"]
+    assert set(done["refused"]) == {f"report {number}" for number in (open_, held, 9999)}
+    assert [one["id"] for one in search(office, plate="29c1 555.55")["reports"]] == [held, open_]
+    record = tmp_path / "erasure.zip"
+    record.write_bytes(office.get(f"/erasures/{done['erasure']}").content)
+    proof = verify(open_package(record), office.trusted())
+    assert proof.problems == []
+    assert [(one["what"], one["number"]) for one in proof.manifest.body["erased"]] == [("report", closed)]
+    assert "555" not in str(proof.manifest.body)

@@ -18,6 +18,7 @@ from actors.store import EvidenceRecords
 from actors.store.erasures import LEASE_S, erasures
 from actors.store.evidence import CaseRow, evidence
 from actors.store.reports import NewReport, ReportStore
+from actors.store.retention import Going
 from hoaban.evidence import manifest as m
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.retention import DAY_S
@@ -61,7 +62,7 @@ def test_a_decision_or_a_hold_that_came_since_the_case_was_read_keeps_it(system:
 def test_what_is_being_erased_can_be_neither_decided_nor_held(system: System) -> None:
     case = rejected(system, 20000)
     row = system.records.get(case)
-    system.retention.begin_erasure([row], [], [], *BASIS, "another", row.captured_s, system.eraser._record)
+    system.retention.begin_erasure(Going([row]), *BASIS, "another", row.captured_s, system.eraser._record)
     with pytest.raises(RefusedError) as told:
         system.records.decide(case, Verdict.CONFIRMED, "seen_in_clip", "looked at again", 1, OFFICER)
     assert told.value.conflict
@@ -114,7 +115,7 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
     cases = [rejected(system, 20000 + i) for i in range(8)]
     for case in cases:
         row = system.records.get(case)
-        system.retention.begin_erasure([row], [], [], *BASIS, "dead", row.captured_s, system.eraser._record)
+        system.retention.begin_erasure(Going([row]), *BASIS, "dead", row.captured_s, system.eraser._record)
         system.retention.release(system.retention.unfinished()[-1].id, "dead")
     removed: list[str] = []
     remove = system.files.remove
@@ -140,7 +141,7 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
 
 def test_a_lease_keeps_others_away_until_it_ends_whatever_becomes_of_the_clock(system: System) -> None:
     row = system.records.get(rejected(system, 20000))
-    begun = system.retention.begin_erasure([row], [], [], *BASIS, "one", row.captured_s, system.eraser._record)
+    begun = system.retention.begin_erasure(Going([row]), *BASIS, "one", row.captured_s, system.eraser._record)
     id, now_s = begun.erasure.id, begun.erasure.begun_s
     assert system.retention.lease("other", now_s + 1) is None
     assert system.retention.lease("one", now_s + 1).id == id
@@ -151,7 +152,7 @@ def test_a_lease_keeps_others_away_until_it_ends_whatever_becomes_of_the_clock(s
 def test_what_two_workers_do_at_once_all_the_same_is_one_record(system: System) -> None:
     """A worker that stood still for longer than its lease goes on beside the one that took over."""
     row = system.records.get(rejected(system, 20000))
-    begun = system.retention.begin_erasure([row], [], [], *BASIS, "one", row.captured_s, system.eraser._record).erasure
+    begun = system.retention.begin_erasure(Going([row]), *BASIS, "one", row.captured_s, system.eraser._record).erasure
     late = Eraser(system.retention, system.records, system.files, KEYS)
     first = system.eraser._finish(begun)
     again = late._finish(begun)
@@ -354,7 +355,7 @@ def test_an_owner_is_kept_beside_an_erasure_without_either_being_given_up(tmp_pa
         yield first
 
     begun = system.retention.begin_erasure(
-        one_by_one(), [], [], *BASIS, "worker", first.captured_s, system.eraser._record
+        Going(one_by_one()), *BASIS, "worker", first.captured_s, system.eraser._record
     )
     owner.join()
     assert [one["id"] for one in begun.erasure.plan] == [second.id, first.id]
