@@ -21,6 +21,7 @@ from hoaban.incidents.states import ReportState
 from hoaban.plates import normalise
 from serve.auditing import record, recorded
 from serve.auth import may
+from serve.cases import MAX_NUMBER
 from serve.problems import Problem
 from serve.times import Instant
 
@@ -89,7 +90,9 @@ class Erase(BaseModel):
     basis: str = Field(min_length=10, max_length=1000, description="why the law allows it")
     evidence: list[str] = Field([], max_length=MOST)
     events: list[str] = Field([], max_length=MOST)
-    reports: list[int] = Field([], max_length=MOST, description="citizens' reports, by their numbers")
+    reports: list[Annotated[int, Field(ge=1, le=MAX_NUMBER)]] = Field(
+        [], max_length=MOST, description="citizens' reports, by their numbers"
+    )
     disagreements: list[str] = Field([], max_length=MOST, description="pictures on which two models differ")
     dead_letters: list[str] = Field([], max_length=MOST, description="events that no database took")
 

@@ -153,6 +153,9 @@ def test_a_closed_report_is_erased_at_a_persons_request_and_an_open_one_is_not(o
     assert hold.status_code == 201, hold.text
     found = {one["id"]: one["refusal"] for one in search(office, plate="29c1 555.55")["reports"]}
     assert (found[closed], "not closed" in found[open_], "legal hold" in found[held]) == (None, True, True)
+    for odd in (0, -1, 2**63, 2**70):
+        refused = office.post("/subjects/erase", reference="R-21", basis=BASIS, reports=[odd])
+        assert refused.status_code == 422
     done = office.post("/subjects/erase", reference="R-21", basis=BASIS, reports=[closed, open_, held, 9999]).json()
     assert done["erased"] == [f"report {closed}"]
     assert set(done["refused"]) == {f"report {number}" for number in (open_, held, 9999)}

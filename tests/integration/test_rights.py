@@ -190,7 +190,7 @@ ROUTES = sorted(FOR)
 
 
 KEPT_S = 0.2
-"""what is kept of a credential here, and how often an idle stream is looked at: less than outside, not to wait for it"""
+"""what is kept of a credential here, and how often an idle stream is looked at: shorter, not to wait for it"""
 
 
 @pytest.fixture(scope="module")
