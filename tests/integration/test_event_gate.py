@@ -68,9 +68,17 @@ class Asked:
     def read(self, path: str, grants: tuple[Grant, ...]) -> str:
         if not path.endswith(("stream", ".mjpg")):
             return str(self.api.get(path, self.api.token(*grants)).content)
-        # What does not end is asked for with a token that dies, so it does.
+        # What does not end is asked for with a token that dies, so it does: of events once somebody follows them.
         made, secret = self.api.people.create_token("short", *grants)
-        threading.Timer(2.0, lambda: self.api.people.revoke_token(made)).start()
+
+        def revoke() -> None:
+            ends = time.monotonic() + 20
+            while path == "/events/stream" and self.api.app.state.feed._followers == 0 and time.monotonic() < ends:
+                time.sleep(0.05)
+            time.sleep(2.0)
+            self.api.people.revoke_token(made)
+
+        threading.Thread(target=revoke).start()
         return str(self.api.get(path, secret, after=0).content)
 
 
