@@ -12,7 +12,7 @@ import structlog
 
 from actors.board import Board
 from actors.bus import BEGINNING, Delivery, EventBus
-from actors.retention import purge_timer
+from actors.purge import purge_timer
 from actors.store import EventStore
 from actors.traces import tracer
 from hoaban.events import Event

@@ -12,7 +12,8 @@ from actors.disagreements import Disagreements, folder_beside, name_of
 from actors.elsewhere import Pictures, PutAside, Wanted, removers
 from actors.proof.archive import open_package
 from actors.proof.files import PackageFiles
-from actors.retention import Eraser, Purger
+from actors.purge import Purger
+from actors.retention import Eraser
 from actors.store import RetentionStore
 from hoaban.events import Event
 from hoaban.evidence.retention import DAY_S

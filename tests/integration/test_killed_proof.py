@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import actors.purge
 import actors.retention
 from actors.proof.archive import folder
 from actors.proof.sealer import Sealer
@@ -50,7 +51,7 @@ def workers(system: System) -> list[Callable[[], int]]:
 
 
 def work_until_killed(root: Path, url: str, which: int, began: Any) -> None:
-    actors.retention.BATCH = 5
+    actors.retention.BATCH = actors.purge.BATCH = 5
     work = workers(System(root, url))[which]
     began.release()
     while True:

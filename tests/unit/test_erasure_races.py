@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from actors.proof.sealer import Sealer
-from actors.retention import Eraser, Purger
+from actors.purge import Purger
+from actors.retention import Eraser
 from actors.store import EvidenceRecords
 from actors.store.erasures import LEASE_S, erasures
 from actors.store.evidence import CaseRow, evidence

@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from actors.proof.archive import folder, to_zip, zipped
 from actors.proof.files import PackageFiles
 from actors.proof.sealer import Sealer
-from actors.retention import Eraser, Purger, PurgeTimer
+from actors.purge import Purger, PurgeTimer
+from actors.retention import Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, ReportStore, RetentionStore
 from actors.store.cases import SYSTEM
 from actors.store.reports import NewReport
