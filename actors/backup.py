@@ -23,14 +23,20 @@ import fsspec
 import sqlalchemy as sa
 
 from actors.audit_anchor import ANCHOR, KEY, Anchor, AnchorError, vouched_cuts
+from actors.configs import FOLDER as CONFIGS
+from actors.erasure_log import load
 from actors.promotions import FILE as PROMOTIONS
+from actors.promotions import SHADOWS
 from actors.proof.archive import open_package
-from actors.proof.files import UNDER_WAY
-from actors.proof.keys import FOLDER, PUBLIC, read_public
-from actors.store import AuditStore, EventStore
+from actors.proof.files import UNDER_WAY, PackageFiles
+from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
+from actors.retention import Eraser
+from actors.store import AuditStore, EventStore, EvidenceRecords, RetentionStore
 from actors.watchlist.key import FILE as WATCHLIST_KEY
 from hoaban import __version__
 from hoaban.audit import broken
+from hoaban.evidence.erasures import Record
+from hoaban.evidence.erasures import broken as broken_erasures
 from hoaban.evidence.manifest import MANIFEST as SEALED
 from hoaban.evidence.signing import SigningKeyError, Trusted
 from hoaban.evidence.verify import verify
@@ -60,6 +66,7 @@ class Restored:
     files: int
     records: int = 0
     packages: int = 0
+    erased_again: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
@@ -75,7 +82,8 @@ def back_up(place: Place, fleet: list[Path], out: Path, keys: Path | None) -> in
         _copy_if_there(place.data / ANCHOR, part / ANCHOR)
         store = _dump(place.store_url, part)
         _copy_evidence(place.evidence_url, part / "evidence")
-        _copy_if_there(place.data / PROMOTIONS, part / PROMOTIONS)
+        for name in (PROMOTIONS, SHADOWS, CONFIGS):
+            _copy_if_there(place.data / name, part / name)
         _copy_if_there(place.data / FOLDER / PUBLIC, part / FOLDER / PUBLIC)
         for number, file in enumerate(fleet):
             _copy_if_there(file, part / "fleet" / f"{number}-{file.name}")
@@ -100,8 +108,19 @@ def back_up(place: Place, fleet: list[Path], out: Path, keys: Path | None) -> in
     return len(files)
 
 
-def restore(backup: Path, place: Place, keys: Path | None) -> Restored:
-    """Put a backup into an empty place and look whether it is whole. Raises BackupError before anything is written."""
+def restore(
+    backup: Path, place: Place, keys: Path | None, erasures: Path | None, by: str, why_without: str | None = None
+) -> Restored:
+    """Put a backup into an empty place, erase again what was erased since, and look whether it is whole.
+
+    erasures: the newest records (actors/erasure_log.py); without them what was erased since the backup comes back, and
+    why_without must say why. by: who does it, for the audit chain. Raises BackupError before anything is written.
+    """
+    if erasures is None and not why_without:
+        raise BackupError(
+            "what was erased since the backup would come back; give --erasures with the newest file of "
+            "`hoaban evidence save-erasures`, or --without-erasures REASON"
+        )
     try:
         about = json.loads((backup / LIST).read_text())
         expected, store = dict(about["files"]), str(about["store"])
@@ -112,11 +131,12 @@ def restore(backup: Path, place: Place, keys: Path | None) -> Restored:
     fs, root = fsspec.core.url_to_fs(place.evidence_url)
     if (place.data.exists() and any(place.data.iterdir())) or (fs.exists(root) and fs.ls(root)):
         raise BackupError(f"{place.data}: not empty, or {place.evidence_url} is not; restore into a new place")
+    records = _erasures(erasures, backup, keys) if erasures is not None else []
     _load(backup, store, place)
     found = Restored(len(expected))
     try:
         place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in (ANCHOR, FOLDER, str(PROMOTIONS)):
+        for name in (ANCHOR, FOLDER, PROMOTIONS, SHADOWS, CONFIGS):
             _copy_if_there(backup / name, place.data / name)
         if (backup / "evidence").exists():
             fs.put(f"{backup / 'evidence'}/", f"{root}/", recursive=True)
@@ -125,6 +145,8 @@ def restore(backup: Path, place: Place, keys: Path | None) -> Restored:
                 _copy_if_there(keys / name, place.data / name)
     except OSError as error:
         raise BackupError(f"{place.data}: {error.strerror or error}; begin again in an empty place") from None
+    _erase_again(place, records, found)
+    _record(place, backup, by, why_without, records, found)
     _verify(place, found)
     return found
 
@@ -225,6 +247,57 @@ def _postgresql(command: list[str], url: str, *, named: bool = False) -> None:
 def _libpq(url: str) -> str:
     """The address without its password, which other users could see in the list of processes."""
     return sa.make_url(url).set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+
+
+# --- what was erased since
+
+
+def _erasures(path: Path, backup: Path, keys: Path | None) -> list[Record]:
+    """The records in a file, checked against the public keys of the backup and of `keys`. Raises BackupError."""
+    pems: dict[str, bytes] = {}
+    for folder in (backup, *([] if keys is None else [keys])):
+        if (public := folder / FOLDER / PUBLIC).is_dir():
+            pems |= read_public(public)
+    try:
+        records = load(path)
+        wrong = broken_erasures(records, Trusted(pems.values()))
+    except OSError as error:
+        raise BackupError(
+            f"{path}: {error.strerror or error}; name a file of `hoaban evidence save-erasures`"
+        ) from None
+    except ValueError as error:
+        raise BackupError(f"{error}; name a file of `hoaban evidence save-erasures`") from None
+    if wrong:
+        raise BackupError(f"{path}: {wrong[0]}; name the file as it was saved, and --keys with the newest public keys")
+    return records
+
+
+def _erase_again(place: Place, records: list[Record], found: Restored) -> None:
+    """Erase what the records name and the restored database has again, and what it had begun to erase."""
+    events = EventStore.open(place.store_url)
+    try:
+        retention, cases = RetentionStore(events.engine), EvidenceRecords(events.engine)
+        eraser = Eraser(retention, cases, PackageFiles(place.evidence_url), Keys(place.data))
+        try:
+            found.erased_again = retention.take_up(records)
+            eraser.finish()
+        except (ValueError, sa.exc.SQLAlchemyError) as error:
+            found.wrong.append(f"erased again: {str(error).splitlines()[0]}")
+        if eraser.stuck:
+            found.wrong.append(eraser.stuck)
+    finally:
+        events.close()
+
+
+def _record(
+    place: Place, backup: Path, by: str, why_without: str | None, records: list[Record], found: Restored
+) -> None:
+    events = EventStore.open(place.store_url)
+    try:
+        about = {"erased_again": found.erased_again, "newest_erasure": records[-1].number if records else None}
+        AuditStore(events.engine).append("", by, "backup.restore", str(backup), reason=why_without, detail=about)
+    finally:
+        events.close()
 
 
 # --- whether it is whole

@@ -44,6 +44,11 @@ def reach(address: str, limit_s: float = ANSWER_LIMIT_S) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit_s)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise ClusterAwayError(f"{address}: no Ray cluster answered within {limit_s:g} s; {_CURE}") from None
+    if "InvalidAuthToken" in done.stderr:
+        raise ClusterAwayError(
+            f"{address}: it asks for a token, and was shown none or another; set RAY_AUTH_MODE=token here, with the "
+            "cluster's token in ~/.ray/auth_token (mode 600)"
+        )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise ClusterAwayError(f"{address}: {lines[-1] if lines else 'Ray could not be reached'}; {_CURE}")

@@ -1,39 +1,43 @@
 """Erasing what is over: a bounded piece of work at a time, each with a signed record of what went."""
 
 import json
-import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from actors.board import Board
-from actors.disagreements import Disagreements, Kept, folder_beside
-from actors.duties import ERASING, Duty
 from actors.proof.files import REDACTED, REDACTION, PackageFiles
-from actors.proof.keys import Keys
 from actors.store import EvidenceRecords, RetentionStore
+from actors.store.erasures import LEASE_S, Erasure
 from actors.store.evidence import CaseRow
-from actors.store.retention import LEASE_S, Begun, Erasure, Group
+from actors.store.retention import Begun, Going, Group
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
-from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
-from hoaban.evidence.review import State
-from hoaban.evidence.signing import Signer
-from hoaban.incidents import IncidentSettings
-from hoaban.terms import Terms
+from hoaban.evidence.erasures import Record, vouched
+from hoaban.evidence.signing import Signer, Trusted
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
 EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
+
+
+class SigningKeys(Protocol):
+    """The key in use, and all that are trusted; see Keys."""
+
+    def signer(self) -> Signer: ...
+
+    def trusted(self) -> Trusted: ...
+
+
+Elsewhere = Mapping[str, Callable[[str], None]]
+"""what a thing is called in an erasure -> removes the one with an id, if it is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,22 @@ class _Aside:
 
 
 class Eraser:
-    """Erases packages and events so that it can be shown: written down first, then done, then signed.
+    """Erases packages and events so that it can be shown: written down and signed first, then done.
 
-    A process killed in between leaves an erasure that `finish` takes up again.
+    A process killed in between leaves an erasure that `finish` takes up again. What lies in the database and is not
+    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go.
     """
 
     def __init__(
-        self, store: RetentionStore, records: EvidenceRecords, files: PackageFiles, signer: Callable[[], Signer]
+        self,
+        store: RetentionStore,
+        records: EvidenceRecords,
+        files: PackageFiles,
+        keys: SigningKeys,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
-        self.store, self.records, self.files, self._signer = store, records, files, signer
+        self.store, self.records, self.files, self._keys = store, records, files, keys
+        self._elsewhere = elsewhere or {}
         self._worker = secrets.token_hex(8)
         self._aside: dict[str, _Aside] = {}
 
@@ -64,13 +75,23 @@ class Eraser:
         return "; ".join(f"erasure {id} cannot be finished: {one.why}" for id, one in sorted(self._aside.items()))
 
     def erase(
-        self, cases: Iterable[CaseRow], events: Iterable[str], rule: str, basis: str, by: str, now_s: float
+        self,
+        cases: Iterable[CaseRow],
+        events: Iterable[str],
+        rule: str,
+        basis: str,
+        by: str,
+        now_s: float,
+        others: Iterable[Mapping[str, Any]] = (),
+        reports: Iterable[int] = (),
     ) -> Begun:
-        """Erase cases with their files, and events by their ids; the finished erasure, and what stays after all.
+        """Erase cases with their files, events by their ids, others (what: one of `elsewhere`, and id), and reports by
+        their numbers; the finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
-        begun = self.store.begin_erasure(list(cases), list(events), rule, basis, by, self._worker, now_s)
+        going = Going(list(cases), list(events), list(reports), list(others))
+        begun = self.store.begin_erasure(going, rule, basis, by, self._worker, now_s, self._record)
         return begun if begun.erasure is None else Begun(self._finish(begun.erasure), begun.kept)
 
     def erase_events(
@@ -78,7 +99,7 @@ class Eraser:
     ) -> int:
         """Erase a batch of a group's events; how many. Times as RetentionStore.take_events takes them."""
         begun = self.store.take_events(
-            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s
+            group, before_s, unsealed_before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s, self._record
         )
         if begun is None:
             return 0
@@ -87,7 +108,7 @@ class Eraser:
 
     def erase_reports(self, before_s: float, rule: str, basis: str, now_s: float) -> int:
         """Erase a batch of citizens' reports closed before a time; how many."""
-        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s)
+        begun = self.store.take_reports(before_s, BATCH, rule, basis, SYSTEM, self._worker, now_s, self._record)
         if begun is None:
             return 0
         self._finish(begun)
@@ -122,25 +143,38 @@ class Eraser:
                 log.exception("an erasure cannot be finished now; set aside", erasure=erasure.id)
                 before = self._aside.get(erasure.id)
                 pause_s = AGAIN_S if before is None else min(2 * before.pause_s, EVERY_S)
-                self._aside[erasure.id] = _Aside(time.monotonic() + pause_s, pause_s, _first_line(error))
+                self._aside[erasure.id] = _Aside(time.monotonic() + pause_s, pause_s, first_line(error))
             else:
                 self._aside.pop(erasure.id, None)
                 found += 1
 
+    def vouch(self, id: str) -> None:
+        """Sign an erasure that an earlier version began, once somebody has looked at it.
+
+        Raises KeyError, and ValueError for one that has a record, and for a cut of the audit chain: a forged one would
+        be believed.
+        """
+        erasure = self.store.erasure(id)
+        if erasure.manifest is not None:
+            raise ValueError("it has a record")
+        if any(one["what"] == "audit" for one in erasure.plan):
+            raise ValueError("it names a cut of the audit chain: nobody vouches for such a one later")
+        self.store.sign(id, self._record)
+
     def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
-        begun = self.store.begin_clip(case, m.CLIP, rule, basis, SYSTEM, self._worker, now_s)
+        begun = self.store.begin_clip(case, m.CLIP, rule, basis, SYSTEM, self._worker, now_s, self._record)
         if begun is not None:
             self._finish(begun)
         return begun is not None
 
     def _finish(self, erasure: Erasure) -> Erasure:
-        """Do what was begun. The record is signed first and kept: whoever does it again does the very same."""
+        """Do what was begun: just what its record says, which was signed when it was begun."""
         try:
-            # A cut of the audit chain is signed when it is made: a plan that lies in the database vouches for none.
-            if erasure.signature is None and any(one["what"] == "audit" for one in erasure.plan):
-                raise ValueError("it names a cut of the audit chain and is not signed: look who wrote it, and when")
-            erasure = self.store.sign(erasure.id, self._record)
+            record = Record(erasure.number or 0, erasure.id, erasure.manifest or b"", erasure.signature or b"")
+            about = (erasure.plan, erasure.rule, erasure.basis, erasure.by_name)
+            if not vouched(record, *about, self._keys.trusted()):
+                raise ValueError("it is not signed as it lies there: see who wrote it (docs/runbook.md, Erasures)")
             self._remove_files(erasure)
             self.store.finish_erasure(erasure, time.time())
         except BaseException:
@@ -151,7 +185,7 @@ class Eraser:
         return self.store.erasure(erasure.id)
 
     def _record(self, erasure: Erasure, previous: str | None) -> tuple[bytes, bytes]:
-        signer = self._signer()
+        signer = self._keys.signer()
         body = m.of_erasure(
             erasure.id,
             key=signer.id,
@@ -174,6 +208,8 @@ class Eraser:
             if one["what"] == "evidence":
                 self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
                 self.files.remove(one["id"])
+            elif (remove := self._elsewhere.get(one["what"])) is not None:
+                remove(one["id"])
             elif one["what"] == "file" and self.files.names(one["id"]):  # the case may have gone since
                 record = {m.ERASED_SIGNATURE: erasure.signature or b"", m.ERASED: erasure.manifest or b""}
                 # The record first: there is no moment at which the package has a hole that nobody vouches for.
@@ -190,148 +226,5 @@ class Eraser:
             self.files.remove_file(redacted, name)
 
 
-class Purger:
-    """Erases what the fleet file's retention and the owners' terms say is over."""
-
-    def __init__(self, board: Board, eraser: Eraser, disagreements: Disagreements | None = None) -> None:
-        self._board, self._eraser, self._disagreements = board, eraser, disagreements
-
-    @property
-    def stuck(self) -> str:
-        """Which erasures cannot be finished now, and why; "" for none."""
-        return self._eraser.stuck
-
-    def step(self, now_s: float) -> int:
-        """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
-
-        Raises redis.RedisError, OSError, SQLAlchemyError, SigningKeyError: call again.
-        """
-        fleet = self._board.get_json("fleet")
-        if not fleet or "retention" not in fleet:  # what is not known is never taken for the default
-            return 0
-        if finished := self._eraser.finish():
-            return finished
-        retention = Retention.model_validate(fleet["retention"])
-        owners = owners_days(fleet)
-        if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
-            return gone
-        keep_days = IncidentSettings.model_validate(fleet.get("incidents") or {}).reports.keep_days
-        term, said = retention.reports(keep_days), "closed for {} days"
-        if gone := self._eraser.erase_reports(
-            now_s - (term.days or 0) * DAY_S, term.rule, said.format(term.days), now_s
-        ):
-            return gone
-        days = retention.audit_days
-        if gone := self._eraser.erase_audit(now_s - days * DAY_S, "audit_days", f"kept for {days} days", now_s):
-            return gone
-        for group, term, unsealed_days in self._over(retention, owners, now_s):
-            before_s, unsealed_s = now_s - (term.days or 0) * DAY_S, now_s - unsealed_days * DAY_S
-            basis = f"kept for {term.days} days"
-            if gone := self._eraser.erase_events(group, before_s, unsealed_s, term.rule, basis, now_s):
-                return gone
-        return self._sweep(retention, owners, now_s)
-
-    def _sweep(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
-        """Erase pictures on which two models differ. They are no evidence: no signed record is made of it."""
-        if self._disagreements is None:
-            return 0
-        holds = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
-
-        def over(one: Kept) -> bool:
-            return retention.disagreement(owners.get(one.camera)).is_over(one.captured_s, now_s)
-
-        def held(one: Kept) -> bool:
-            return any(hold.covers(one.id, one.camera, one.captured_s) for hold in holds)
-
-        return self._disagreements.sweep(over, held, retention.disagreements_mib * 2**20)
-
-    def _cases(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
-        cases = {case.id: case for case in self._eraser.records.kept()}
-        items = (Item(c.id, c.camera, c.captured_s, case_term(c, retention, owners)) for c in cases.values())
-        found = sort_out(items, (hold for hold, _ in self._eraser.store.holds()), now_s)
-        rules: dict[str, list[CaseRow]] = {}
-        for id, rule in list(found.over.items())[:BATCH]:
-            rules.setdefault(rule, []).append(cases[id])
-        gone = 0
-        for rule, going in rules.items():
-            erased = self._eraser.erase(going, [], rule, "its term is over", SYSTEM, now_s).erasure
-            gone += 0 if erased is None else len(erased.plan)
-        return gone
-
-    def _clips(self, retention: Retention, now_s: float) -> int:
-        term = retention.clip()
-        cases = {case.id: case for case in self._eraser.records.kept() if m.CLIP in case.files}
-        items = (Item(case.id, case.camera, case.captured_s, term) for case in cases.values())
-        found = sort_out(items, (hold for hold, _ in self._eraser.store.holds()), now_s)
-        return sum(
-            self._eraser.erase_clip(cases[id], rule, f"kept for {term.days} days", now_s)
-            for id, rule in found.over.items()
-        )
-
-    def _over(
-        self, retention: Retention, owners: Mapping[str, int], now_s: float
-    ) -> Iterator[tuple[Group, Term, float]]:
-        """Groups with events that are over, their term, and the days after which evidence of them is over unsealed."""
-        for group in self._eraser.store.groups():
-            days = shorter(group.days, owners.get(group.camera))
-            term = retention.events(group.type.removeprefix("hoaban."), group.role, days)
-            if term.is_over(group.first_s, now_s):
-                undecided = [retention.evidence(State.OPEN, evidential, days).days for evidential in (True, False)]
-                yield group, term, max(math.inf if one is None else one for one in undecided)
-
-
-class PurgeTimer:
-    """Calls a purger every hour, and on at once while there is more to do. What goes wrong is tried again."""
-
-    def __init__(self, purger: Purger, duty: Duty | None = None) -> None:
-        self._purger, self._duty = purger, duty
-        self._due_s, self._why = float("-inf"), ""
-
-    def tick(self) -> None:
-        """A piece of work, when it is due. Raises nothing: events must be stored whatever becomes of old ones."""
-        if time.monotonic() >= self._due_s:
-            self._step()
-        if self._duty is not None:
-            self._duty.tell(self._why)
-
-    def _step(self) -> None:
-        try:
-            if gone := self._purger.step(time.time()):
-                log.info("erased what is over", count=gone)
-            else:
-                self._due_s = time.monotonic() + (AGAIN_S if self._purger.stuck else EVERY_S)
-            self._why = self._purger.stuck
-        except Exception as error:
-            log.exception("nothing is erased now; trying again")
-            self._due_s = time.monotonic() + AGAIN_S
-            self._why = _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def purge_timer(board: Board, engine: Engine, evidence_url: str, data_dir: str) -> PurgeTimer:
-    """The purge of a system. Raises OSError when the evidence's place cannot be reached."""
-    records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
-    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir).signer)
-    return PurgeTimer(Purger(board, eraser, Disagreements(folder_beside(evidence_url))), Duty(board, ERASING))
-
-
-def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:
-    """How long a case is kept."""
-    return retention.evidence(case.state, case.evidential, shorter(case.owner_days, owners.get(case.camera)))
-
-
-def owners_days(fleet: Mapping[str, Any]) -> dict[str, int]:
-    """camera -> the retention of its owner's terms as they are now; what was recorded under longer ones follows."""
-    terms = {
-        camera["id"]: Terms.model_validate(camera["terms"])
-        for camera in fleet.get("cameras", ())
-        if camera.get("terms")
-    }
-    return {camera: one.retention_days for camera, one in terms.items() if one.retention_days is not None}
-
-
-def shorter(one: int | None, other: int | None) -> int | None:
-    return min((days for days in (one, other) if days is not None), default=None)

@@ -12,7 +12,7 @@ import structlog
 
 from actors.board import Board
 from actors.bus import BEGINNING, Delivery, EventBus
-from actors.retention import purge_timer
+from actors.purge import purge_timer
 from actors.store import EventStore
 from actors.traces import tracer
 from hoaban.events import Event
@@ -111,8 +111,9 @@ class WriterActor:
 
     def __init__(self, redis_url: str, store_url: str, evidence_url: str, data_dir: str) -> None:
         self._store = EventStore.open(store_url)
-        self._purge = purge_timer(Board(redis_url), self._store.engine, evidence_url, data_dir)
-        self._writer = StoreWriter(EventBus(redis_url), self._store, NAME)
+        bus = EventBus(redis_url)
+        self._purge = purge_timer(Board(redis_url), bus, self._store.engine, evidence_url, data_dir)
+        self._writer = StoreWriter(bus, self._store, NAME)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()

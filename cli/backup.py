@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.common import data_folder, print_json, refuse
+from cli.recording import who
 
 Data = Annotated[Path | None, typer.Option(help="folder of `hoaban up`")]
 Keys = Annotated[
@@ -43,21 +44,35 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(metavar="BACKUP", help="a folder of `hoaban backup`")],
     data: Annotated[Path, typer.Option(help="an empty folder for `hoaban up`")],
+    erasures: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the newest of `hoaban evidence save-erasures`: erased again")
+    ] = None,
+    without_erasures: Annotated[
+        str | None, typer.Option(metavar="REASON", help="why what was erased since may come back: it is recorded")
+    ] = None,
     keys: Keys = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup into an empty place, and verify the audit chain and every sealed package. Exit code 1: not whole."""
+    """Put a backup into an empty place, erase again what was erased since, and verify the audit chain and every sealed
+    package. Exit code 1: not whole."""
     from actors.backup import BackupError, Place, restore
 
+    if erasures is not None and without_erasures is not None:
+        refuse("--erasures and --without-erasures: give one of them")
     folder = data.resolve()
     try:
-        found = restore(source.resolve(), Place(folder, *_urls(folder)), keys and keys.resolve())
+        place = Place(folder, *_urls(folder))
+        reason = (without_erasures or "").strip()
+        found = restore(source.resolve(), place, keys and keys.resolve(), erasures, who(), reason)
     except BackupError as error:
         refuse(str(error))
     if as_json:
         print_json(asdict(found))
     else:
-        print(f"{folder}: {found.files} files, {found.records} audit records, {found.packages} packages of evidence")
+        print(
+            f"{folder}: {found.files} files, {found.records} audit records, {found.packages} packages of evidence, "
+            f"{found.erased_again} erasures made again"
+        )
         print("\n".join(found.wrong) or "the audit chain and every package are whole")
     raise typer.Exit(1 if found.wrong else 0)
 

@@ -14,6 +14,7 @@ from actors.store import AuditStore
 from cli.common import data_folder, one_line, print_json, refuse, store_or_refuse
 from cli.recording import record
 from cli.trouble import TroubleError, check_redis
+from hoaban.fleet_text import redact
 
 app = typer.Typer(no_args_is_help=True, help="Events that could not be stored: look at them, try again, or drop them.")
 
@@ -46,8 +47,15 @@ def list_(
     data: Data = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on standard output")] = False,
 ) -> None:
-    """What was put aside, the oldest first, each with the reason. Exit code 1 when there is any."""
-    letters = _all(bus_or_refuse(data_folder(data)))
+    """What was put aside, the oldest first, each with the reason. Exit code 1 when there is any.
+
+    The events tell where people and vehicles were: who looked is recorded.
+    """
+    folder = data_folder(data)
+    bus = bus_or_refuse(folder)
+    letters = _all(bus)
+    if letters:
+        _record(folder, "events.dead.list", "all", count=len(letters))
     if as_json:
         print_json([{"entry": letter.entry, "why": letter.why, "body": letter.body} for letter in letters])
     else:
@@ -63,8 +71,11 @@ def retry(
     data: Data = None,
 ) -> None:
     """Let them be stored once more: after the fault was mended. One that fails again is put aside again."""
-    bus = bus_or_refuse(data_folder(data))
+    folder = data_folder(data)
+    bus = bus_or_refuse(folder)
     letters = [_one(bus, entry)] if entry is not None else _all(bus)
+    if letters:
+        _record(folder, "events.retry", entry or "all", count=len(letters))
     for letter in letters:
         bus.revive(letter)
     print(f"{len(letters)} handed to the store again")
@@ -80,18 +91,23 @@ def drop(
     if not reason.strip():
         refuse("--reason: empty; say why this event may be lost")
     folder = data_folder(data)
-    bus, store = bus_or_refuse(folder), store_or_refuse(folder)
+    bus = bus_or_refuse(folder)
     letter = _one(bus, entry)
-    try:
-        # Recorded first: what is dropped and not recorded would be lost silently.
-        digest = hashlib.sha256(letter.body.encode()).hexdigest()
-        record(AuditStore(store.engine), "events.drop", entry, reason=reason, why=letter.why, sha256=digest)
-    except sa.exc.SQLAlchemyError as error:
-        refuse(f"not dropped, since it cannot be recorded: {str(error).splitlines()[0]}")
-    finally:
-        store.close()
+    digest = hashlib.sha256(letter.body.encode()).hexdigest()
+    _record(folder, "events.drop", entry, reason=reason, why=letter.why, sha256=digest)
     bus.drop(letter)
     print(f"{entry}: dropped")
+
+
+def _record(folder: Path, action: str, subject: str, reason: str | None = None, **detail: object) -> None:
+    """Recorded first: what is shown or dropped, and not recorded, would go unseen. Exit code 2 where it cannot be."""
+    store = store_or_refuse(folder)
+    try:
+        record(AuditStore(store.engine), action, subject, reason=reason, **detail)
+    except sa.exc.SQLAlchemyError as error:
+        refuse(f"nothing done, since it cannot be recorded: {redact(str(error).splitlines()[0])}")
+    finally:
+        store.close()
 
 
 def _all(bus: EventBus) -> list[DeadLetter]:

@@ -9,8 +9,11 @@ import typer
 from platformdirs import user_data_path
 from sqlalchemy.exc import SQLAlchemyError
 
+from actors.erasure_log import save
 from actors.proof.archive import Files, NotAPackageError, open_package
+from actors.proof.files import PackageFiles
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
+from actors.retention import Eraser
 from actors.store import EvidenceRecords, RetentionStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.recording import recorded
@@ -99,6 +102,52 @@ def verify_erasures(
     else:
         print("\n".join(wrong) or f"sound: {len(records)} records; the newest is {newest or 'none'}")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command("save-erasures")
+def save_erasures(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="is replaced; keep it apart from database and evidence")],
+    data: DataDir = None,
+) -> None:
+    """Write the signed records of all erasures into a file, for `hoaban restore --erasures`. Each day, say."""
+    events = store_or_refuse(data_folder(data))
+    try:
+        saved = save(RetentionStore(events.engine).records(), out)
+    except OSError as error:
+        refuse(f"{out}: {error.strerror or error}; name a file in a folder that can be written")
+    except SQLAlchemyError as error:
+        refuse(f"the store cannot be read: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    print(f"{out}: {saved} records")
+
+
+@app.command("vouch-erasure")
+def vouch_erasure(
+    erasure: Annotated[str, typer.Argument(metavar="ID", help="as `hoaban_duty_sound` and GET /health/duties name it")],
+    reason: Annotated[str, typer.Option(help="how it is known who began it, in words: it is recorded")],
+    data: DataDir = None,
+) -> None:
+    """Sign an erasure that an earlier version began and did not sign, so that it is finished. Look at it first."""
+    if not reason.strip():
+        refuse("--reason: empty; say how it is known who began it")
+    folder = data_folder(data)
+    events = store_or_refuse(folder)
+    store, cases = RetentionStore(events.engine), EvidenceRecords(events.engine)
+    try:
+        eraser = Eraser(store, cases, PackageFiles(str(folder / "evidence")), Keys(folder))
+        about = {"plan_sha256": m.digest(m.canonical({"plan": store.erasure(erasure).plan}))}
+        with recorded(folder, "evidence.vouch_erasure", erasure, reason=reason, **about):
+            eraser.vouch(erasure)
+    except KeyError:
+        refuse(f"{erasure}: there is no such erasure")
+    except (ValueError, OSError) as error:
+        refuse(f"{erasure}: {error}")
+    except SQLAlchemyError as error:
+        refuse(f"the store does not take it: {str(error).splitlines()[0]}")
+    finally:
+        events.close()
+    print(f"{erasure}: signed; the system finishes it")
 
 
 @app.command("set-owner")

@@ -15,7 +15,8 @@ import typer
 
 from actors.audit_anchor import Anchor, begin
 from actors.store import AuditStore, PeopleStore
-from actors.store.people import Account, GivenGrant, PeopleError
+from actors.store.grants import GivenGrant
+from actors.store.people import Account, PeopleError
 from cli import recording
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.recording import who

@@ -143,6 +143,10 @@ class CaseCalls:
         """Who may be given a case of "incidents" or "work-orders"."""
         return cast(list[Assignee], self._call("GET", f"/{of}/{number}/assignees"))
 
+    def successors(self) -> list[Assignee]:
+        """Who may take over a shift."""
+        return cast(list[Assignee], self._call("GET", "/handovers/assignees"))
+
     def handovers(self) -> list[Handover]:
         return cast(list[Handover], self._call("GET", "/handovers", params={"limit": 10}))
 

@@ -74,9 +74,9 @@ class EvidenceCalls:
         """What is held about a person."""
         return cast(dict[str, Any], self._call("POST", "/subjects/search", json=_given(wanted)))
 
-    def erase_subject(self, reference: str, basis: str, evidence: list[str], events: list[str]) -> dict[str, Any]:
-        """{"erasure", "erased", "refused"}."""
-        body = {"reference": reference, "basis": basis, "evidence": evidence, "events": events}
+    def erase_subject(self, reference: str, basis: str, ids: dict[str, list[str]]) -> dict[str, Any]:
+        """ids: by kind, as the search named the kinds. {"erasure", "erased", "refused"}."""
+        body = {"reference": reference, "basis": basis} | ids
         return cast(dict[str, Any], self._call("POST", "/subjects/erase", json=body, timeout=SLOW_S))
 
     def erasure_record(self, id: str) -> bytes:

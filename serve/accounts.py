@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.store.people import Account, GivenGrant, NobodyConfirmsError, PeopleError, PeopleStore
+from actors.store.grants import GivenGrant
+from actors.store.people import Account, NobodyConfirmsError, PeopleError, PeopleStore
 from hoaban.access import Grant, Permission, Person, Role, Scope
 from hoaban.schedule import Hours
 from hoaban.shapes import Id

@@ -1,7 +1,6 @@
 """The API (CONTRACT, HTTP). An ordinary FastAPI application; serve/deployment.py puts it under Ray Serve."""
 
 import time
-from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from actors import duties
 from actors.audit_anchor import Anchor, keep_anchored
 from actors.board import NODES, POOL, Board
+from actors.bus import EventBus
 from actors.store import AuditStore, EventStore, Holder, Outbox, PeopleStore
 from actors.store.preferences import PreferenceStore
 from actors.store.sessions import SessionStore
@@ -64,7 +64,7 @@ from serve.health import router as health_router
 from serve.limits import AddressLimit, Limiter
 from serve.places import Places
 from serve.settings import ApiSettings
-from serve.shown import sees_lists, shown
+from serve.shown import Gate, gate
 from serve.streams import event_stream, resume_at
 from serve.tiles import RayTiles, TileCache, TileSource
 from serve.times import Instant
@@ -90,7 +90,7 @@ def build_app(
     app.state.settings = settings
     app.state.store = EventStore.open(settings.store_url)
     app.state.feed = EventFeed(app.state.store)
-    app.state.board = Board(settings.redis_url)
+    app.state.board, app.state.bus = Board(settings.redis_url), EventBus(settings.redis_url)
     app.state.places = Places(app.state.board)
     app.state.audit = AuditStore(app.state.store.engine)
     app.state.data_dir = settings.data_dir
@@ -275,17 +275,17 @@ def events(
         words = [f"{name}={value}" for name, value in searched.items() if value is not None]
         looks: Looks = request.app.state.looks
         looks.record(request, person, "event.search", " ".join(words)[:500] or "all, page by page", camera)
+    seen = gate(request, person)
     page = request.app.state.store.page(
         since_s=since.timestamp() if since else None,
         until_s=until.timestamp() if until else None,
         type=type,
         camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
+        cameras=seen.cameras,
         cursor=cursor,
         limit=limit,
     )
-    views = [schemas.EventView(seq=stored.seq, event=shown(request, person, stored.event)) for stored in page.events]
-    return schemas.EventPageView(events=views, next_cursor=page.next_cursor)
+    return schemas.EventPageView(events=seen.views(page.events), next_cursor=page.next_cursor)
 
 
 @router.get("/events/stream", tags=["events"], response_class=EventSourceResponse)
@@ -306,17 +306,17 @@ def stream(
             raise HTTPException(400, "Last-Event-ID must be the number of an event from this stream")
         after = int(last_event_id)
     begin, restored = resume_at(store, after)
-    cameras, lists = partial(_streams, request, holder), partial(sees_lists, request, holder.person)
-    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored, cameras, lists), ping=10)
+    may_carry = partial(_streams, request, holder)
+    return EventSourceResponse(event_stream(request.app.state.feed, begin, restored, may_carry), ping=10)
 
 
-def _streams(request: Request, holder: Holder) -> Collection[str] | None:
-    """The cameras whose events a stream may carry now; None: of all. Raises PermissionError once it must end."""
+def _streams(request: Request, holder: Holder) -> Gate:
+    """What a stream may carry now. Raises PermissionError once it must end."""
     now = request.app.state.credentials.still(holder.credential)
     places: Places = request.app.state.places
     if now is None or not places.sees(None, now.person):
         raise PermissionError
-    return cameras_for(request, now.person, Permission.CAMERA_SEE)
+    return gate(request, now.person)
 
 
 @router.get("/fleet", tags=["fleet"])

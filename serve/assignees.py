@@ -54,4 +54,5 @@ def chosen(request: Request, permission: Permission, cameras: Iterable[str], who
 
 
 def _list_of(request: Request) -> str:
-    return request.url.path.rsplit("/", 1)[0] + "/assignees"
+    path = request.url.path
+    return (path if path.endswith("/handovers") else path.rsplit("/", 1)[0]) + "/assignees"

@@ -15,7 +15,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from actors.store import Holder, PeopleStore
-from actors.store.people import Account, Claims, PeopleError, digest_of
+from actors.store.grants import Claims, digest_of
+from actors.store.people import Account, PeopleError
 from hoaban.access import Permission, Person, Place, decide, reaches
 from hoaban.access.misuse import LOOK
 from hoaban.access.settings import AccessSettings, OidcSettings
@@ -89,11 +90,12 @@ class Credentials:
         return holder
 
     def provided(self) -> list[Person]:
-        """Whom an identity provider has sent, while what it said of them lasts; once for each that it said."""
+        """Whom an identity provider has sent, by a token of its own or into a session here, while what it said of them
+        lasts; once for each that it said."""
         now_s = time.time()
         lasting = [kept.person for until_s, kept in list(self._provided.values()) if until_s > now_s]
         disabled = {id: self._people.account(id).disabled for id in {person.id for person in lasting}}
-        return [person for person in lasting if not disabled[person.id]]
+        return [person for person in lasting if not disabled[person.id]] + self._people.signed_in_at_provider()
 
     def _ask(self, credential: str) -> Holder | None:
         if not credential.startswith("oidc:"):

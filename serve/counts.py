@@ -14,9 +14,10 @@ from actors.store.store import CountRow
 from hoaban.access import Permission, Person
 from serve import problems, schemas
 from serve.auditing import record
-from serve.auth import cameras_for, may
+from serve.auth import may
 from serve.health import clock_ahead_s
 from serve.places import Places
+from serve.shown import gate
 from serve.times import Instant
 
 router = APIRouter(tags=["counts"], responses={401: {"model": problems.Problem, "description": "No valid token"}})
@@ -90,7 +91,7 @@ def _counted(
         since_s=span[0],
         until_s=span[1],
         camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
+        cameras=gate(request, person).cameras,
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )
@@ -121,7 +122,7 @@ def turns(
         since_s=span[0],
         until_s=span[1],
         camera=camera,
-        cameras=cameras_for(request, person, Permission.CAMERA_SEE),
+        cameras=gate(request, person).cameras,
         bucket_s=bucket,
         clock_s=clock_ahead_s(request.app.state.board.get_json("fleet"), since),
     )

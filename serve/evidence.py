@@ -18,7 +18,7 @@ from actors.proof.archive import to_tar, to_zip
 from actors.proof.desk import Desk, NotReadyError
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
-from actors.retention import case_term, owners_days
+from actors.purge import case_term, owners_days
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
 from actors.watchlist.key import KeyMissingError, WatchlistKey

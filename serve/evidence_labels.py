@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from actors.labels import files_of
 from actors.proof.archive import to_zip
 from actors.proof.labels import LabelStills
-from actors.retention import case_term, owners_days
+from actors.purge import case_term, owners_days
 from actors.store.evidence import CaseRow
 from hoaban.access import Permission, Person
 from hoaban.evidence.retention import Retention

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import structlog
@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import ServerSentEvent
 
 from actors.store import EventStore, StoredEvent
-from serve.shown import of_a_list, withheld
+from hoaban.withheld import of_a_list, withheld
+from serve.shown import Gate
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +36,14 @@ class Told:
     withheld: bytes | None = None
     """for who may not see the watchlist that it comes from"""
 
+    def told(self, gate: Gate) -> "Told":
+        """As it may be told."""
+        return self if self.withheld is None or gate.lists else replace(self, message=self.withheld, withheld=None)
 
-def everyone() -> None:
-    """All cameras' events may be told."""
+
+def everyone() -> Gate:
+    """All cameras' events may be told, and of watchlists' hits what all may know."""
+    return Gate(None, lists=False)
 
 
 class EventFeed:
@@ -63,13 +69,11 @@ class EventFeed:
         """The number of the newest event that was read."""
         return self._newest
 
-    async def follow(
-        self, after: int, cameras: Callable[[], Collection[str] | None] = everyone
-    ) -> AsyncIterator[Told | None]:
-        """Events stored after a number, then each new one; None where the database went back in time.
+    async def follow(self, after: int, gate: Callable[[], Gate] = everyone) -> AsyncIterator[Told | None]:
+        """Events stored after a number, then each new one, as they may be told; None where the database went back in
+        time.
 
-        cameras: whose events may be told now, None for all; asked in a thread before each batch. A PermissionError of
-        it ends the feed.
+        gate: what may be told now; asked in a thread before each batch. A PermissionError of it ends the feed.
         """
         self._join()
         try:
@@ -77,7 +81,7 @@ class EventFeed:
             restored = self._restored
             while True:
                 try:
-                    told = await run_in_threadpool(cameras)
+                    now = await run_in_threadpool(gate)
                 except PermissionError:
                     return
                 if restored != self._restored:
@@ -91,8 +95,8 @@ class EventFeed:
                     after = after if batch else floor
                 for event in batch:
                     after = event.seq
-                    if told is None or event.camera in told:
-                        yield event
+                    if now.lets(event.camera):
+                        yield event.told(now)
                 if not batch and after >= self._newest:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(grown.wait(), CHECK_S)

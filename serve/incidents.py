@@ -24,9 +24,10 @@ from serve.assignees import AssigneeView, Assignment, assignees, chosen, views
 from serve.auditing import given, recorded
 from serve.auth import cameras_for, check, may, refused, signed_in, visible
 from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, Note, Number, log_view, now_s, told
+from serve.places import Places
 from serve.problems import Problem
 from serve.schemas import EventView
-from serve.shown import shown
+from serve.shown import gate
 from serve.times import Instant
 
 router = APIRouter(tags=["incidents"], responses={401: {"model": Problem, "description": "No valid token"}})
@@ -107,7 +108,7 @@ class Comment(Change):
 
 class NewHandover(BaseModel):
     model_config = Change.model_config
-    to: str = Field(min_length=1, max_length=128, description="name of who takes over")
+    to: str = Field(min_length=1, max_length=128, description="a person's id or name; see `assignees`")
     note: Note
 
 
@@ -215,7 +216,7 @@ def incident(request: Request, response: Response, number: Number, person: Seer)
     return IncidentDetail(
         **view.model_dump(),
         log=[log_view(line) for line in store.log(number)],
-        stored=[EventView(seq=one.seq, event=shown(request, person, one.event)) for one in store.events(number, seen)],
+        stored=gate(request, person, Permission.INCIDENT_SEE).views(store.events(number, seen)),
         neighbours=[NeighbourView(camera=camera, metres=round(metres, 1)) for camera, metres in near],
     )
 
@@ -293,10 +294,27 @@ def grade(request: Request, number: Number, change: Grading, person: Handler, if
 def hand_over(request: Request, wanted: NewHandover, person: Handler) -> HandoverView:
     """Sign the shift off: a note with all incidents that are open where you handle them."""
     cameras = cameras_for(request, person, Permission.INCIDENT_HANDLE)
-    with recorded(request, person, "handover.sign", wanted.to) as more:
-        made = _store(request).hand_over(person, wanted.to, wanted.note, now_s(), cameras)
+    to = chosen(request, Permission.INCIDENT_HANDLE, _handed(request, person), wanted.to)
+    if to.id == person.id:
+        raise HTTPException(422, "you cannot hand over to yourself")
+    with recorded(request, person, "handover.sign", to.name) as more:
+        made = _store(request).hand_over(person, to, wanted.note, now_s(), cameras)
         more["number"] = made.number
-    return HandoverView(**asdict(made))
+    return HandoverView.model_validate(asdict(made))
+
+
+@router.get("/handovers/assignees")
+def possible_successors(request: Request, person: Handler) -> list[AssigneeView]:
+    """Who may take over from you: people who may handle incidents at one of the cameras where you do."""
+    able = assignees(request, Permission.INCIDENT_HANDLE, _handed(request, person))
+    return views(one for one in able if one.id != person.id)
+
+
+def _handed(request: Request, person: Person) -> frozenset[str]:
+    """The cameras whose incidents a person hands over."""
+    places: Places = request.app.state.places
+    cameras = cameras_for(request, person, Permission.INCIDENT_HANDLE)
+    return places.all() if cameras is None else cameras
 
 
 @router.post("/handovers/{number}/accept", responses={404: {"model": Problem}, 409: {"model": Problem}})
@@ -319,14 +337,17 @@ def handovers(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[HandoverView]:
-    """The newest first; of their incidents those at cameras where you may see incidents."""
-    return [_handover(one, request, person) for one in _store(request).handovers(limit, cursor)]
+    """The newest first, of their incidents those at cameras where you may see incidents: such as you gave or were
+    given, and such as have an incident that you may see."""
+    found = [(one, _handover(one, request, person)) for one in _store(request).handovers(limit, cursor)]
+    whole = cameras_for(request, person, Permission.INCIDENT_SEE) is None
+    return [view for one, view in found if whole or view.incidents or person.id in (one.from_id, one.to_id)]
 
 
 def _handover(one: Handover, request: Request, person: Person) -> HandoverView:
     seen = cameras_for(request, person, Permission.INCIDENT_SEE)
     listed = [incident for incident in one.incidents if seen is None or incident["camera"] in seen]
-    return HandoverView(**asdict(one) | {"incidents": listed})
+    return HandoverView.model_validate(asdict(one) | {"incidents": listed})
 
 
 def _act(

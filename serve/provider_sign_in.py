@@ -16,7 +16,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import BaseModel, ConfigDict, Field
 
 from actors.board import Board
-from actors.store.people import claims_as_kept, claims_from, digest_of
+from actors.store.grants import claims_as_kept, claims_from, digest_of
 from hoaban.access import Person
 from hoaban.access.settings import SignInSettings
 from serve.auditing import NOBODY, Refusals, recorded

@@ -23,7 +23,7 @@ from serve.cases import MAX_NUMBER, REFUSALS, Change, Cursor, IfMatch, LogView, 
 from serve.filing import MOST_TEXT, Contact, Filed, Filing, Intake, file, filed, filing
 from serve.problems import Problem
 from serve.schemas import EventView
-from serve.shown import shown
+from serve.shown import gate
 from serve.unmask import Reason, Unmasking, unmask_reason
 
 router = APIRouter(tags=["reports"], responses={401: {"model": Problem, "description": "No valid token"}})
@@ -288,8 +288,8 @@ def _near(request: Request, person: Person, found: Report) -> list[NearView]:
             camera=camera,
             limit=NEAR_EVENTS,
         )
-        stored = [EventView(seq=one.seq, event=shown(request, person, one.event)) for one in page.events]
-        recorded = sum(one.event.data.get("evidence") is not None for one in page.events)
+        stored = gate(request, person).views(page.events)
+        recorded = sum(one.event["data"].get("evidence") is not None for one in stored)
         views.append(NearView(camera=camera, metres=round(metres, 1), stored=stored, recorded=recorded))
     return views
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -10,6 +10,7 @@ from sse_starlette import ServerSentEvent
 
 from actors.store import EventStore
 from serve.feed import EventFeed, everyone
+from serve.shown import Gate
 from serve.tiles import TileCache
 
 POLL_S = 0.5
@@ -33,21 +34,18 @@ async def event_stream(
     feed: EventFeed,
     after: int,
     restored: bool,
-    cameras: Callable[[], Collection[str] | None] = everyone,
-    lists: Callable[[], bool] = lambda: False,
+    gate: Callable[[], Gate] = everyone,
 ) -> AsyncIterator[bytes]:
     """Events as Server-Sent Events; the id is the store's number, so a client resumes exactly.
 
-    lists: whether hits of a watchlist may be told whole. An event `reset` says that numbers began again, the database
+    gate: what may be told now. An event `reset` says that numbers began again, the database
     having been restored: what the client holds of later events is no more, new ones follow.
     """
     if restored:
         yield _reset(after)
-    async for event in feed.follow(after, cameras):
+    async for event in feed.follow(after, gate):
         if event is None:
             yield _reset(feed.newest)
-        elif event.withheld is not None and not await run_in_threadpool(lists):
-            yield event.withheld
         else:
             yield event.message
 

@@ -1,21 +1,27 @@
 """A person asks what is held about them: found by plate, or place and time, answered, erased where law allows."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from actors.elsewhere import Pictures, Place, PutAside, Thing, Wanted, removers
 from actors.retention import Eraser
 from actors.store.evidence import CaseRow
+from actors.store.reports import Report
+from actors.store.retention import report_id
 from hoaban.access import Permission, Person
 from hoaban.events import utc
 from hoaban.evidence.retention import refusal
+from hoaban.incidents.reports import grouped
+from hoaban.incidents.states import ReportState
 from hoaban.plates import normalise
 from serve.auditing import record, recorded
 from serve.auth import may
+from serve.cases import MAX_NUMBER
 from serve.problems import Problem
 from serve.times import Instant
 
@@ -68,7 +74,8 @@ class HeldEvent(BaseModel):
 
 
 class Held(BaseModel):
-    """What is held. more: of other kinds, by their names. whole: false when there was more than can be listed."""
+    """What is held. more: of other kinds, by their names; what has an id there may be erased, if it has no refusal.
+    whole: false when there was more than can be listed."""
 
     reference: str
     evidence: list[HeldCase]
@@ -83,6 +90,11 @@ class Erase(BaseModel):
     basis: str = Field(min_length=10, max_length=1000, description="why the law allows it")
     evidence: list[str] = Field([], max_length=MOST)
     events: list[str] = Field([], max_length=MOST)
+    reports: list[Annotated[int, Field(ge=1, le=MAX_NUMBER)]] = Field(
+        [], max_length=MOST, description="citizens' reports, by their numbers"
+    )
+    disagreements: list[str] = Field([], max_length=MOST, description="pictures on which two models differ")
+    dead_letters: list[str] = Field([], max_length=MOST, description="events that no database took")
 
 
 class Erased(BaseModel):
@@ -91,15 +103,6 @@ class Erased(BaseModel):
     erasure: str | None
     erased: list[str]
     refused: dict[str, str]
-
-
-Finder = Callable[[Search], list[dict[str, Any]]]
-"""finds what another part of the system holds (citizens' reports, say); see `also_held`"""
-
-
-def also_held(app: Any, kind: str, find: Finder) -> None:
-    """Another kind of thing that is held about people: every search asks for it too."""
-    app.state.also_held = getattr(app.state, "also_held", {}) | {kind: find}
 
 
 @router.post("/search", responses={422: {"model": Problem}})
@@ -127,7 +130,11 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
         cases, _ = shared.records.page(cameras=wanted.cameras, since_s=since_s, until_s=until_s, limit=MOST + 1)
         events = shared.retention.find_events(wanted.cameras, since_s, until_s, MOST + 1)
     why = _Refusals(request, [event["id"] for event in events])
-    more = {kind: find(wanted) for kind, find in getattr(request.app.state, "also_held", {}).items()}
+    reports = request.app.state.intake.store.about(wanted.plate, wanted.cameras, since_s, until_s, MOST + 1)
+    elsewhere = Wanted(wanted.plate, wanted.cameras, since_s, until_s)
+    things = {place.what: place.find(elsewhere) for place in _places(request)}
+    more = {"reports": [why.report_told(report) for report in reports[:MOST]]}
+    more |= {what: [why.told(one) for one in found[:MOST]] for what, found in things.items()}
     return Held(
         reference=wanted.reference,
         evidence=[
@@ -149,15 +156,15 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
             for event in events[:MOST]
         ],
         more=more,
-        whole=len(cases) <= MOST and len(events) <= MOST,
+        whole=max(len(cases), len(events), len(reports), *map(len, things.values())) <= MOST,
     )
 
 
 @router.post("/erase", responses={422: {"model": Problem}})
 def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     """Erase what the law allows of these; each that stays is told with the reason. The record of it is signed."""
-    if not wanted.evidence and not wanted.events:
-        raise HTTPException(422, "name what is to be erased: ids of evidence or of events")
+    if not (wanted.evidence or wanted.events or wanted.reports or wanted.disagreements or wanted.dead_letters):
+        raise HTTPException(422, "name what is to be erased: evidence, events, reports, disagreements or dead letters")
     shared = request.app.state.evidence
     events = shared.retention.events_by_id(wanted.events)
     whys = _Refusals(request, list(events))
@@ -176,18 +183,47 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
     refused |= {id: "there is no such event" for id in wanted.events if id not in events}
     refused |= {id: why for id, event in events.items() if (why := whys.of_event(event)) is not None}
     going = [id for id in events if id not in refused]
-    if not cases and not going:
+    reports: list[int] = []
+    for number in dict.fromkeys(wanted.reports):
+        try:
+            why_not = whys.of_report(request.app.state.intake.store.get(number))
+        except KeyError:
+            why_not = "there is no such report"
+        if why_not is None:
+            reports.append(number)
+        else:
+            refused[report_id(number)] = why_not
+    others: list[Thing] = []
+    for place in _places(request):
+        for id in dict.fromkeys(getattr(wanted, place.what)):
+            thing = place.get(id)
+            if thing is None:
+                refused[id] = f"there is no such id among {place.what}"
+            elif (held := whys.of_thing(thing)) is not None:
+                refused[id] = held
+            else:
+                others.append(thing)
+    if not (cases or going or reports or others):
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
-    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys.signer)
-    gone = [case.id for case in cases] + going
+    elsewhere = removers(_places(request))
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere)
+    gone = [case.id for case in cases] + going + [one.id for one in others] + [report_id(number) for number in reports]
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"
-        done = eraser.erase(cases, going, "request", basis, person.name, time.time())
+        planned = [one.planned() for one in others]
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), planned, reports)
         left = [id for id in gone if id not in done.kept]
         refused |= done.kept
         told |= {"erased": left, "kept": refused}  # a hold may have come meanwhile
     return Erased(erasure=None if done.erasure is None else done.erasure.id, erased=left, refused=refused)
+
+
+def _places(request: Request) -> list[Place]:
+    """What is kept outside tables and evidence."""
+    pictures = request.app.state.disagreements
+    put_aside = PutAside(request.app.state.bus)
+    return [put_aside] if pictures is None else [Pictures(pictures), put_aside]
 
 
 class _Refusals:
@@ -211,6 +247,27 @@ class _Refusals:
         if event["data"].get("evidence"):
             return "its evidence is recorded and not sealed yet: ask again when it is"
         return None
+
+    def of_thing(self, thing: Thing) -> str | None:
+        held = thing.held_by(self._holds)
+        return None if held is None else f"a legal hold keeps it ({held})"
+
+    def told(self, thing: Thing) -> dict[str, Any]:
+        about = {"id": thing.id, "type": thing.told, "camera": thing.camera, "time": utc(thing.captured_s)}
+        return about | {"refusal": self.of_thing(thing)}
+
+    def of_report(self, report: Report) -> str | None:
+        """One that is not closed is being answered yet."""
+        for hold in self._holds:
+            of_it = hold.kind == "report" and hold.subject == str(report.number)
+            if of_it or (report.camera and hold.covers("", report.camera, report.happened_s)):
+                return f"a legal hold keeps it ({hold.id})"
+        return None if report.state == ReportState.CLOSED else "it is not closed: answer it and close it first"
+
+    def report_told(self, report: Report) -> dict[str, Any]:
+        about = {"id": report.number, "type": "report", "camera": report.camera, "time": utc(report.happened_s)}
+        tracked = {"tracking": grouped(report.tracking), "state": report.state}
+        return about | tracked | {"refusal": self.of_report(report)}
 
     def _hold(self, id: str, camera: str, captured_s: float) -> str | None:
         return next((hold.id for hold in self._holds if hold.covers(id, camera, captured_s)), None)

@@ -15,6 +15,8 @@ import pytest
 from joserfc.jwk import RSAKey
 
 from actors.processes import die_with_parent, end
+from hoaban.access.settings import AccessSettings
+from tests.api_system import Api, running_api
 
 HERE = Path(__file__).resolve().parent / "oidc"
 VERSION = "8.8.1"
@@ -94,3 +96,18 @@ def running_provider(folder: Path, callback: str = CALLBACK) -> Iterator[Running
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
+    """For test files that import it."""
+    with running_provider(tmp_path_factory.mktemp("provider")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, provider: RunningProvider) -> Iterator[Api]:
+    """An API whose people sign in at the provider."""
+    access = AccessSettings.model_validate({"oidc": provider.settings()})
+    with running_api(tmp_path_factory.mktemp("api"), access=access) as running:
+        yield running

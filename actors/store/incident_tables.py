@@ -110,6 +110,7 @@ handovers = Table(
     Column("at_s", Seconds, nullable=False),
     Column("from_id", String(64), nullable=False),
     Column("from_name", String(128), nullable=False),
+    Column("to_id", String(64)),  # none: of a time when a name could be typed
     Column("to_name", String(128), nullable=False),
     Column("note", Text, nullable=False),
     Column("incidents", JSON, nullable=False),  # the open ones as they stood then

@@ -70,6 +70,7 @@ class Handover:
     at_s: float
     from_id: str
     from_name: str
+    to_id: str | None
     to_name: str
     note: str
     incidents: list[dict[str, Any]]
@@ -188,7 +189,7 @@ class IncidentStore:
             return _with_places(connection, [CASES.row(connection, number)])[0]
 
     def hand_over(
-        self, by: Person, to_name: str, note: str, now_s: float, cameras: Collection[str] | None = None
+        self, by: Person, to: Person, note: str, now_s: float, cameras: Collection[str] | None = None
     ) -> Handover:
         """Sign off: a note with all open incidents as they stand at this moment."""
         query = CASES.select().where(incidents.c.state.in_(STILL_OPEN)).order_by(incidents.c.number)
@@ -197,7 +198,8 @@ class IncidentStore:
         shown = ("number", "kind", "severity", "state", "camera", "district", "assignee", "last_s", "escalated_s")
         with turn(self._engine, TURN) as connection:
             listed = [{key: row[key] for key in shown} for row in connection.execute(query).mappings()]
-            row = {"at_s": now_s, "from_id": by.id, "from_name": by.name, "to_name": to_name, "note": note}
+            row = {"at_s": now_s, "from_id": by.id, "from_name": by.name}
+            row |= {"to_id": to.id, "to_name": to.name, "note": note}
             statement = sa.insert(handovers).values(row | {"incidents": listed}).returning(handovers)
             return Handover(**connection.execute(statement).mappings().one())
 
@@ -209,7 +211,8 @@ class IncidentStore:
                 raise KeyError(number)
             if row["accepted_s"] is not None:
                 raise HandoverError(f"{row['accepted_name']} has accepted it already")
-            if by.id == row["from_id"] or row["to_name"] not in (by.name, by.id):
+            named = row["to_name"] in (by.name, by.id) if row["to_id"] is None else row["to_id"] == by.id
+            if by.id == row["from_id"] or not named:
                 raise HandoverError(f"it was handed to {row['to_name']}, who alone can accept it")
             accepted = {"accepted_s": now_s, "accepted_id": by.id, "accepted_name": by.name}
             statement = sa.update(handovers).where(handovers.c.number == number).values(accepted).returning(handovers)

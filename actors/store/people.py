@@ -1,10 +1,8 @@
 """Who there is, in SQL: people and machines, what they are granted, and their passwords and tokens."""
 
-import hashlib
-import json
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,11 +11,23 @@ from typing import Any
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.engine import Connection, Row
 
+from actors.store.grants import (
+    Claims,
+    GivenGrant,
+    aware,
+    claims_from,
+    digest_of,
+    give,
+    given_to,
+    grant_row,
+    held_by,
+    provided_id,
+)
 from actors.store.tables import api_tokens, grants, people, sessions
-from hoaban.access import TWO_PEOPLE, Grant, Person, Role, Scope
-from hoaban.schedule import Hours
+from actors.store.tokens import TokenStore
+from hoaban.access import TWO_PEOPLE, Grant, Person, Role
 
 LEAST_PASSWORD = 12
 MOST_PASSWORD = 200
@@ -50,33 +60,6 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
-    """What an identity provider says of a person."""
-
-    issuer: str
-    agency: str | None
-    grants: tuple[Grant, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GivenGrant:
-    """A grant and its number, for taking it away, and who gave it when.
-
-    waits: for another admin's confirmation (roles of TWO_PEOPLE); until then it gives nothing.
-    provided: by an identity provider's claims; it counts where these say so.
-    """
-
-    id: str
-    grant: Grant
-    by: str
-    at: datetime
-    waits: bool = False
-    confirmed_by: str | None = None
-    confirmed_at: datetime | None = None
-    provided: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Account:
     """A person as an admin sees them. signs_in: with a password here, or at an identity provider (its address).
 
@@ -95,21 +78,7 @@ class Account:
     password_given: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A machine's token, without its secret."""
-
-    id: str
-    name: str
-    agency: str | None
-    created: datetime
-    created_by: str | None
-    expires: datetime | None
-    revoked: bool
-    grants: tuple[GivenGrant, ...]
-
-
-class PeopleStore:
+class PeopleStore(TokenStore):
     """Accounts, grants and tokens. `by` is the name of who makes a change, `by_id` their id (of a command: none).
 
     two: roles of TWO_PEOPLE wait until another than who gave them confirms.
@@ -117,9 +86,6 @@ class PeopleStore:
     Secrets are not kept, only their sha256: they have 256 random bits, so a plain digest is as good as a slow one.
     Passwords are people's own, so those are kept by argon2id.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     # --- people
 
@@ -159,7 +125,7 @@ class PeopleStore:
         try:
             with self._engine.begin() as connection:
                 connection.execute(sa.insert(people).values(row))
-                _give(connection, str(row["id"]), given, by, by_id, two)
+                give(connection, str(row["id"]), given, by, by_id, two)
         except sa.exc.IntegrityError:
             raise PeopleError(f"there is a person {name!r} already; choose another name") from None
         return self.account(str(row["id"]))
@@ -168,13 +134,13 @@ class PeopleStore:
         """The person with this id or name. Raises KeyError."""
         with self._engine.connect() as connection:
             row = self._find(connection, which)
-            return _account(row, _given(connection, row.id))
+            return _account(row, given_to(connection, row.id))
 
     def accounts(self) -> list[Account]:
         """Everyone, by name."""
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(people).order_by(people.c.name)).all()
-            return [_account(row, _given(connection, row.id)) for row in rows]
+            return [_account(row, given_to(connection, row.id)) for row in rows]
 
     def holding(self, roles: Collection[Role]) -> list[Person]:
         """People who may sign in and hold one of these roles somewhere, with all their grants that count.
@@ -187,14 +153,25 @@ class PeopleStore:
         with self._engine.connect() as connection:
             here = people.c.issuer.is_(None) | people.c.password.is_not(None)
             rows = connection.execute(sa.select(people).where(people.c.id.in_(held), here, ~people.c.disabled)).all()
-            return [_person(row, _held(connection, row.id)) for row in rows]
+            return [_person(row, held_by(connection, row.id)) for row in rows]
+
+    def signed_in_at_provider(self) -> list[Person]:
+        """Whom an identity provider sent, while a session of theirs lasts, with what it said when that began; once for
+        each session."""
+        now = datetime.now(UTC)
+        lasting = (~sessions.c.ended, sessions.c.until > now, sessions.c.claims.is_not(None), ~people.c.disabled)
+        query = sa.select(people, sessions.c.claims).join(sessions, sessions.c.person == people.c.id).where(*lasting)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        told = [(row, claims_from(row.claims)) for row in rows]
+        return [replace(_person(row, self.provide(row.id, claims)), agency=claims.agency) for row, claims in told]
 
     def from_issuer(self, issuer: str, subject: str) -> Account | None:
         """The person an identity provider knows by this subject."""
         query = sa.select(people).where(people.c.issuer == issuer, people.c.issuer_subject == subject)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-            return None if row is None else _account(row, _given(connection, row.id))
+            return None if row is None else _account(row, given_to(connection, row.id))
 
     def set_password(
         self, which: str, password: str, *, by: str = "", by_id: str = "", two: bool = False, given: bool = False
@@ -240,7 +217,7 @@ class PeopleStore:
         """The person, when the password is theirs and they are not disabled. Costs the same time for any name."""
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(people).where(people.c.name == name.strip())).one_or_none()
-            given = () if row is None else _given(connection, row.id)
+            given = () if row is None else given_to(connection, row.id)
         known = row is not None and row.password is not None and not row.disabled
         try:
             with _checking:
@@ -260,23 +237,23 @@ class PeopleStore:
     def provide(self, person: str, claims: Claims) -> tuple[Grant, ...]:
         """What a provider's claims give a person (by id) now. One of TWO_PEOPLE waits until an admin here confirmed it,
         once: whoever changes the groups at the provider is not enough."""
-        wanted = {_provided_id(person, grant): grant for grant in claims.grants if grant.role in TWO_PEOPLE}
+        wanted = {provided_id(person, grant): grant for grant in claims.grants if grant.role in TWO_PEOPLE}
         with self._engine.connect() as connection:
             query = sa.select(grants.c.id, grants.c.waits).where(grants.c.id.in_(wanted), grants.c.holder == person)
             waits = {row.id: row.waits for row in connection.execute(query)}
         for name in wanted.keys() - waits.keys():
             # Another request of the same person may write it at this moment.
             with suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
-                row = _grant_row(person, wanted[name], claims.issuer[:128])
+                row = grant_row(person, wanted[name], claims.issuer[:128])
                 connection.execute(sa.insert(grants).values(row | {"id": name, "waits": True, "provided": True}))
         confirmed = {name for name, waiting in waits.items() if not waiting}
-        return tuple(g for g in claims.grants if g.role not in TWO_PEOPLE or _provided_id(person, g) in confirmed)
+        return tuple(g for g in claims.grants if g.role not in TWO_PEOPLE or provided_id(person, g) in confirmed)
 
     def grant(self, which: str, grant: Role | Grant, by: str, by_id: str = "", *, two: bool = False) -> Account:
         """Raises KeyError."""
         with self._engine.begin() as connection:
             person = self._find(connection, which).id
-            _give(connection, person, [grant], by, by_id, two)
+            give(connection, person, [grant], by, by_id, two)
         return self.account(person)
 
     def confirm(self, which: str, grant: str, by: str, by_id: str = "") -> Account:
@@ -318,51 +295,6 @@ class PeopleStore:
                 raise KeyError(grant)
         return self.account(person)
 
-    # --- tokens
-
-    def create_token(
-        self,
-        name: str,
-        *given: Role | Grant,
-        expires: datetime | None = None,
-        agency: str | None = None,
-        by: str = "the system",
-    ) -> tuple[str, str]:
-        """A new token for a machine: (id, secret). A role alone counts everywhere."""
-        token_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-        row = {
-            "id": token_id,
-            "name": name,
-            "sha256": digest_of(secret),
-            "agency": agency,
-            "created": datetime.now(UTC),
-            "created_by": by,
-            "expires": expires.astimezone(UTC) if expires else None,
-            "revoked": False,
-        }
-        with self._engine.begin() as connection:
-            connection.execute(sa.insert(api_tokens).values(row))
-            _give(connection, token_id, given, by)
-        return token_id, secret
-
-    def revoke_token(self, token_id: str) -> bool:
-        """Whether there was such a token."""
-        with self._engine.begin() as connection:
-            changed = connection.execute(sa.update(api_tokens).where(api_tokens.c.id == token_id).values(revoked=True))
-            return changed.rowcount > 0
-
-    def tokens(self) -> list[Token]:
-        """All that were ever made, the oldest first."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(api_tokens).order_by(api_tokens.c.created, api_tokens.c.id)).all()
-            return [
-                Token(
-                    row.id, row.name, row.agency, aware(row.created), row.created_by,
-                    aware(row.expires) if row.expires else None, row.revoked, _given(connection, row.id),
-                )
-                for row in rows
-            ]  # fmt: skip
-
     # --- whose secret it is
 
     def verify(self, secret: str) -> Holder | None:
@@ -386,7 +318,7 @@ class PeopleStore:
         row = connection.execute(sa.select(api_tokens).where(which, ~api_tokens.c.revoked)).one_or_none()
         if row is None or (row.expires is not None and aware(row.expires) <= datetime.now(UTC)):
             return None
-        return Holder(Person(row.id, row.name, row.agency, _held(connection, row.id)), f"token:{row.id}")
+        return Holder(Person(row.id, row.name, row.agency, held_by(connection, row.id)), f"token:{row.id}")
 
     def _session(
         self, connection: Connection, which: sa.ColumnElement[bool]
@@ -398,7 +330,7 @@ class PeopleStore:
         row = connection.execute(query.where(which, ~sessions.c.ended, ~people.c.disabled)).one_or_none()
         if row is None or aware(row.access_until) <= datetime.now(UTC):
             return None
-        person = _person(row, _held(connection, row.id))
+        person = _person(row, held_by(connection, row.id))
         return Holder(person, f"session:{row.session}", row.password_given and row.claims is None), row.claims
 
     def _with_claims(self, found: tuple[Holder, dict[str, Any] | None] | None) -> Holder | None:
@@ -424,90 +356,6 @@ def hash_password(password: str) -> str:
     return _hasher.hash(password)
 
 
-def digest_of(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def aware(at: datetime) -> datetime:
-    """SQLite gives times back without their zone, which is UTC."""
-    return at.replace(tzinfo=at.tzinfo or UTC)
-
-
-def _give(
-    connection: Connection,
-    holder: str,
-    given: Iterable[Role | Grant],
-    by: str,
-    by_id: str = "",
-    two: bool = False,
-) -> None:
-    for item in given:
-        grant = item if isinstance(item, Grant) else Grant(item)
-        row = _grant_row(holder, grant, by) | {"granted_by_id": by_id, "waits": two and grant.role in TWO_PEOPLE}
-        connection.execute(sa.insert(grants).values(row))
-
-
-def _grant_row(holder: str, grant: Grant, by: str) -> dict[str, Any]:
-    return _grant_columns(grant) | {
-        "id": secrets.token_hex(8),
-        "holder": holder,
-        "granted": datetime.now(UTC),
-        "granted_by": by,
-    }
-
-
-def _grant_columns(grant: Grant) -> dict[str, Any]:
-    scope = grant.scope
-    return {
-        "role": grant.role.value,
-        "districts": _listed(scope.districts),
-        "agencies": _listed(scope.agencies),
-        "cameras": _listed(scope.cameras),
-        "hours": [hours.model_dump(mode="json", by_alias=True) for hours in scope.hours] or None,
-    }
-
-
-def _grant_of(columns: Mapping[str, Any]) -> Grant:
-    hours = tuple(Hours.model_validate(item) for item in columns["hours"] or ())
-    places = (_names(columns[name]) for name in ("districts", "agencies", "cameras"))
-    return Grant(Role(columns["role"]), Scope(*places, hours))
-
-
-def _provided_id(person: str, grant: Grant) -> str:
-    """The number of a provider's grant of a person: the same each time its claims say the same."""
-    return digest_of(person + json.dumps(_grant_columns(grant), sort_keys=True))[:16]
-
-
-def claims_as_kept(claims: Claims) -> dict[str, Any]:
-    """Claims as a session keeps them."""
-    return {"issuer": claims.issuer, "agency": claims.agency, "grants": [_grant_columns(g) for g in claims.grants]}
-
-
-def claims_from(kept: Mapping[str, Any]) -> Claims:
-    return Claims(kept["issuer"], kept["agency"], tuple(_grant_of(columns) for columns in kept["grants"]))
-
-
-def _given(connection: Connection, holder: str) -> tuple[GivenGrant, ...]:
-    query = sa.select(grants).where(grants.c.holder == holder).order_by(grants.c.granted, grants.c.id)
-    return tuple(
-        GivenGrant(
-            row.id,
-            _grant_of(row._mapping),
-            row.granted_by,
-            aware(row.granted),
-            row.waits,
-            row.confirmed_by,
-            aware(row.confirmed) if row.confirmed else None,
-            row.provided,
-        )
-        for row in connection.execute(query)
-    )
-
-
-def _held(connection: Connection, holder: str) -> tuple[Grant, ...]:
-    return tuple(given.grant for given in _given(connection, holder) if not (given.waits or given.provided))
-
-
 def _person(row: Row[Any], held: tuple[Grant, ...]) -> Person:
     return Person(row.id, row.name, row.agency, held, row.neighbourhood)
 
@@ -518,11 +366,3 @@ def _account(row: Row[Any], given: tuple[GivenGrant, ...]) -> Account:
         row.id, row.name, row.agency, row.neighbourhood, row.disabled, signs_in, aware(row.created), row.created_by,
         given, row.password_given,
     )  # fmt: skip
-
-
-def _listed(names: frozenset[str] | None) -> list[str] | None:
-    return None if names is None else sorted(names)
-
-
-def _names(listed: list[str] | None) -> frozenset[str] | None:
-    return None if listed is None else frozenset(listed)

@@ -213,14 +213,12 @@ class ReportStore:
         return found[0], found[1]
 
 
-def take_over(
-    connection: Connection, before_s: float, free: sa.ColumnElement[bool], most: int, now_s: float
-) -> list[dict[str, Any]]:
-    """Delete reports that were closed before a time: what they were for is done. What a record of it tells of each.
+def take_over(connection: Connection, which: sa.ColumnElement[bool], most: int, now_s: float) -> list[dict[str, Any]]:
+    """Delete closed reports: what they were for is done. What a record of it tells of each.
 
-    free: which may go. To be called in the turn of incidents (TURN): the logs of their incidents say so.
+    which: of them. To be called in the turn of incidents (TURN): the logs of their incidents say so.
     """
-    over = (reports.c.closed_s < before_s) & free
+    over = reports.c.closed_s.is_not(None) & which
     rows = connection.execute(sa.select(reports).where(over).order_by(reports.c.number).limit(most)).mappings().all()
     if not rows:
         return []
@@ -241,6 +239,14 @@ def take_over(
         }
         for row in rows
     ]
+
+
+def delete_report(connection: Connection, number: int, tracking_sha256: str) -> None:
+    """Delete a report that a record says was erased, if it is that one. To be called in the turn of incidents."""
+    there = sa.select(reports.c.tracking).where(reports.c.number == number)
+    tracking = connection.execute(there).scalar()
+    if tracking is not None and hashlib.sha256(tracking.encode()).hexdigest() == tracking_sha256:
+        connection.execute(sa.delete(reports).where(reports.c.number == number))
 
 
 _PLAIN = [column for column in reports.c if column.name not in ("code", "contact", "photo", "photo_clear")]

@@ -1,69 +1,27 @@
-"""Holds, erasures and what is over, in SQL. What is decided is decided in hoaban/evidence/retention.py."""
+"""What is over is taken out of the tables, in SQL. What is decided is decided in hoaban/evidence/retention.py."""
 
 import hashlib
 import json
-import secrets
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from actors.store.audit_pruning import prune
-from actors.store.columns import String
-from actors.store.evidence import TURN, CaseRow, Who, evidence, may_be, plain_plate, tombstones
+from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, begin, erasures
+from actors.store.evidence import TURN, CaseRow, evidence, may_be, plain_plate, tombstones
+from actors.store.holds import HoldStore, held, holds, lasts, of_camera
 from actors.store.incident_tables import reports
 from actors.store.incidents import TURN as INCIDENTS_TURN
-from actors.store.reports import take_over
-from actors.store.tables import Sequence64, events, metadata
+from actors.store.reports import delete_report, take_over
+from actors.store.tables import events
 from actors.store.turns import turn, wait_for
+from hoaban.events import parse_time
+from hoaban.evidence.erasures import Record
 from hoaban.evidence.manifest import digest
-from hoaban.evidence.retention import Hold
-from hoaban.evidence.review import RefusedError, State
-
-holds = sa.Table(
-    "holds",
-    metadata,
-    sa.Column("id", String(32), primary_key=True),
-    sa.Column("kind", String(16), nullable=False),
-    sa.Column("subject", String(64), nullable=False),
-    sa.Column("reason", String(2000), nullable=False),
-    sa.Column("from_s", sa.Float(53)),
-    sa.Column("until_s", sa.Float(53)),
-    sa.Column("ends_s", sa.Float(53)),
-    sa.Column("by_id", String(64), nullable=False),
-    sa.Column("by_name", String(128), nullable=False),
-    sa.Column("at_s", sa.Float(53), nullable=False),
-    sa.Column("lifted_s", sa.Float(53)),
-    sa.Column("lifted_by", String(128)),
-    sa.Column("lifted_reason", String(2000)),
-)
-
-erasures = sa.Table(
-    "erasures",
-    metadata,
-    sa.Column("seq", Sequence64, primary_key=True, autoincrement=True),
-    sa.Column("id", String(32), nullable=False, unique=True),
-    sa.Column("rule", String(128), nullable=False),
-    sa.Column("basis", String(2000), nullable=False),
-    sa.Column("by_name", String(128), nullable=False),
-    sa.Column("begun_s", sa.Float(53), nullable=False),
-    sa.Column("plan", sa.JSON, nullable=False),
-    sa.Column("manifest", sa.LargeBinary),
-    sa.Column("signature", sa.LargeBinary),
-    sa.Column("number", sa.Integer),  # of its record: 1, 2, 3, …; no two name the same one before them
-    sa.Column("done_s", sa.Float(53)),
-    sa.Column("worker", String(32)),  # who finishes it, and for how long nobody else does
-    sa.Column("leased_until_s", sa.Float(53)),
-    sa.Index("erasures_number", "number", unique=True),
-    sqlite_autoincrement=True,
-)
-
-LEASE_S = 300.0
-RECORDS_TURN = "erasure records"
-"""taken after TURN by who takes both"""
+from hoaban.evidence.review import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +36,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Erasure:
-    """An erasure. plan: what goes. manifest, signature: the record of it, None until it is signed.
+class Going:
+    """What is to be erased: cases as they were read, events by ids, citizens' reports by numbers; and others,
+    which lie outside these tables, as a record names them."""
 
-    number: of the record. done_s: when all of it was gone, None until then.
-    """
-
-    id: str
-    rule: str
-    basis: str
-    by_name: str
-    begun_s: float
-    plan: list[dict[str, Any]]
-    manifest: bytes | None
-    signature: bytes | None
-    number: int | None
-    done_s: float | None
-
-
-Make = Callable[[Erasure, str | None], tuple[bytes, bytes]]
-"""makes the record of an erasure, and its signature, from the sha256 of the record before"""
+    cases: Iterable[CaseRow] = ()
+    events: Collection[str] = ()
+    reports: Collection[int] = ()
+    others: Collection[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,63 +54,8 @@ class Begun:
     kept: Mapping[str, str]
 
 
-class RetentionStore:
-    """On the event store's engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    # Holds
-
-    def hold(
-        self,
-        kind: str,
-        subject: str,
-        reason: str,
-        by: Who,
-        *,
-        from_s: float | None = None,
-        until_s: float | None = None,
-        ends_s: float | None = None,
-        known: Collection[str] = (),
-    ) -> Hold:
-        """Begin a hold. known: cameras of which there is, or will be, something to keep, whatever is stored here.
-
-        Raises KeyError for a subject that is not stored nor known, RefusedError for one that goes already.
-        """
-        row = {"id": secrets.token_hex(8), "kind": kind, "subject": subject, "reason": reason, "from_s": from_s}
-        row |= {"until_s": until_s, "ends_s": ends_s, "by_id": by.id, "by_name": by.name, "at_s": time.time()}
-        with turn(self._engine, TURN) as connection:
-            if kind != "camera" or subject not in known:
-                _check_subject(connection, kind, subject)
-            connection.execute(sa.insert(holds).values(row))
-        return next(hold for hold, _ in self.holds() if hold.id == row["id"])
-
-    def lift(self, id: str, reason: str, by: Who) -> bool:
-        """End a hold; False when there is none, or it was lifted already. It stays on record."""
-        values = {"lifted_s": time.time(), "lifted_by": by.name, "lifted_reason": reason}
-        with self._engine.begin() as connection:
-            there = (holds.c.id == id) & holds.c.lifted_s.is_(None)
-            return connection.execute(sa.update(holds).where(there).values(values)).rowcount > 0
-
-    def holds(self) -> list[tuple[Hold, dict[str, Any]]]:
-        """All holds, those that are over too, each with who began and who lifted it."""
-        with self._engine.connect() as connection:
-            rows = [dict(row._mapping) for row in connection.execute(sa.select(holds).order_by(holds.c.at_s))]
-        about = ("id", "kind", "subject", "reason", "from_s", "until_s", "ends_s", "lifted_s")
-        return [
-            (Hold(**{name: row[name] for name in about}), {n: v for n, v in row.items() if n not in about})
-            for row in rows
-        ]
-
-    def too_late(self, hold: Hold) -> list[str]:
-        """Cases that a hold would keep and whose erasure had begun before it."""
-        query = sa.select(evidence.c.id, evidence.c.camera, evidence.c.captured_s)
-        with self._engine.connect() as connection:
-            going = connection.execute(query.where(evidence.c.state == State.ERASING)).all()
-        return [row.id for row in going if hold.covers(row.id, row.camera, row.captured_s)]
-
-    # Events
+class RetentionStore(HoldStore, ErasureStore):
+    """Holds, erasures, and what takes things into one; make: the record of it, signed in the same transaction."""
 
     def groups(self) -> list[Group]:
         """Which kinds of events there are."""
@@ -184,6 +75,7 @@ class RetentionStore:
         by_name: str,
         worker: str,
         now_s: float,
+        make: Make,
     ) -> Erasure | None:
         """Delete at most `most` events of a group captured before a time, and begin the erasure that says so, in one.
 
@@ -208,22 +100,17 @@ class RetentionStore:
                 "last_s": rows[-1].time_s,
                 "ids_and_digests_sha256": hashlib.sha256("".join(lines).encode()).hexdigest(),
             }
-            id = _begin(connection, rule, basis, by_name, [gone], worker)
+            id = begin(connection, rule, basis, by_name, [gone], worker, make)
         return self.erasure(id)
 
     def take_reports(
-        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self, before_s: float, most: int, rule: str, basis: str, by_name: str, worker: str, now_s: float, make: Make
     ) -> Erasure | None:
         """Delete citizens' reports closed before a time that no hold covers, and begin the erasure that says so."""
-        held = _lasts(now_s) & (
-            ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
-            | _of_camera(reports.c.camera, reports.c.happened_s)
-        )
         with turn(self._engine, INCIDENTS_TURN) as connection:
             wait_for(connection, TURN)
-            free = ~sa.select(holds.c.id).where(held).exists()
-            plan = take_over(connection, before_s, free, most, now_s)
-            id = _begin(connection, rule, basis, by_name, plan, worker) if plan else None
+            plan = take_over(connection, (reports.c.closed_s < before_s) & _unheld_reports(now_s), most, now_s)
+            id = begin(connection, rule, basis, by_name, plan, worker, make) if plan else None
         return self.erasure(id) if id else None
 
     def take_audit(
@@ -237,14 +124,11 @@ class RetentionStore:
         now_s: float,
         make: Make,
     ) -> Erasure | None:
-        """Prune the audit chain of what was written before a time, with the signed record (as `sign`) that says so, in
+        """Prune the audit chain of what was written before a time, with the signed record that says so, in
         one: no cut is ever there that nobody vouches for."""
         with turn(self._engine, TURN) as connection:
             gone = prune(connection, before_s, most, now_s, by_name, basis)
-            id = _begin(connection, rule, basis, by_name, [gone], worker) if gone else None
-            if id:
-                wait_for(connection, RECORDS_TURN)
-                _sign(connection, id, make)
+            id = begin(connection, rule, basis, by_name, [gone], worker, make) if gone else None
         return self.erasure(id) if id else None
 
     def find_events(
@@ -277,28 +161,34 @@ class RetentionStore:
         with self._engine.connect() as connection:
             return {row.id: row.body for row in connection.execute(query)}
 
-    # Erasures
-
     def begin_erasure(
         self,
-        cases: Iterable[CaseRow],
-        ids: Sequence[str],
+        going: Going,
         rule: str,
         basis: str,
         by_name: str,
         worker: str,
         now_s: float,
+        make: Make,
     ) -> Begun:
-        """Take cases, as they were read, and events (ids), and write down what will go: a killed process leaves what
-        can be finished. From here on nothing brings them back; what a hold keeps, and a case that was decided since it
-        was read, are not taken.
+        """Take it, and write down what will go: a killed process leaves what can be finished. From here on nothing
+        brings it back. What a hold keeps, a case that was decided since it was read, and a report that is not closed
+        are not taken.
         """
-        plan: list[dict[str, Any]] = []
+        plan: list[dict[str, Any]] = [dict(one) for one in going.others]
         kept: dict[str, str] = {}
-        with turn(self._engine, TURN) as connection:
-            for case in cases:
+        ids = list(going.events)
+        with turn(self._engine, INCIDENTS_TURN if going.reports else TURN) as connection:
+            if going.reports:
+                wait_for(connection, TURN)
+                free = reports.c.number.in_(going.reports) & _unheld_reports(now_s)
+                taken = take_over(connection, free, len(going.reports), now_s)
+                plan += taken
+                left = set(going.reports) - {one["number"] for one in taken}
+                kept |= {report_id(number): "it is not closed, held, or was erased meanwhile" for number in left}
+            for case in going.cases:
                 as_read = (evidence.c.id == case.id) & (evidence.c.state == case.state)
-                as_read &= (evidence.c.version == case.version) & ~_held(evidence, evidence.c.captured_s, now_s)
+                as_read &= (evidence.c.version == case.version) & ~held(evidence, evidence.c.captured_s, now_s)
                 # Compared and set in one statement: it decides whether the erasure or the decision was first.
                 if connection.execute(sa.update(evidence).where(as_read).values(state=State.ERASING)).rowcount == 0:
                     kept[case.id] = "it was decided, held or erased meanwhile"
@@ -306,32 +196,58 @@ class RetentionStore:
                 files = {"manifest_sha256": case.manifest_sha256, "files": case.files}
                 plan.append({"what": "evidence", "id": case.id, **files})
             rows = connection.execute(
-                sa.select(events.c.id, events.c.body).where(events.c.id.in_(list(ids)), _free(now_s))
+                sa.select(events.c.id, events.c.body).where(events.c.id.in_(ids), _free(now_s))
             ).all()
             _delete_events(connection, rows, now_s)
             plan += [{"what": "event", "id": row.id, "sha256": _digest(row.body)} for row in rows]
             kept |= dict.fromkeys(set(ids) - {row.id for row in rows}, "it is held, or was erased meanwhile")
-            id = _begin(connection, rule, basis, by_name, plan, worker) if plan else None
+            id = begin(connection, rule, basis, by_name, plan, worker, make) if plan else None
         return Begun(self.erasure(id) if id else None, kept)
 
     def begin_clip(
-        self, case: CaseRow, name: str, rule: str, basis: str, by_name: str, worker: str, now_s: float
+        self, case: CaseRow, name: str, rule: str, basis: str, by_name: str, worker: str, now_s: float, make: Make
     ) -> Erasure | None:
         """Take one file of a case; None where a hold keeps it, or the case goes as a whole."""
         gone = {"what": "file", "id": case.id, "name": name, "sha256": case.files[name]["sha256"]}
         with turn(self._engine, TURN) as connection:
-            there = (evidence.c.id == case.id) & ~_held(evidence, evidence.c.captured_s, now_s)
+            there = (evidence.c.id == case.id) & ~held(evidence, evidence.c.captured_s, now_s)
             there &= evidence.c.state.not_in([State.ERASING, State.ERASED])
             if not _unlist(connection, there, name):
                 return None
-            id = _begin(connection, rule, basis, by_name, [gone], worker)
+            id = begin(connection, rule, basis, by_name, [gone], worker, make)
         return self.erasure(id)
 
-    def sign(self, id: str, make: Make) -> Erasure:
-        """Give an erasure its record, once, whoever asks: make(erasure, sha256 of the record before)."""
-        with turn(self._engine, RECORDS_TURN) as connection:
-            _sign(connection, id, make)
-        return self.erasure(id)
+    def take_up(self, records: Sequence[Record]) -> int:
+        """Begin anew what signed records (of one chain, from its first on) say was erased and a restored database does
+        not know: how many. What they name in the tables goes as when it was erased; terms take batches of events again.
+
+        Raises ValueError where they are not of this database's chain.
+        """
+        with turn(self._engine, INCIDENTS_TURN) as connection:
+            wait_for(connection, TURN)
+            wait_for(connection, RECORDS_TURN)
+            query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
+            known = {row.number: row.manifest for row in connection.execute(query)}
+            if any(known.get(record.number, record.manifest) != record.manifest for record in records):
+                raise ValueError("records of erasures in it are of another system than the database")
+            fresh = [record for record in records if record.number not in known]
+            for record in fresh:
+                body = json.loads(record.manifest)
+                row = {"id": record.id, "rule": body["rule"], "basis": body["basis"], "by_name": body["by"]}
+                row |= {"begun_s": parse_time(body["erased_at"]).timestamp(), "plan": body["erased"]}
+                row |= {"manifest": record.manifest, "signature": record.signature, "number": record.number}
+                begun = sa.select(erasures.c.id).where(erasures.c.id == record.id)
+                if connection.execute(begun).first():  # it was begun when the backup was made, by an earlier version
+                    connection.execute(sa.update(erasures).where(erasures.c.id == record.id).values(row))
+                else:
+                    connection.execute(sa.insert(erasures).values(row))
+                for one in body["erased"]:
+                    if one["what"] == "evidence":
+                        there = (evidence.c.id == one["id"]) & (evidence.c.state != State.ERASED)
+                        connection.execute(sa.update(evidence).where(there).values(state=State.ERASING))
+                    elif one["what"] == "report":
+                        delete_report(connection, one["number"], one["tracking_sha256"])
+        return len(fresh)
 
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
         """All of it is gone: take its cases out of the tables. Done again it does nothing more.
@@ -353,74 +269,6 @@ class RetentionStore:
             undone = (erasures.c.id == erasure.id) & erasures.c.done_s.is_(None)
             connection.execute(sa.update(erasures).where(undone).values(done_s=now_s, leased_until_s=None))
 
-    def lease(self, worker: str, now_s: float, id: str | None = None, leave: Sequence[str] = ()) -> Erasure | None:
-        """An erasure that is not done, to be finished by this worker alone: the oldest that nobody else has, or the
-        one with this id, again; none of those to leave alone. None where there is none."""
-        # A lease that ends far later than any can was made by a clock that has been set back since.
-        free = erasures.c.worker.is_(None) | erasures.c.leased_until_s.is_(None) | (erasures.c.worker == worker)
-        free |= ~erasures.c.leased_until_s.between(now_s, now_s + 2 * LEASE_S)
-        open_ = erasures.c.done_s.is_(None) & free & erasures.c.id.not_in(list(leave))
-        with turn(self._engine, TURN) as connection:
-            query = sa.select(erasures.c.id).where(open_).order_by(erasures.c.seq).limit(1)
-            found = connection.execute(query if id is None else query.where(erasures.c.id == id)).scalar()
-            if found is None:
-                return None
-            values = {"worker": worker, "leased_until_s": now_s + LEASE_S}
-            connection.execute(sa.update(erasures).where(erasures.c.id == found).values(values))
-        return self.erasure(found)
-
-    def release(self, id: str, worker: str) -> None:
-        """Leave an erasure that could not be finished now to whoever comes first."""
-        with self._engine.begin() as connection:
-            own = (erasures.c.id == id) & (erasures.c.worker == worker)
-            connection.execute(sa.update(erasures).where(own).values(worker=None, leased_until_s=None))
-
-    def unfinished(self) -> list[Erasure]:
-        with self._engine.connect() as connection:
-            query = sa.select(erasures).where(erasures.c.done_s.is_(None)).order_by(erasures.c.seq)
-            return [_erasure(row) for row in connection.execute(query)]
-
-    def erasure(self, id: str) -> Erasure:
-        """Raises KeyError."""
-        with self._engine.connect() as connection:
-            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one_or_none()
-        if row is None:
-            raise KeyError(id)
-        return _erasure(row)
-
-    def erasures(self, most: int = 200) -> list[Erasure]:
-        """The newest first."""
-        with self._engine.connect() as connection:
-            query = sa.select(erasures).order_by(erasures.c.seq.desc()).limit(most)
-            return [_erasure(row) for row in connection.execute(query)]
-
-    def records(self, rule: str | None = None) -> list[Erasure]:
-        """All that have a record, or those by a rule, in the order of the records."""
-        with self._engine.connect() as connection:
-            query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
-            if rule is not None:
-                query = query.where(erasures.c.rule == rule)
-            return [_erasure(row) for row in connection.execute(query)]
-
-
-def _begin(connection: Connection, rule: str, basis: str, by_name: str, plan: list[dict[str, Any]], worker: str) -> str:
-    id, now_s = secrets.token_hex(8), time.time()
-    row = {"id": id, "rule": rule, "basis": basis, "by_name": by_name, "begun_s": now_s, "plan": plan}
-    row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
-    connection.execute(sa.insert(erasures).values(row))
-    return id
-
-
-def _sign(connection: Connection, id: str, make: Make) -> None:
-    row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
-    if row.signature is not None:
-        return
-    newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
-    last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
-    manifest, signature = make(_erasure(row), None if last is None else digest(last.manifest))
-    values = {"manifest": manifest, "signature": signature, "number": 1 if last is None else last.number + 1}
-    connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
-
 
 def _unlist(connection: Connection, there: sa.ColumnElement[bool], name: str) -> bool:
     """Take a file out of what a case lists; False when it is not listed there."""
@@ -431,25 +279,6 @@ def _unlist(connection: Connection, there: sa.ColumnElement[bool], name: str) ->
     missing = row.missing | {name: "erased: its term is over"}
     connection.execute(sa.update(evidence).where(there).values(files=files, missing=missing))
     return True
-
-
-def _check_subject(connection: Connection, kind: str, subject: str) -> None:
-    """Raises KeyError, RefusedError: a hold on what is not there would keep nothing, and look as if it did."""
-    if kind == "evidence":
-        state = connection.execute(sa.select(evidence.c.state).where(evidence.c.id == subject)).scalar()
-        if state in (State.ERASING, State.ERASED):
-            raise RefusedError(f"it is {state} already: nothing can keep it", conflict=True)
-        seen = state or connection.execute(sa.select(events.c.id).where(events.c.id == subject)).first()
-    elif kind == "report":
-        known = subject.isascii() and subject.isdecimal() and len(subject) < 16
-        seen = known and connection.execute(sa.select(reports.c.number).where(reports.c.number == int(subject))).first()
-    else:
-        seen = None
-        for table in (events, evidence, reports):
-            there = sa.select(sa.literal(1)).where(table.c.camera == subject).limit(1)
-            seen = seen or connection.execute(there).first()
-    if not seen:
-        raise KeyError(subject)
 
 
 def _delete_events(connection: Connection, rows: Sequence[sa.Row[Any]], now_s: float) -> None:
@@ -473,23 +302,20 @@ def _free(now_s: float, unsealed_before_s: float | None = None) -> sa.ColumnElem
     if unsealed_before_s is not None:
         unrecorded |= events.c.time_s < unsealed_before_s
     kept = cases.where(evidence.c.state != State.ERASED).exists()
-    return ~_held(events, events.c.time_s, now_s) & ~kept & (gone | unrecorded)
+    return ~held(events, events.c.time_s, now_s) & ~kept & (gone | unrecorded)
 
 
-def _held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnElement[bool]:
-    """Whether a hold lasts that covers a row: as Hold.lasts and Hold.covers, in SQL."""
-    covers = ((holds.c.kind == "evidence") & (holds.c.subject == table.c.id)) | _of_camera(table.c.camera, time_s)
-    return sa.select(holds.c.id).where(_lasts(now_s), covers).exists()
+def report_id(number: int) -> str:
+    """How an answer names a report among ids of other things."""
+    return f"report {number}"
 
 
-def _lasts(now_s: float) -> sa.ColumnElement[bool]:
-    return holds.c.lifted_s.is_(None) & (holds.c.ends_s.is_(None) | (holds.c.ends_s > now_s))
-
-
-def _of_camera(camera: sa.Column[str], time_s: sa.Column[float]) -> sa.ColumnElement[bool]:
-    after = holds.c.from_s.is_(None) | (time_s >= holds.c.from_s)
-    before = holds.c.until_s.is_(None) | (time_s < holds.c.until_s)
-    return (holds.c.kind == "camera") & (holds.c.subject == camera) & after & before
+def _unheld_reports(now_s: float) -> sa.ColumnElement[bool]:
+    keeps = lasts(now_s) & (
+        ((holds.c.kind == "report") & (holds.c.subject == sa.cast(reports.c.number, sa.String)))
+        | of_camera(reports.c.camera, reports.c.happened_s)
+    )
+    return ~sa.select(holds.c.id).where(keeps).exists()
 
 
 def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
@@ -498,8 +324,3 @@ def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
 
 def _digest(body: Mapping[str, Any]) -> str:
     return digest(json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode())
-
-
-def _erasure(row: sa.Row[Any]) -> Erasure:
-    about = (row.id, row.rule, row.basis, row.by_name, row.begun_s, row.plan)
-    return Erasure(*about, row.manifest, row.signature, row.number, row.done_s)

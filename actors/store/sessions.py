@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from actors.store.people import Claims, aware, claims_as_kept, digest_of
+from actors.store.grants import Claims, aware, claims_as_kept, digest_of
 from actors.store.tables import people
 from actors.store.tables import sessions as table
 

@@ -168,12 +168,15 @@ def facts(seen: IncidentDetail) -> str:
 
 def handover() -> None:
     """Hand the shift over, and take one over."""
+    people, error = session.latest("successors", api.successors)
+    if people is None:
+        cases.missing(error)
     with st.form("handover", clear_on_submit=True):
-        to = st.text_input(t("Who takes over"), max_chars=128)
+        to = st.selectbox(t("Who takes over"), [one["name"] for one in people or ()], index=None)
         note = st.text_area(t("What they must know"), max_chars=4000)
         st.caption(t("All open incidents are listed with it, as they stand when you sign."))
-        if st.form_submit_button(t("Sign and hand over"), type="primary") and to.strip() and note.strip():
-            cases.act(api, lambda: api.hand_over(to.strip(), note.strip()), t("Handed over."))
+        if st.form_submit_button(t("Sign and hand over"), type="primary") and to and note.strip():
+            cases.act(api, lambda: api.hand_over(to, note.strip()), t("Handed over."))
     found, error = session.latest("handovers", api.handovers)
     if found is None:
         cases.missing(error)

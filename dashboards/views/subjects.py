@@ -55,13 +55,26 @@ def answer(found: dict[str, Any]) -> None:
         if rows:
             ticked[kind] = table(kind, rows)
     for kind, rows in found["more"].items():
-        st.subheader(f"{kind}: {len(rows)}", anchor=False)
-        st.dataframe(pd.DataFrame(rows), hide_index=True)
+        st.subheader(f"{title_of(kind)}: {len(rows)}", anchor=False)
+        if rows and "refusal" in rows[0]:
+            ticked[kind] = table(kind, rows)
+        else:
+            st.dataframe(pd.DataFrame(rows), hide_index=True)
     if not any(ticked.values()):
         return
     basis = st.text_input(t("Why the law allows erasure"), key="subject_basis")
     if st.button(t("Erase for good"), type="primary", disabled=len(basis.strip()) < 10, key="subject_erase"):
         erase(found["reference"], basis, ticked)
+
+
+def title_of(kind: str) -> str:
+    """What other kinds are called."""
+    titles = {
+        "reports": t("Citizens' reports"),
+        "disagreements": t("Pictures on which two models differ"),
+        "dead_letters": t("Events that no database took"),
+    }
+    return titles.get(kind, kind)
 
 
 def table(kind: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -86,7 +99,7 @@ def table(kind: str, rows: list[dict[str, Any]]) -> list[str]:
 
 def erase(reference: str, basis: str, ticked: dict[str, list[str]]) -> None:
     try:
-        done = api.erase_subject(reference, basis, ticked.get("evidence", []), ticked.get("events", []))
+        done = api.erase_subject(reference, basis, ticked)
         record = api.erasure_record(done["erasure"]) if done["erasure"] else None
     except ApiError as error:
         st.error(plain(error))

@@ -4,8 +4,9 @@ Records of before 0009_proof may name an earlier one instead: an erasure that wa
 was named by none. Of these alone it cannot be told when they are taken out; since then each names the one before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hoaban.evidence import manifest as m
 from hoaban.evidence.manifest import Manifest, ManifestError
@@ -62,6 +63,17 @@ def audit_cuts(records: Iterable[Record], trusted: Trusted) -> set[tuple[int, st
             if one.get("what") == "audit":
                 found.add((one.get("through"), one.get("digest")))
     return found
+
+
+def vouched(
+    record: Record, plan: Sequence[Mapping[str, Any]], rule: str, basis: str, by: str, trusted: Trusted
+) -> bool:
+    """Whether the key's holder signed just this: what goes (plan), by which rule, on which basis, by whom."""
+    manifest = _read(record.manifest)
+    if manifest is None or not trusted.signed(manifest.key, record.signature, record.manifest):
+        return False
+    told = {"id": record.id, "erased": list(plan), "rule": rule, "basis": basis, "by": by}
+    return all(manifest.body.get(name) == value for name, value in told.items())
 
 
 def _read(data: bytes) -> Manifest | None:

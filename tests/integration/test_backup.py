@@ -1,5 +1,6 @@
 """A backup made while the system writes comes back whole in an empty place; one that was changed is refused."""
 
+import base64
 import json
 import os
 import shutil
@@ -12,13 +13,23 @@ from pathlib import Path
 import pytest
 
 from actors.audit_anchor import Anchor, advance, begin
+from actors.backup import BackupError, Place, restore
+from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
-from actors.store import AuditStore, EventStore
+from actors.proof.sealer import Sealer
+from actors.retention import Eraser
+from actors.store import AuditStore, EventStore, EvidenceRecords, NewReport, ReportStore, RetentionStore
+from actors.watchlist import WatchlistKey
+from hoaban.access import Person
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
+from hoaban.evidence.review import Verdict
 from hoaban.frames import FrameMeta
-from tests.evidence import lay_out, red_light, sealed_files
+from hoaban.incidents.states import ReportAction
+from tests.evidence import lay_out, leave_candidate, red_light, sealed_files
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+AN = Person("a", "An")
+NONE = ("--without-erasures", "nothing was erased in this test")
 PROVENANCE = Provenance(ModelRef("m", "1", "d"), "c", "0")
 
 
@@ -37,8 +48,9 @@ class System:
         self.audit, self.anchor, self.signer = AuditStore(self.store.engine), Anchor(data), Keys(data).signer()
         begin(self.audit, self.anchor)
         (data / "watchlist.key").write_text("a key")
-        (data / "models").mkdir()
-        (data / "models" / "promotions.jsonl").write_text("{}\n")
+        for name in ("models/promotions.jsonl", "models/shadows.jsonl", "configs/0.json"):
+            (data / name).parent.mkdir(exist_ok=True)
+            (data / name).write_text("{}\n")
         self.written = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -102,7 +114,7 @@ def test_what_is_backed_up_while_it_is_written_comes_back_whole(
     assert {path.name for path in keys.rglob("*")} >= {"audit.key", "watchlist.key", "private.pem"}
     assert (keys.stat().st_mode & 0o077) == 0
     url = new_store(request, system, new)
-    done = hoaban("restore", out, "--data", new, "--keys", keys, "--json", HOABAN_STORE_URL=url)
+    done = hoaban("restore", out, "--data", new, "--keys", keys, *NONE, "--json", HOABAN_STORE_URL=url)
     assert done.returncode == 0, (done.stdout, done.stderr)
     found = json.loads(done.stdout)
     assert found["wrong"] == []
@@ -116,9 +128,10 @@ def test_what_is_backed_up_while_it_is_written_comes_back_whole(
     finally:
         store.close()
     assert hoaban("audit", "verify", "--data", new, HOABAN_STORE_URL=url).returncode == 0
-    assert (new / "models" / "promotions.jsonl").read_text() == "{}\n"
+    for name in ("models/promotions.jsonl", "models/shadows.jsonl", "configs/0.json"):
+        assert (new / name).read_text() == "{}\n"
     assert (out / "fleet" / "0-fleet.yaml").exists()
-    again = hoaban("restore", out, "--data", new, HOABAN_STORE_URL=url)
+    again = hoaban("restore", out, "--data", new, *NONE, HOABAN_STORE_URL=url)
     assert again.returncode == 2
     assert "not empty" in again.stderr or "is there" in again.stderr
 
@@ -129,14 +142,89 @@ def test_a_backup_that_was_changed_is_refused_and_without_keys_the_anchor_is_tol
         assert hoaban("backup", out, "--data", system.data, HOABAN_STORE_URL=system.store_url).returncode == 0
         taken = hoaban("backup", out, "--data", system.data, HOABAN_STORE_URL=system.store_url)
     assert (taken.returncode, "not empty" in taken.stderr) == (2, True), taken.stderr
-    bare = hoaban("restore", out, "--data", tmp_path / "bare")
+    bare = hoaban("restore", out, "--data", tmp_path / "bare", *NONE)
     assert bare.returncode == 1
     assert "restore with --keys" in bare.stdout
     package = next((out / "evidence").iterdir())
     (package / "at.jpg").write_bytes(b"another picture")
     shutil.rmtree(next(path for path in (out / "evidence").iterdir() if path != package))
-    spoilt = hoaban("restore", out, "--data", tmp_path / "spoilt")
+    spoilt = hoaban("restore", out, "--data", tmp_path / "spoilt", *NONE)
     assert spoilt.returncode == 2
     assert "at.jpg was changed" in spoilt.stderr
     assert "is missing" in spoilt.stderr
     assert not (tmp_path / "spoilt").exists()
+
+
+def test_what_was_erased_since_the_backup_does_not_come_back(
+    store_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A case, an event and a citizen's report erased at a request after the backup, and one more case left alone."""
+    data, out, keys, file = (tmp_path / name for name in ("data", "out", "keys", "erasures.jsonl"))
+    data.mkdir()
+    store = EventStore.open(store_url)
+    begin(AuditStore(store.engine), Anchor(data))
+    records, files = EvidenceRecords(store.engine), PackageFiles(str(data / "evidence"))
+    sealer, eraser = (
+        Sealer(files, records, Keys(data).signer()),
+        Eraser(RetentionStore(store.engine), records, files, Keys(data)),
+    )
+    crossings = [red_light(track=number) for number in range(3)]
+    store.write([*crossings, event(1), event(2)])
+    for crossing in crossings:
+        leave_candidate(data / "evidence", crossing)
+    assert sealer.step() == 3
+    early, gone, left = (crossing.id for crossing in crossings)
+    filed = ReportStore(store.engine, lambda: WatchlistKey.load_or_make(data))
+    filed.file(
+        NewReport(text="Xe đổ", happened_s=900.0, channel="public", contact={"phone": "0912 345 678"}), AN, 1000.0
+    )
+    basis = ("request", "7/2026: the person asked", "Officer", 2000.0)
+    for case in crossings[:2]:
+        records.decide(case.id, Verdict.REJECTED, "no_violation", "", 0, AN)
+    eraser.erase([records.get(early)], [], *basis)
+    done = hoaban("backup", out, "--data", data, "--keys", keys, HOABAN_STORE_URL=store_url)
+    assert done.returncode == 0, done.stderr
+    eraser.erase([records.get(gone)], [event(1).id], *basis)
+    for number, action in enumerate((ReportAction.CHECK, ReportAction.ANSWER, ReportAction.CLOSE), 1):
+        filed.act(1, action, number, AN, 1000.0, answer="x")
+    assert eraser.erase_reports(5000.0, "reports_days", "closed for 1 day", 6000.0) == 1
+    done = hoaban("evidence", "save-erasures", file, "--data", data, HOABAN_STORE_URL=store_url)
+    assert (done.returncode, "3 records" in done.stdout) == (0, True), done.stderr
+    store.close()
+
+    new = tmp_path / "new"
+    url = f"sqlite:///{new / 'hoaban.db'}"
+    if not store_url.startswith("sqlite"):
+        url = request.getfixturevalue("postgres").create()
+    place = Place(new, url, str(new / "evidence"))
+    for wrong, words in (
+        (None, "--without-erasures REASON"),
+        (tmp_path / "none", "No such"),
+        (changed(file), "changed"),
+    ):
+        with pytest.raises(BackupError, match=words):
+            restore(out, place, keys, wrong, "An")
+        assert not new.exists()
+    done = hoaban("restore", out, "--data", new, "--keys", keys, "--erasures", file, "--json", HOABAN_STORE_URL=url)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert json.loads(done.stdout)["erased_again"] == 2
+    store = EventStore.open(url)
+    records = EvidenceRecords(store.engine)
+    assert [records.get(id).state.value for id in (early, gone, left)] == ["erased", "erased", "open"]
+    assert [(new / "evidence" / id).exists() for id in (early, gone, left)] == [False, False, True]
+    assert {item.event.id for item in store.page(limit=100).events} == {left, event(2).id}
+    with pytest.raises(KeyError):
+        ReportStore(store.engine, lambda: WatchlistKey.load_or_make(new)).get(1)
+    last = list(AuditStore(store.engine).records())[-1]
+    assert (last.action, last.detail) == ("backup.restore", {"erased_again": 2, "newest_erasure": 3})
+    store.close()
+    assert hoaban("evidence", "verify-erasures", "--data", new, HOABAN_STORE_URL=url).returncode == 0
+
+
+def changed(file: Path) -> Path:
+    """The file with another record in it than was signed."""
+    first, *rest = map(json.loads, file.read_text().splitlines())
+    first["manifest"] = base64.b64encode(base64.b64decode(first["manifest"]).replace(b"7/2026", b"8/2026")).decode()
+    copy = file.with_name("changed.jsonl")
+    copy.write_text("\n".join(map(json.dumps, [first, *rest])))
+    return copy

@@ -185,9 +185,10 @@ def test_it_is_given_to_one_of_who_may_handle_it_and_graded_for_a_reason(system:
 
 def test_a_shift_is_handed_over_on_the_page(system: DashboardSystem) -> None:
     two_incidents(system)
+    PeopleStore(system.store.engine).add("Bình", Role.OPERATOR, by="test")
     app = page("incidents")
     assert "No shift has been handed over yet." in told(app)
-    fill(app, "Who takes over", "Bình")
+    next(box for box in app.selectbox if box.label == "Who takes over").set_value("Bình")
     fill(app, "What they must know", "chợ đông")
     app = click(app, "Sign and hand over")
     assert "An → Bình" in told(app)

@@ -172,7 +172,7 @@ def test_a_person_is_answered_and_what_may_go_is_erased(office: Office) -> None:
     # AppTest cannot tick a row of a table: what the tick leads to is called as the page calls it.
     from dashboards.client import ApiClient
 
-    done = ApiClient(office.system.url, office.officer).erase_subject("R-7", "asked by the owner", [case], [])
+    done = ApiClient(office.system.url, office.officer).erase_subject("R-7", "asked by the owner", {"evidence": [case]})
     assert done["erased"] == [case]
     app.session_state["subject_erased"] = (done, b"zip")
     assert "1 erased" in praised(sound(app.run()))

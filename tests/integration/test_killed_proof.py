@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import actors.purge
 import actors.retention
 from actors.proof.archive import folder
 from actors.proof.sealer import Sealer
+from actors.store.erasures import LEASE_S
 from actors.store.incident_keeping import Ground, follow
 from actors.store.incident_tables import incident_events, incidents
-from actors.store.retention import LEASE_S
 from hoaban.events import Event, Finding, Provenance, bind
 from hoaban.evidence.erasures import Record, broken
 from hoaban.evidence.retention import DAY_S
@@ -50,7 +51,7 @@ def workers(system: System) -> list[Callable[[], int]]:
 
 
 def work_until_killed(root: Path, url: str, which: int, began: Any) -> None:
-    actors.retention.BATCH = 5
+    actors.retention.BATCH = actors.purge.BATCH = 5
     work = workers(System(root, url))[which]
     began.release()
     while True:

@@ -4,7 +4,6 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,25 +12,11 @@ from joserfc.jwk import RSAKey
 
 import serve.oidc
 from hoaban.access import Role
-from hoaban.access.settings import AccessSettings
-from tests.api_system import Api, running_api
+from tests.api_system import Api
 from tests.integration.test_cases_api import incident
-from tests.provider_system import RunningProvider, running_provider
+from tests.provider_system import RunningProvider, api, provider, running_provider  # noqa: F401
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
-    with running_provider(tmp_path_factory.mktemp("provider")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, provider: RunningProvider) -> Iterator[Api]:
-    access = AccessSettings.model_validate({"oidc": provider.settings()})
-    with running_api(tmp_path_factory.mktemp("api"), access=access) as running:
-        yield running
 
 
 def claims_of(token: str) -> dict[str, Any]:

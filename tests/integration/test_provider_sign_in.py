@@ -1,7 +1,6 @@
 """Signing in at a real OpenID Connect provider: code flow with PKCE, bound to one browser, each step once."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,14 @@ import httpx
 import pytest
 
 import serve.provider_sign_in
-from actors.store.people import digest_of
+from actors.store.grants import digest_of
 from hoaban.access import Role
-from hoaban.access.settings import AccessSettings
 from tests.api_system import PASSWORD, Api, running_api
-from tests.provider_system import CALLBACK, DASHBOARD, SECRET, RunningProvider, running_provider
+from tests.integration.test_cases_api import incident
+from tests.provider_system import CALLBACK, DASHBOARD, SECRET, RunningProvider, api, provider, running_provider  # noqa: F401
 
 pytestmark = pytest.mark.integration
 COOKIE = "hoaban-sign-in"
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
-    with running_provider(tmp_path_factory.mktemp("provider")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, provider: RunningProvider) -> Iterator[Api]:
-    access = AccessSettings.model_validate({"oidc": provider.settings()})
-    with running_api(tmp_path_factory.mktemp("api"), access=access) as running:
-        yield running
 
 
 def query(address: str) -> dict[str, str]:
@@ -104,6 +90,25 @@ def test_who_signs_in_at_the_provider_has_a_session_like_any(browser: Browser, a
     assert browser.redeem(handover).status_code == 401
     told = [r.detail for r in api.app.state.audit.records() if r.action == "session.begin" and r.outcome == "done"]
     assert [detail["issuer"] for detail in told] == [api.get("/auth/oidc", None).json()["issuer"]]
+
+
+def test_who_has_such_a_session_can_be_given_a_case_until_it_ends(browser: Browser, api: Api) -> None:
+    number = incident(api, "gate")
+
+    def names() -> list[str]:
+        return [one["name"] for one in api.get(f"/incidents/{number}/assignees", api.token(Role.OPERATOR)).json()]
+
+    assert "Mai" not in names()
+    token = browser.sign_in("Mai:operators")
+    assert "Mai" in names()
+    api.people.set_disabled("Mai", True)
+    assert "Mai" not in names()
+    api.people.set_disabled("Mai", False)
+    token = browser.sign_in("Mai:operators")
+    answer = api.ask("POST", f"/incidents/{number}/assign", token, json={"version": 1, "assignee": "Mai"})
+    assert (answer.status_code, answer.json()["assignee"]) == (200, "Mai")
+    assert api.ask("DELETE", "/session", token).status_code == 204
+    assert "Mai" not in names()
 
 
 def test_each_step_is_good_once_and_only_for_the_browser_that_began(browser: Browser, api: Api) -> None:

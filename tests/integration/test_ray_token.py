@@ -55,6 +55,12 @@ def test_without_the_token_nobody_runs_code() -> None:
         assert "ran: 42" in ran("a" * 64)
         assert "ran:" not in ran("b" * 64)
         assert "ran:" not in ran(None)
+        ask = "import sys; from actors.cluster import reach; reach(sys.argv[1])"
+        told = subprocess.run(
+            [sys.executable, "-c", ask, where], env=environment("b" * 64), capture_output=True, text=True, check=False
+        )
+        assert "ClusterAwayError" in told.stderr
+        assert "RAY_AUTH_MODE=token" in told.stderr
     finally:
         head.communicate("\n", timeout=60)
 

@@ -133,6 +133,7 @@ FOR = {
     "POST /incidents/{number}/comment": "OF",
     "POST /incidents/{number}/grade": "OF",
     "GET /handovers": "OF",
+    "GET /handovers/assignees": "OF",
     "POST /handovers": "OF",
     "POST /handovers/{number}/accept": "OF",
     "POST /reports": "OF",

@@ -15,7 +15,7 @@ from actors.proof.keys import Keys
 from actors.retention import Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, RetentionStore
 from actors.store.audit_pruning import prune
-from actors.store.retention import erasures
+from actors.store.erasures import erasures
 from actors.store.tables import audit as table
 from cli.main import app
 from hoaban.audit import PRUNED, AuditRecord, broken
@@ -39,7 +39,7 @@ class Chain:
         engine, self.keys = self.events.engine, Keys(self.folder)
         self.retention = RetentionStore(engine)
         files = PackageFiles(str(self.folder / "evidence"))
-        self.eraser = Eraser(self.retention, EvidenceRecords(engine), files, self.keys.signer)
+        self.eraser = Eraser(self.retention, EvidenceRecords(engine), files, self.keys)
 
     def grow(self, count: int) -> None:
         for _ in range(count):

@@ -5,10 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from actors.proof.keys import Keys
+from actors.retention import Eraser
+from actors.store import AuditStore
+from actors.store.erasures import erasures
 from cli.main import app
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, broken
@@ -95,4 +100,34 @@ def test_the_command_checks_the_chain_and_what_it_names(tmp_path: Path, monkeypa
     with system.store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE erasures SET rule = 'x', manifest = X'7b7d' WHERE number = 1")
     assert run()[0] == 1
+    system.store.close()
+
+
+def test_an_erasure_that_was_never_signed_is_vouched_for_once_and_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOABAN_STORE_URL", raising=False)
+    system = System(tmp_path, f"sqlite:///{tmp_path / 'hoaban.db'}")
+    about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 1.0}
+    cut = [{"what": "audit", "through": 1, "digest": "0", "count": 1}]
+    with system.store.engine.begin() as connection:
+        for id, plan in (("old", [{"what": "event", "id": "gone", "sha256": "0"}]), ("cut", cut)):
+            connection.execute(sa.insert(erasures).values(about | {"id": id, "plan": plan}))
+
+    def run(*told: str) -> int:
+        done = CliRunner().invoke(app, ["evidence", "vouch-erasure", *told, "--data", str(tmp_path)])
+        return done.exit_code
+
+    assert run("old", "--reason", " ") == 2
+    assert run("none", "--reason", "begun before the upgrade") == 2
+    assert run("cut", "--reason", "begun before the upgrade") == 2
+    assert run("old", "--reason", "begun before the upgrade") == 0
+    assert run("old", "--reason", "begun before the upgrade") == 2
+    keys = Keys(tmp_path)
+    assert Eraser(system.retention, system.records, system.files, keys).finish() == 1
+    assert system.retention.erasure("old").done_s is not None
+    assert system.retention.erasure("cut").signature is None
+    told = [(one.subject, one.outcome) for one in AuditStore(system.store.engine).records() if "vouch" in one.action]
+    once = [("cut", "begun"), ("cut", "failed"), ("old", "begun"), ("old", "done")]
+    assert told == [*once, ("old", "begun"), ("old", "failed")]
     system.store.close()

@@ -10,17 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from actors.proof.sealer import Sealer
-from actors.retention import Eraser, Purger
+from actors.purge import Purger
+from actors.retention import Eraser
 from actors.store import EvidenceRecords
+from actors.store.erasures import LEASE_S, erasures
+from actors.store.evidence import CaseRow, evidence
 from actors.store.reports import NewReport, ReportStore
-from actors.store.retention import LEASE_S
+from actors.store.retention import Going
+from hoaban.evidence import manifest as m
 from hoaban.evidence.manifest import digest
 from hoaban.evidence.retention import DAY_S
 from hoaban.evidence.review import RefusedError, State, Verdict
+from hoaban.evidence.signing import Signer
 from tests.evidence import leave_candidate, red_light
-from tests.unit.test_retention import OFFICER, SIGNER, System
+from tests.postgres import Postgres
+from tests.unit.test_retention import KEYS, OFFICER, SIGNER, System
 
 BASIS = ("request", "12/2026: the purpose is met", "Officer")
 
@@ -56,7 +63,7 @@ def test_a_decision_or_a_hold_that_came_since_the_case_was_read_keeps_it(system:
 def test_what_is_being_erased_can_be_neither_decided_nor_held(system: System) -> None:
     case = rejected(system, 20000)
     row = system.records.get(case)
-    system.retention.begin_erasure([row], [], *BASIS, "another", row.captured_s)
+    system.retention.begin_erasure(Going([row]), *BASIS, "another", row.captured_s, system.eraser._record)
     with pytest.raises(RefusedError) as told:
         system.records.decide(case, Verdict.CONFIRMED, "seen_in_clip", "looked at again", 1, OFFICER)
     assert told.value.conflict
@@ -109,7 +116,7 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
     cases = [rejected(system, 20000 + i) for i in range(8)]
     for case in cases:
         row = system.records.get(case)
-        system.retention.begin_erasure([row], [], *BASIS, "dead", row.captured_s)
+        system.retention.begin_erasure(Going([row]), *BASIS, "dead", row.captured_s, system.eraser._record)
         system.retention.release(system.retention.unfinished()[-1].id, "dead")
     removed: list[str] = []
     remove = system.files.remove
@@ -119,7 +126,7 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
         remove(package, **more)
 
     system.files.remove = counted  # type: ignore[method-assign]
-    workers = [Eraser(system.retention, system.records, system.files, lambda: SIGNER) for _ in range(3)]
+    workers = [Eraser(system.retention, system.records, system.files, KEYS) for _ in range(3)]
     threads = [threading.Thread(target=worker.finish) for worker in workers]
     for thread in threads:
         thread.start()
@@ -135,8 +142,8 @@ def test_two_workers_finish_an_erasure_once_and_records_never_fork(system: Syste
 
 def test_a_lease_keeps_others_away_until_it_ends_whatever_becomes_of_the_clock(system: System) -> None:
     row = system.records.get(rejected(system, 20000))
-    id = system.retention.begin_erasure([row], [], *BASIS, "one", row.captured_s).erasure.id
-    now_s = system.retention.unfinished()[0].begun_s
+    begun = system.retention.begin_erasure(Going([row]), *BASIS, "one", row.captured_s, system.eraser._record)
+    id, now_s = begun.erasure.id, begun.erasure.begun_s
     assert system.retention.lease("other", now_s + 1) is None
     assert system.retention.lease("one", now_s + 1).id == id
     assert system.retention.lease("other", now_s + 2 * LEASE_S).id == id
@@ -146,8 +153,8 @@ def test_a_lease_keeps_others_away_until_it_ends_whatever_becomes_of_the_clock(s
 def test_what_two_workers_do_at_once_all_the_same_is_one_record(system: System) -> None:
     """A worker that stood still for longer than its lease goes on beside the one that took over."""
     row = system.records.get(rejected(system, 20000))
-    begun = system.retention.begin_erasure([row], [], *BASIS, "one", row.captured_s).erasure
-    late = Eraser(system.retention, system.records, system.files, lambda: SIGNER)
+    begun = system.retention.begin_erasure(Going([row]), *BASIS, "one", row.captured_s, system.eraser._record).erasure
+    late = Eraser(system.retention, system.records, system.files, KEYS)
     first = system.eraser._finish(begun)
     again = late._finish(begun)
     assert (first.manifest, first.signature, first.number) == (again.manifest, again.signature, again.number)
@@ -228,7 +235,7 @@ def erase_and_die(folder: Path, url: str, case: str, at_step: int) -> None:
     """Die as by kill -9 just before a step of an erasure."""
     system, steps = System(folder, url), itertools.count()
     for owner, name in (
-        (system.retention, "sign"),
+        (system.eraser, "_record"),
         (system.files, "remove"),
         (system.files, "remove_file"),
         (system.retention, "finish_erasure"),
@@ -253,6 +260,12 @@ def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tm
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
+    if at_step == 0:  # before the record was signed: nothing was begun, nothing is gone
+        assert system.retention.unfinished() == []
+        assert system.records.get(case).state is State.REJECTED
+        assert (system.root / case / "manifest.json").exists()
+        system.store.close()
+        return
     (begun,) = system.retention.unfinished()
     assert system.records.get(case).state is State.ERASING
     assert system.eraser.finish() == 0  # the dead one's lease lasts yet
@@ -261,10 +274,37 @@ def test_an_eraser_killed_at_each_step_leaves_what_the_next_one_finishes_once(tm
     assert not (system.root / case).exists()
     assert system.records.get(case).state is State.ERASED
     assert [one.number for one in system.retention.records()] == [1]
-    assert begun.manifest in (None, system.retention.records()[0].manifest)
+    assert begun.manifest == system.retention.records()[0].manifest
     assert system.records.get(other).state is State.REJECTED
     assert (system.root / other / "manifest.json").exists()
     system.store.close()
+
+
+@pytest.mark.parametrize("how", ["unsigned", "another's key", "a record of something else", "changed afterwards"])
+def test_an_erasure_that_somebody_wrote_into_the_database_deletes_nothing(system: System, how: str) -> None:
+    """Who can write the tables, and has no key, gets nothing deleted from the evidence by it."""
+    kept, gone = rejected(system, 20000), rejected(system, 20001)
+    done = system.eraser.erase([system.records.get(gone)], [], *BASIS, now_s=0).erasure
+    with system.store.engine.begin() as connection:
+        connection.execute(sa.update(evidence).where(evidence.c.id == kept).values(state=State.ERASING))
+        plan = [{"what": "evidence", "id": kept, "manifest_sha256": "0", "files": {}}]
+        row = {"id": "planted", "rule": BASIS[0], "basis": BASIS[1], "by_name": BASIS[2], "begun_s": 1.0, "plan": plan}
+        if how == "another's key":
+            thief = Signer.make()
+            about = {"key": thief.id, "at": "2026-01-01T00:00:00Z", "rule": BASIS[0], "basis": BASIS[1], "by": BASIS[2]}
+            record = m.canonical(m.of_erasure("planted", **about, previous=m.digest(done.manifest), erased=plan))
+            row |= {"manifest": record, "signature": thief.sign(record), "number": 2}
+        if how == "a record of something else":
+            row |= {"manifest": done.manifest, "signature": done.signature, "number": 2}
+        if how == "changed afterwards":
+            again = {"plan": plan, "done_s": None}
+            connection.execute(sa.update(erasures).where(erasures.c.id == done.id).values(again))
+        else:
+            connection.execute(sa.insert(erasures).values(row))
+    assert system.eraser.finish() == 0
+    assert "not signed" in system.eraser.stuck
+    assert (system.root / kept / "manifest.json").exists()
+    assert system.records.get(kept).state is State.ERASING
 
 
 def test_an_erasure_that_cannot_be_finished_stops_no_other_and_is_told(
@@ -292,3 +332,33 @@ def test_an_erasure_that_cannot_be_finished_stops_no_other_and_is_told(
     monkeypatch.setattr(time, "monotonic", lambda now_s=time.monotonic: now_s() + 1000)
     assert system.purge(20031.5) == 1
     assert (system.records.get(locked).state, system.purger.stuck) == (State.ERASED, "")
+
+
+def test_an_owner_is_kept_beside_an_erasure_without_either_being_given_up(tmp_path: Path, postgres: Postgres) -> None:
+    """An erasure takes cases one by one, in its order; whose they are is written to all at once. On PostgreSQL each
+    would wait for a row of the other."""
+    system = System(tmp_path, postgres.create())
+    first, second = (system.records.get(rejected(system, 20000 + i)) for i in range(2))
+    kept: list[int] = []
+    owner = threading.Thread(target=lambda: kept.append(system.records.keep_owner(first.camera, "ward", None)))
+
+    def one_by_one() -> Iterator[CaseRow]:
+        yield second
+        owner.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        while True:
+            with system.store.engine.connect() as connection:
+                if connection.exec_driver_sql(waiting).scalar_one():
+                    break
+            time.sleep(0.02)
+        yield first
+
+    begun = system.retention.begin_erasure(
+        Going(one_by_one()), *BASIS, "worker", first.captured_s, system.eraser._record
+    )
+    owner.join()
+    assert [one["id"] for one in begun.erasure.plan] == [second.id, first.id]
+    assert kept == [2]
+    system.store.close()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from actors.store import EventStore
 from serve import feed as feed_module
 from serve.feed import EventFeed
+from serve.shown import Gate
 from serve.streams import event_stream, resume_at
 from serve.tiles import MOST_KEPT, Picture, TileCache
 from tests.events import some_events
@@ -92,16 +93,16 @@ def test_clients_share_the_queries(store: EventStore) -> None:
 
 
 def test_only_events_of_cameras_that_may_be_told_are_told_and_no_longer_than_that(store: EventStore) -> None:
-    allowed: list[set[str] | None] = [{"a"}]
+    allowed: list[Gate | None] = [Gate(frozenset("a"), lists=False)]
 
-    def cameras() -> set[str] | None:
+    def gate() -> Gate:
         if allowed[0] is None:
             raise PermissionError
         return allowed[0]
 
     async def run() -> list[str]:
         got = []
-        async for told in EventFeed(store).follow(0, cameras):
+        async for told in EventFeed(store).follow(0, gate):
             got.append(told.camera)
             allowed[0] = None
         return got

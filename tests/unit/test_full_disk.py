@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-import actors.retention
+import actors.purge
 from actors.board import Board
 from actors.duties import ERASING, Duty, DutyState, State, states
 from actors.embedded_redis import EmbeddedRedis
@@ -21,7 +21,7 @@ from actors.proof.archive import folder
 from actors.proof.files import UNDER_WAY, PackageFiles
 from actors.proof.keys import Keys
 from actors.proof.sealer import EvidenceActor, Sealer
-from actors.retention import PurgeTimer
+from actors.purge import PurgeTimer
 from actors.store import EventStore, EvidenceRecords
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S
@@ -128,7 +128,7 @@ def test_a_clips_erasure_for_whose_record_there_is_no_room_goes_on_later(tmp_pat
 def telling(root: Path, redis_url: str) -> None:
     system, board = System(root, f"sqlite:///{root / 'a.db'}"), Board(redis_url)
     system.event(100, days=1)
-    actors.retention.AGAIN_S = 0.0
+    actors.purge.AGAIN_S = 0.0
     timer = PurgeTimer(system.purger, Duty(board, ERASING))
 
     def erasing(in_s: float = 0.0) -> DutyState:

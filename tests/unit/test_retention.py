@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy.exc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -17,7 +18,8 @@ from pydantic import ValidationError
 from actors.proof.archive import folder, to_zip, zipped
 from actors.proof.files import PackageFiles
 from actors.proof.sealer import Sealer
-from actors.retention import Eraser, Purger, PurgeTimer
+from actors.purge import Purger, PurgeTimer
+from actors.retention import Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, ReportStore, RetentionStore
 from actors.store.cases import SYSTEM
 from actors.store.reports import NewReport
@@ -34,8 +36,10 @@ from hoaban.frames import FrameMeta
 from hoaban.incidents.states import ReportAction
 from tests.evidence import MODEL, leave_candidate, red_light
 
-SIGNER = Signer.make()
+SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+"""the same in every process of a test"""
 TRUSTED = Trusted([SIGNER.public_pem()])
+KEYS = SimpleNamespace(signer=lambda: SIGNER, trusted=lambda: TRUSTED)
 OFFICER = SimpleNamespace(id="o", name="Officer")
 days = st.integers(1, 36500)
 maybe = st.none() | days
@@ -118,7 +122,7 @@ class System:
         self.root = folder / "evidence"
         self.files = PackageFiles(str(self.root))
         self.fleet: dict[str, Any] | None = {"cameras": [], "retention": {}}
-        self.eraser = Eraser(self.retention, self.records, self.files, lambda: SIGNER)
+        self.eraser = Eraser(self.retention, self.records, self.files, KEYS)
         self.purger = Purger(SimpleNamespace(get_json=lambda _: self.fleet), self.eraser)  # type: ignore[arg-type]
 
     def terms(self, camera: str, days: int) -> None:
