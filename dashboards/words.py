@@ -206,6 +206,7 @@ TERMS = {
     "audit_counts": "counts taken away",
     "audit_audit": "read the record",
     "audit_hold": "holds",
+    "outcome_begun": "begun",
     "outcome_done": "done",
     "outcome_refused": "refused",
     "outcome_failed": "failed",

@@ -142,12 +142,11 @@ def fill(system: DashboardSystem, folder: Path) -> str:
     """Reports, events, incidents, cases of a shift; the id of the newest case."""
     case = _cases(system, folder)
     dice = random.Random(7)
-    model = find_model("yolox-nano").ref.as_dict()
     speeds = {"zone": "in", "level": "slow", "count": 9, "speed": 17.2, "speed_unit": "km/h"}
     for camera in system.fleet.cameras:
         simulated = camera.source.simulated
         more: dict[str, Any] = {
-            "model": model,
+            "model": find_model(camera.model or "yolox-nano").ref.as_dict(),
             "simulated": simulated,
             "inference": "inference:1",
             "tracks": dice.randint(2, 9),
@@ -156,7 +155,9 @@ def fill(system: DashboardSystem, folder: Path) -> str:
             more["measures"] = {"congestion:in": speeds | {"level": dice.choice(["free", "slow"])}}
         if camera.role in ("face_crowd", "overview"):
             zone = camera.zones[0].id
-            more["measures"] = {f"crowd:{zone}": {"zone": zone, "count": dice.randint(4, 9), "at_least": 6}}
+            more["measures"] = {
+                f"crowd:{zone}": {"zone": zone, "phase": dice.choice(["crowd", "clear"]), "count": dice.randint(4, 9)}
+            }
         system.report(camera.id, latency_p95_s=dice.uniform(0.12, 0.34), **more)
     failed = system.fleet.cameras[5]
     system.report(

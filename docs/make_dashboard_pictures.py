@@ -57,6 +57,9 @@ def shoot(page: "Page", address: str, name: str, path: str, language: str) -> No
     page.locator(".stApp").wait_for()
     page.wait_for_function("() => document.querySelectorAll('[data-testid=stElementContainer]').length > 2")
     page.wait_for_timeout(6000)
+    if name == "watchlists":
+        page.get_by_role("tab", name="Biển số").click()
+        page.wait_for_timeout(1500)
     whole = name in ("zones", "moment")
     if name == "moment":
         page.get_by_role("button", name="Xem đoạn phim").click()

@@ -97,7 +97,7 @@ def log() -> None:
                     t("Did what"): one["action"],
                     t("With what"): one["subject"],
                     t("Camera"): names.get(one["camera"], one["camera"] or ""),
-                    t("Outcome"): {"done": "●", "refused": "▲", "failed": "✕"}.get(one["outcome"], "?")
+                    t("Outcome"): {"begun": "◌", "done": "●", "refused": "▲", "failed": "✕"}.get(one["outcome"], "?")
                     + f" {term('outcome_' + one['outcome'])}",
                     t("Reason"): one["reason"] or "",
                     t("Details"): ", ".join(f"{k}={v}" for k, v in one["detail"].items() if v is not None),

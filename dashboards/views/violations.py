@@ -126,9 +126,10 @@ def place(case: EvidenceDetail) -> str:
 def facts(case: EvidenceDetail) -> str:
     """What is known of a case, as HTML."""
     red = case["seconds_into_red"]
+    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
     rows = [
         (t("What"), f"{term(case['type'].removeprefix('hoaban.'))} {place(case)}"),
-        (t("Camera"), case["camera"]),
+        (t("Camera"), names.get(case["camera"], case["camera"])),
         (t("Captured"), clock(case["captured"], date=True)),
         (t("Plate as read"), case["plate"] or t("not read")),
         (t("Seconds into red"), number(red, 2) if red is not None else "–"),

@@ -225,7 +225,9 @@ def test_colours_sound_and_notice_are_as_a_person_chose(
         page.get_by_role("option", name=re.compile(f"{choice}$")).click()
     page.get_by_role("button", name="Lưu").click()
     page.wait_for_function(f"() => document.querySelector('.stApp') && ({GROUND})() === 'rgb(14, 19, 26)'")
-    page.goto(address)  # another page, loaded anew
+    page.close()
+    page = opened(browser, address, HEARD)  # another browser of the same person, which nobody has touched yet
+    page.context.grant_permissions(["notifications"], origin=address)
     page.wait_for_function(f"() => document.querySelector('.stApp') && ({GROUND})() === 'rgb(14, 19, 26)'")
     expect(page.locator(".mark").first).to_be_visible()
     silent = page.get_by_text("Hãy nhấn chuột một lần")  # no browser lets a page be heard that nobody touched
