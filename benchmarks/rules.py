@@ -3,11 +3,11 @@
 Views are made beforehand: cutting them out of a picture is the camera's work, and so is finding faces. Of faces, 20 are
 searched among 1,000 entries; of plates it is chosen which are read, which another thread does. Processor time of the
 thread, all frames of all passes; `yardstick` is one fixed piece of numpy work, done beside every frame, so that a busy
-or slow machine shows: the ratio compares between runs, milliseconds hardly do, and where many share the machine even
-the ratio grows, since what a rule remembers leaves the processor's cache between frames. `fires`: frames in which a
-rule found something. Some rules look twice a second only: means count that, medians do not.
+or slow machine shows: the ratio compares between runs, milliseconds hardly do. Where many share the machine even the
+ratio grows: compare two versions by turns. `fires`: frames in which a rule found something. Some rules look twice a
+second only: means count that, medians do not.
 
-With three tracks the rules together already cost a third of what they cost with 200 or more: the price is some hundred
+With three tracks the rules together already cost about a third of what they cost with 200: it is some hundred
 calls of numpy and the steps between them, spread evenly, and the search among faces, one product of matrices.
 
 No camera bears all of that: tracks jump and give about ten findings a frame. `NAME camera` is what the rules of one
