@@ -7,6 +7,7 @@ be cut. Ray's control store keeps what it knows in a Valkey (RAY_REDIS_ADDRESS),
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,10 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, wire: Wire) -> Iterator[Node
     fleet, data = folder / "fleet.yaml", folder / "data"
     fleet.write_text(yaml.safe_dump(document(), allow_unicode=True))
     environment = os.environ | SETTINGS | {"HOABAN_REDIS_URL": live.url.replace("127.0.0.1", wire.here)}
+    data.mkdir()
+    environment["HOABAN_STORE_URL"] = f"sqlite:///{data / 'hoaban.db'}"
+    # A head that others can reach asks for a token.
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     journals = Journals(data / "spool", folder / "kept")
     journals.kept.mkdir()
     port, api_port = free_port(), free_port()
