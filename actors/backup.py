@@ -67,6 +67,9 @@ class Restored:
     records: int = 0
     packages: int = 0
     erased_again: int = 0
+    newest_erasure: int | None = None
+    """number of the newest record that was given; what was erased after it came back"""
+    newest_erased_at: str | None = None
     wrong: list[str] = field(default_factory=list)
 
 
@@ -131,7 +134,7 @@ def restore(
     fs, root = fsspec.core.url_to_fs(place.evidence_url)
     if (place.data.exists() and any(place.data.iterdir())) or (fs.exists(root) and fs.ls(root)):
         raise BackupError(f"{place.data}: not empty, or {place.evidence_url} is not; restore into a new place")
-    records = _erasures(erasures, backup, keys) if erasures is not None else []
+    records = None if erasures is None else _erasures(erasures, backup, keys)
     _load(backup, store, place)
     found = Restored(len(expected))
     try:
@@ -146,7 +149,7 @@ def restore(
     except OSError as error:
         raise BackupError(f"{place.data}: {error.strerror or error}; begin again in an empty place") from None
     _erase_again(place, records, found)
-    _record(place, backup, by, why_without, records, found)
+    _record(place, backup, by, why_without, found)
     _verify(place, found)
     return found
 
@@ -272,16 +275,25 @@ def _erasures(path: Path, backup: Path, keys: Path | None) -> list[Record]:
     return records
 
 
-def _erase_again(place: Place, records: list[Record], found: Restored) -> None:
-    """Erase what the records name and the restored database has again, and what it had begun to erase."""
+def _erase_again(place: Place, records: list[Record] | None, found: Restored) -> None:
+    """Erase what the records name and the restored database has again, and what it had begun to erase.
+
+    records: None where there is no file of them, which is something else than one without any.
+    """
     events = EventStore.open(place.store_url)
     try:
         retention, cases = RetentionStore(events.engine), EvidenceRecords(events.engine)
         eraser = Eraser(retention, cases, PackageFiles(place.evidence_url), Keys(place.data))
         try:
-            found.erased_again = retention.take_up(records)
+            if records is not None:
+                found.erased_again = retention.take_up(records)
+                if records:
+                    found.newest_erasure = records[-1].number
+                    found.newest_erased_at = str(json.loads(records[-1].manifest)["erased_at"])
             eraser.finish()
-        except (ValueError, sa.exc.SQLAlchemyError) as error:
+        except ValueError as error:
+            found.wrong.append(f"--erasures: {error}; begin again in an empty place, with the newest file")
+        except sa.exc.SQLAlchemyError as error:
             found.wrong.append(f"erased again: {str(error).splitlines()[0]}")
         if eraser.stuck:
             found.wrong.append(eraser.stuck)
@@ -289,12 +301,10 @@ def _erase_again(place: Place, records: list[Record], found: Restored) -> None:
         events.close()
 
 
-def _record(
-    place: Place, backup: Path, by: str, why_without: str | None, records: list[Record], found: Restored
-) -> None:
+def _record(place: Place, backup: Path, by: str, why_without: str | None, found: Restored) -> None:
     events = EventStore.open(place.store_url)
     try:
-        about = {"erased_again": found.erased_again, "newest_erasure": records[-1].number if records else None}
+        about = {"erased_again": found.erased_again, "newest_erasure": found.newest_erasure}
         AuditStore(events.engine).append("", by, "backup.restore", str(backup), reason=why_without, detail=about)
     finally:
         events.close()

@@ -73,6 +73,11 @@ def restore(
             f"{folder}: {found.files} files, {found.records} audit records, {found.packages} packages of evidence, "
             f"{found.erased_again} erasures made again"
         )
+        if found.newest_erasure is not None:
+            print(
+                f"the newest erasure in --erasures is {found.newest_erasure}, of {found.newest_erased_at}: "
+                "what was erased after it came back"
+            )
         print("\n".join(found.wrong) or "the audit chain and every package are whole")
     raise typer.Exit(1 if found.wrong else 0)
 

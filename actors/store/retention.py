@@ -221,7 +221,7 @@ class RetentionStore(HoldStore, ErasureStore):
         """Begin anew what signed records (of one chain, from its first on) say was erased and a restored database does
         not know: how many. What they name in the tables goes as when it was erased; terms take batches of events again.
 
-        Raises ValueError where they are not of this database's chain.
+        Raises ValueError where they are not of this database's chain, or end before it: what they lack would come back.
         """
         with turn(self._engine, INCIDENTS_TURN) as connection:
             wait_for(connection, TURN)
@@ -230,6 +230,11 @@ class RetentionStore(HoldStore, ErasureStore):
             known = {row.number: row.manifest for row in connection.execute(query)}
             if any(known.get(record.number, record.manifest) != record.manifest for record in records):
                 raise ValueError("records of erasures in it are of another system than the database")
+            newest, last = max(known, default=0), max((record.number for record in records), default=0)
+            if last < newest:
+                raise ValueError(
+                    f"records of erasures end at {last}, and the database has {newest}: cut off, or too old"
+                )
             fresh = [record for record in records if record.number not in known]
             for record in fresh:
                 body = json.loads(record.manifest)
