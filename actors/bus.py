@@ -1,6 +1,7 @@
 """The event stream: Redis Streams, one consumer group, and what could not be stored."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -16,6 +17,9 @@ GROUP = "store"
 SENT_BY = "hoaban:events:by"
 """with a sender's name: written with all that it sends"""
 SENT_BY_S = 24 * 3600
+PAGE = 1000
+"""entries of a stream that are read at once"""
+_ENTRY = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 BEGINNING = "0"
 """before the first entry"""
 OPEN = "hoaban:open"
@@ -157,8 +161,27 @@ class EventBus:
 
     def dead(self) -> list[DeadLetter]:
         """What was put aside, the oldest first."""
-        entries = self._redis.xrange(DEAD_LETTERS)
-        return [DeadLetter(str(entry), fields.get("body", ""), fields.get("why", "")) for entry, fields in entries]
+        return list(self.letters())
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """As `dead`, read as far as somebody takes them."""
+        return map(_letter, self._entries(DEAD_LETTERS))
+
+    def letter(self, entry: str) -> DeadLetter | None:
+        """The one of a name, or None."""
+        if not _ENTRY.fullmatch(entry):
+            return None
+        return next(map(_letter, self._redis.xrange(DEAD_LETTERS, entry, entry)), None)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All that is not stored yet, whoever was given it."""
+        return (Delivery(str(entry), fields.get("body", "")) for entry, fields in self._entries(STREAM))
+
+    def _entries(self, stream: str) -> Iterator[tuple[str, dict[str, str]]]:
+        after = "-"
+        while entries := self._redis.xrange(stream, after, count=PAGE):
+            yield from entries
+            after = f"({entries[-1][0]}"
 
     def revive(self, letter: DeadLetter) -> None:
         """Hand what was put aside to the store again, in one step: it is in one place or the other."""
@@ -167,9 +190,9 @@ class EventBus:
         pipeline.xdel(DEAD_LETTERS, letter.entry)
         pipeline.execute()
 
-    def drop(self, letter: DeadLetter) -> None:
-        """Lose it for good."""
-        self._redis.xdel(DEAD_LETTERS, letter.entry)
+    def drop(self, letter: DeadLetter) -> bool:
+        """Lose it for good; False when it was not there."""
+        return bool(self._redis.xdel(DEAD_LETTERS, letter.entry))
 
     def waiting(self) -> int:
         """Entries not stored yet."""
@@ -195,6 +218,11 @@ def _happening(body: bytes) -> tuple[str, str | None, bool] | None:
         return event.camera, None, True
     changed = change(event)
     return None if changed is None else (event.camera, *changed)
+
+
+def _letter(entry: tuple[str, dict[str, str]]) -> DeadLetter:
+    name, fields = entry
+    return DeadLetter(str(name), fields.get("body", ""), fields.get("why", ""))
 
 
 def _deliveries(answer: object) -> list[Delivery]:

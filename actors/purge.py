@@ -83,8 +83,7 @@ class Purger:
         lasting = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
         over = [one for one in self._put_aside.over(now_s - days * DAY_S) if one.held_by(lasting) is None][:BATCH]
         if over:
-            going = [one.planned() for one in over]
-            self._eraser.erase([], [], "dead_letters_days", f"put aside for {days} days", SYSTEM, now_s, going)
+            self._eraser.erase([], [], "dead_letters_days", f"put aside for {days} days", SYSTEM, now_s, over)
         return len(over)
 
     def _sweep(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:

@@ -15,7 +15,7 @@ from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.erasures import LEASE_S, Erasure
 from actors.store.evidence import CaseRow
-from actors.store.retention import Begun, Going, Group
+from actors.store.retention import Begun, Going, Group, Outside
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, vouched
@@ -36,8 +36,8 @@ class SigningKeys(Protocol):
     def trusted(self) -> Trusted: ...
 
 
-Elsewhere = Mapping[str, Callable[[str], None]]
-"""what a thing is called in an erasure -> removes the one with an id, if it is there"""
+Elsewhere = Mapping[str, Callable[[Mapping[str, Any]], None]]
+"""what a thing is called in an erasure -> removes the one that a record names, if it is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class Eraser:
         basis: str,
         by: str,
         now_s: float,
-        others: Iterable[Mapping[str, Any]] = (),
+        others: Iterable[Outside] = (),
         reports: Iterable[int] = (),
     ) -> Begun:
-        """Erase cases with their files, events by their ids, others (what: one of `elsewhere`, and id), and reports by
-        their numbers; the finished erasure, and what stays after all.
+        """Erase cases with their files, events by their ids, others (of `elsewhere`), and reports by their
+        numbers; the finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
@@ -209,7 +209,7 @@ class Eraser:
                 self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
                 self.files.remove(one["id"])
             elif (remove := self._elsewhere.get(one["what"])) is not None:
-                remove(one["id"])
+                remove(one)
             elif one["what"] == "file" and self.files.names(one["id"]):  # the case may have gone since
                 record = {m.ERASED_SIGNATURE: erasure.signature or b"", m.ERASED: erasure.manifest or b""}
                 # The record first: there is no moment at which the package has a hole that nobody vouches for.

@@ -1,5 +1,6 @@
 """What is kept of people outside the tables: a person's request finds it, and it is erased so that it can be shown."""
 
+import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -103,15 +104,90 @@ def test_what_was_cut_off_is_finished_by_the_writer(office: Office, bus: EventBu
     pictures, put_aside = Pictures(Disagreements(folder_beside(str(office.root)))), PutAside(bus)
     about = (RetentionStore(office.api.store.engine), office.records, PackageFiles(str(office.root)), office.keys)
 
-    def dies(_: str) -> None:
+    def dies(_: Any) -> None:
         raise OSError("killed here")
 
-    (thing,) = put_aside.find(Wanted("29B33346", (), None, None))
+    (thing,) = put_aside.find(Wanted("29B33346", (), None, None), 9)
     with pytest.raises(OSError, match="killed"):
-        Eraser(*about, {"dead_letters": dies}).erase([], [], "request", BASIS, "Officer", 0.0, [thing.planned()])
+        Eraser(*about, {"dead_letters": dies}).erase([], [], "request", BASIS, "Officer", 0.0, [thing])
     assert [letter.entry for letter in bus.dead()] == [entry]
     assert Eraser(*about, removers([pictures, put_aside])).finish() == 1
     assert bus.dead() == []
+
+
+@pytest.mark.parametrize("then", ["stored", "put aside again"])
+def test_what_was_handed_to_the_store_after_it_was_signed_for_is_erased_there(
+    office: Office, bus: EventBus, then: str
+) -> None:
+    event, kept = with_plate("29B-333.47", 54), with_plate("29B-333.48", 55)
+    for one in (event, kept):
+        one.data.pop("evidence")
+    bury(bus, event.to_json())
+    put_aside, store = PutAside(bus), office.api.store
+    about = (RetentionStore(store.engine), office.records, PackageFiles(str(office.root)), office.keys)
+
+    def away(_: Any) -> None:
+        raise OSError("Redis is away")
+
+    (thing,) = put_aside.find(Wanted("29B33347", (), None, None), 9)
+    with pytest.raises(OSError, match="away"):
+        Eraser(*about, {"dead_letters": away}).erase([], [], "request", BASIS, "Officer", 0.0, [thing])
+    waiting = {one.entry for one in bus.deliveries()}
+    bus.revive(bus.dead()[0])
+    eraser = Eraser(*about, removers([put_aside]))
+    assert eraser.finish() == 0
+    assert "handed to the store again" in eraser.stuck
+    (delivery,) = (one for one in bus.deliveries() if one.entry not in waiting)
+    if then == "stored":
+        store.write([event, kept])
+        bus._redis.xdel("hoaban:events", delivery.entry)
+    else:
+        bus.bury(delivery, "no database takes it")
+    assert Eraser(*about, removers([put_aside])).finish() == 1
+    assert (store.find(event.id), bus.dead()) == (None, [])
+    assert then != "stored" or store.find(kept.id) is not None
+
+
+def test_a_hold_that_comes_before_the_signature_keeps_what_lies_elsewhere(office: Office, bus: EventBus) -> None:
+    entry, event = bury(bus, with_plate("29B-333.49", 56).to_json()), with_plate("29B-333.49", 56)
+    put_aside, store = PutAside(bus), RetentionStore(office.api.store.engine)
+    eraser = Eraser(store, office.records, PackageFiles(str(office.root)), office.keys, removers([put_aside]))
+    office.api.store.write([event])
+    for kind, subject in (("camera", "gate"), ("evidence", event.id)):
+        (thing,) = put_aside.get([entry, "x", "1-1", "-", "9" * 30]).values()
+        hold = office.post("/holds", kind=kind, subject=subject, reason="court order 8/2026").json()
+        begun = eraser.erase([], [], "request", BASIS, "Officer", time.time(), [thing])
+        assert (begun.erasure, begun.kept) == (None, {entry: f"a legal hold keeps it ({hold['id']})"})
+        assert [letter.entry for letter in bus.dead()] == [entry]
+        office.post(f"/holds/{hold['id']}/lift", reason="order withdrawn")
+
+
+def test_a_search_reads_no_picture_and_no_more_letters_than_it_tells(
+    office: Office, bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Disagreements(folder_beside(str(office.root)))
+    ids = [name_of("gate", AT_S + second, "street@3") for second in range(5)]
+    for id in ids:
+        kept.put("street@3", id, id.encode(), {"camera": "gate"})
+    letters = [bury(bus, with_plate("29B-333.50", 60 + track).to_json()) for track in range(5)]
+    read: list[str] = []
+    listed: list[str] = []
+    picture, of = kept.picture, kept._of
+    monkeypatch.setattr(kept, "picture", lambda one: read.append(one.id) or picture(one))
+    monkeypatch.setattr(kept, "_of", lambda *told: listed.append(told[0]) or of(*told))
+    pictures, wanted = Pictures(kept), Wanted(None, ["gate"], AT_S - 1, AT_S + 60)
+    assert len(pictures.find(wanted, 3)) == 3
+    assert [one.id for one in PutAside(bus).find(wanted, 3)] == letters[:3]
+    listed.clear()
+    things = pictures.get(ids)
+    assert (set(things), listed.count("street@3"), read) == (set(ids), 1, [])
+    assert things[ids[0]].planned()["sha256"] == hashlib.sha256(ids[0].encode()).hexdigest()
+    assert read == ids[:1]
+    listed.clear()
+    for id in ids:
+        pictures.remove({"id": id})
+    assert listed == []
+    assert pictures.find(wanted, 9) == []
 
 
 def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
