@@ -1,11 +1,14 @@
 """The event stream: Redis Streams, one consumer group, and what could not be stored."""
 
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from hoaban.events import Event
@@ -24,8 +27,9 @@ BEGINNING = "0"
 """before the first entry"""
 OPEN = "hoaban:open"
 """with a camera's id: the newest event of each happening there that is not over"""
-TOLD_ONCE = "hoaban:once"
-"""with a camera's id: the newest events there of what is told once of whoever stays (hoaban/lasting.py)"""
+TOLD_ONCE = "hoaban:told"
+"""with a camera's id: the newest events there of what is told once of whoever stays (hoaban/lasting.py), each by when
+it was sent, and gone ONCE_S later"""
 _LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS + ONCE)
 
 
@@ -92,14 +96,17 @@ class EventBus:
             pipeline.multi()
             pipeline.set(sent_by, len(bodies), ex=SENT_BY_S)
             # What is open (hoaban/lasting.py) is noted in one step with the event that says so.
-            for body, happening in zip(bodies, open_, strict=True):
+            now_s = time.time()
+            for number, (body, happening) in enumerate(zip(bodies, open_, strict=True)):
                 pipeline.xadd(STREAM, {"body": body})
                 if happening is not None:
                     camera, key, is_open = happening
                     if key is None:
-                        pipeline.lpush(f"{TOLD_ONCE}:{camera}", body)
-                        pipeline.ltrim(f"{TOLD_ONCE}:{camera}", 0, MOST_ONCE - 1)
-                        pipeline.expire(f"{TOLD_ONCE}:{camera}", ONCE_S)
+                        told = f"{TOLD_ONCE}:{camera}"
+                        pipeline.zadd(told, {body: now_s + number / 1e6})
+                        pipeline.zremrangebyscore(told, "-inf", now_s - ONCE_S)
+                        pipeline.zremrangebyrank(told, 0, -MOST_ONCE - 1)
+                        pipeline.expire(told, ONCE_S)
                     elif is_open:
                         pipeline.hset(f"{OPEN}:{camera}", key, body)
                     else:
@@ -194,6 +201,14 @@ class EventBus:
         """Lose it for good; False when it was not there."""
         return bool(self._redis.xdel(DEAD_LETTERS, letter.entry))
 
+    def forget(self, ids: Collection[str]) -> None:
+        """Take erased events out of what is kept for whoever goes on with a camera."""
+        for key in self._redis.scan_iter(f"{TOLD_ONCE}:*", count=PAGE):
+            if gone := [body for body in self._redis.zrange(key, 0, -1) if _id(body) in ids]:
+                self._redis.zrem(key, *gone)
+        for key in self._redis.scan_iter(f"{OPEN}:*", count=PAGE):
+            self._redis.transaction(partial(_forget_open, key, ids), key)
+
     def waiting(self) -> int:
         """Entries not stored yet."""
         return int(self._redis.xlen(STREAM))
@@ -218,6 +233,21 @@ def _happening(body: bytes) -> tuple[str, str | None, bool] | None:
         return event.camera, None, True
     changed = change(event)
     return None if changed is None else (event.camera, *changed)
+
+
+def _forget_open(key: str, ids: Collection[str], pipeline: Pipeline) -> None:
+    """What the camera has told of the same happening since is another event, and stays."""
+    gone = [name for name, body in pipeline.hgetall(key).items() if _id(body) in ids]
+    pipeline.multi()
+    if gone:
+        pipeline.hdel(key, *gone)
+
+
+def _id(body: str) -> str | None:
+    try:
+        return Event.from_json(body).id
+    except ValueError:
+        return None
 
 
 def _letter(entry: tuple[str, dict[str, str]]) -> DeadLetter:

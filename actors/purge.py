@@ -167,7 +167,7 @@ def purge_timer(board: Board, bus: EventBus, engine: Engine, evidence_url: str, 
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
     pictures, put_aside = Disagreements(folder_beside(evidence_url)), PutAside(bus)
     elsewhere = removers([Pictures(pictures), put_aside])
-    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere)
+    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere, bus.forget)
     return PurgeTimer(Purger(board, eraser, pictures, put_aside), Duty(board, ERASING))
 
 

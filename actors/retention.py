@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -53,7 +53,8 @@ class Eraser:
     """Erases packages and events so that it can be shown: written down and signed first, then done.
 
     A process killed in between leaves an erasure that `finish` takes up again. What lies in the database and is not
-    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go.
+    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go. forget: takes
+    events, by ids, out of what is kept for whoever goes on with a camera.
     """
 
     def __init__(
@@ -63,9 +64,10 @@ class Eraser:
         files: PackageFiles,
         keys: SigningKeys,
         elsewhere: Elsewhere | None = None,
+        forget: Callable[[Collection[str]], None] | None = None,
     ) -> None:
         self.store, self.records, self.files, self._keys = store, records, files, keys
-        self._elsewhere = elsewhere or {}
+        self._elsewhere, self._forget = elsewhere or {}, forget
         self._worker = secrets.token_hex(8)
         self._aside: dict[str, _Aside] = {}
 
@@ -176,6 +178,8 @@ class Eraser:
             if not vouched(record, *about, self._keys.trusted()):
                 raise ValueError("it is not signed as it lies there: see who wrote it (docs/runbook.md, Erasures)")
             self._remove_files(erasure)
+            if self._forget is not None and (ids := _events(erasure)):
+                self._forget(ids)
             self.store.finish_erasure(erasure, time.time())
         except BaseException:
             with suppress(SQLAlchemyError):
@@ -224,6 +228,12 @@ class Eraser:
             told["files"].pop(name, None)
             self.files.write(redacted, {REDACTION: json.dumps(told).encode()}, last=REDACTION)
             self.files.remove_file(redacted, name)
+
+
+def _events(erasure: Erasure) -> set[str]:
+    """The events that a plan names. A case has its event's id."""
+    named = {one["id"] for one in erasure.plan if one["what"] in ("event", "evidence")}
+    return named | {one["event"] for one in erasure.plan if "event" in one}
 
 
 def first_line(error: Exception) -> str:

@@ -209,7 +209,8 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
     elsewhere = removers(_places(request))
-    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere)
+    forget = request.app.state.bus.forget
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere, forget)
     gone = [case.id for case in cases] + going + [one.id for one in others] + [report_id(number) for number in reports]
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"

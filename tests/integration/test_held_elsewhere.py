@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.board import Board
 from actors.bus import Delivery, EventBus
 from actors.disagreements import Disagreements, folder_beside, name_of
 from actors.elsewhere import Pictures, PutAside, Wanted, removers
@@ -16,10 +17,11 @@ from actors.proof.files import PackageFiles
 from actors.purge import Purger
 from actors.retention import Eraser
 from actors.store import RetentionStore
-from hoaban.events import Event
+from hoaban.events import Event, Finding, Provenance, bind
 from hoaban.evidence.retention import DAY_S
 from hoaban.evidence.verify import verify
-from tests.evidence import AT_S, red_light
+from hoaban.frames import FrameMeta
+from tests.evidence import AT_S, MODEL, red_light
 from tests.integration.test_evidence_api import Office, office, running  # noqa: F401
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -146,6 +148,23 @@ def test_what_was_handed_to_the_store_after_it_was_signed_for_is_erased_there(
     assert Eraser(*about, removers([put_aside])).finish() == 1
     assert (store.find(event.id), bus.dead()) == (None, [])
     assert then != "stored" or store.find(kept.id) is not None
+
+
+def test_an_erased_event_is_forgotten_where_a_camera_goes_on(office: Office, bus: EventBus) -> None:
+    board, store = Board(office.api.app.state.settings.redis_url), office.api.store
+
+    def told(kind: str, track: int, **extra: Any) -> Event:
+        finding = Finding(kind, kind, track=track, label="person", extra=extra)
+        return bind(finding, FrameMeta("yard", track, AT_S + track, 10, 10), "shared", Provenance(MODEL, "c", "0"))
+
+    gone, stays = [told("intrusion", 1), told("crowd", 2, phase="start")], [told("intrusion", 3), told("loitering", 4)]
+    open_ = told("abandoned_object", 5, phase="start", object="a bag")
+    bus.publish([*gone, *stays, open_])
+    store.write([*gone, *stays, open_])
+    done = office.post("/subjects/erase", reference="R-22", basis=BASIS, events=[event.id for event in gone]).json()
+    assert set(done["erased"]) == {event.id for event in gone}
+    assert board.told_once("yard") == stays
+    assert board.open_happenings("yard")[0] == [open_]
 
 
 def test_a_hold_that_comes_before_the_signature_keeps_what_lies_elsewhere(office: Office, bus: EventBus) -> None:
