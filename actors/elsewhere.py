@@ -4,7 +4,7 @@ A person's request and the purge ask each such place; an erasure's record names 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -140,9 +140,9 @@ class PutAside:
             if _digest(letter.body) == one["sha256"]:
                 self._bus.drop(letter)
 
-    def over(self, before_s: float) -> list[Thing]:
-        """Those that were put aside before a time."""
-        return [self._thing(letter) for letter in self._bus.letters() if _put_aside_s(letter) < before_s]
+    def all(self) -> Iterator[tuple[Thing, float]]:
+        """Each, and when it was put aside, the oldest first."""
+        return ((self._thing(letter), _put_aside_s(letter)) for letter in self._bus.letters())
 
     def _thing(self, letter: DeadLetter) -> Thing:
         event, content = _event(letter), letter.body.encode

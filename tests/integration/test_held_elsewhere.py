@@ -4,6 +4,7 @@ import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from actors.purge import Purger
 from actors.retention import Eraser
 from actors.store import RetentionStore
 from hoaban.events import Event, Finding, Provenance, bind
-from hoaban.evidence.retention import DAY_S
+from hoaban.evidence.retention import DAY_S, OWNER
 from hoaban.evidence.verify import verify
 from hoaban.frames import FrameMeta
 from tests.evidence import AT_S, MODEL, red_light
@@ -236,6 +237,36 @@ def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
     assert bus.dead() == []
     (newest, *_) = store.erasures()
     assert (newest.rule, newest.plan[0]["id"], newest.done_s is not None) == ("dead_letters_days", entry, True)
+
+
+def test_dead_letters_stay_no_longer_than_they_would_as_events(office: Office, bus: EventBus) -> None:
+    now_s = time.time()
+
+    def put(track: int, camera: str = "gate", retention_days: Any = None, kind: str = "red_light") -> str:
+        event = red_light(camera, now_s - 10 * DAY_S, track)
+        event.data.update(retention_days=retention_days)
+        return bury(bus, replace(event, type=f"hoaban.{kind}").to_json())
+
+    own, _, typed, owners = put(70, retention_days=9), put(71), put(72, kind="crowd_end"), put(73, camera="ward")
+    odd, torn = put(74, retention_days="9"), bury(bus, "torn")
+    retention = {"events_by_type": {"crowd": 8}, "watchlist_days": 36500}
+    retention["evidence_days"] = dict.fromkeys(("open", "confirmed", "rejected", "not_evidential", "damaged"), 36500)
+    fleet = {"cameras": [{"id": "ward", "terms": {"retention_days": 7}}], "retention": retention}
+    put_aside, store = PutAside(bus), RetentionStore(office.api.store.engine)
+    eraser = Eraser(store, office.records, PackageFiles(str(office.root)), office.keys, removers([put_aside]))
+    board = SimpleNamespace(get_json=lambda _: fleet)
+    purger = Purger(board, eraser, None, put_aside)  # type: ignore[arg-type]
+    before = {one.id for one in store.erasures()}
+    while purger.step(now_s):
+        pass
+    fresh = [one for one in store.erasures() if one.id not in before]
+    gone = {one.plan[0]["id"]: (one.rule, one.basis) for one in fresh if one.plan[0]["what"] == "dead_letters"}
+    assert gone == {
+        own: (OWNER, "kept for 9 days"),
+        typed: ("events_by_type.crowd", "kept for 8 days"),
+        owners: (OWNER, "kept for 7 days"),
+    }
+    assert {odd, torn} < {letter.entry for letter in bus.dead()}
 
 
 def test_a_closed_report_is_erased_at_a_persons_request_and_an_open_one_is_not(office: Office, tmp_path: Path) -> None:
