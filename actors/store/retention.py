@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.store.audit_pruning import prune
-from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, begin, erasures
+from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, as_erasure, begin, erasures, sign
 from actors.store.evidence import TURN, CaseRow, evidence, may_be, plain_plate, tombstones
 from actors.store.holds import HoldStore, held, holds, lasting, lasts, of_camera
 from actors.store.incident_tables import reports
@@ -238,6 +239,31 @@ class RetentionStore(HoldStore, ErasureStore):
                 return None
             id = begin(connection, rule, basis, by_name, [gone], worker, make)
         return self.erasure(id)
+
+    def vouch(self, id: str, sha256: str, make: Make) -> None:
+        """Sign an erasure that an earlier version began: as somebody looked at it, and as it lies there.
+
+        sha256: of what was looked at (Erasure.sha256). Raises KeyError, and ValueError for one that has a record or is
+        another by now, for a cut of the audit chain (a forged one would be believed), and for what a hold keeps.
+        """
+        with turn(self._engine, TURN) as connection:
+            wait_for(connection, RECORDS_TURN)
+            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one_or_none()
+            if row is None:
+                raise KeyError(id)
+            erasure = as_erasure(row)
+            if erasure.manifest is not None or erasure.signature is not None:
+                raise ValueError("it has a record")
+            if erasure.sha256 != sha256:
+                raise ValueError("it is not what was looked at: its plan has another digest")
+            if any(one["what"] == "audit" for one in erasure.plan):
+                raise ValueError("it names a cut of the audit chain: nobody vouches for such a one later")
+            named, now_s = [one.get("id") for one in erasure.plan], time.time()
+            for table, time_s in ((evidence, evidence.c.captured_s), (events, events.c.time_s)):
+                there = table.c.id.in_(named) & held(table, time_s, now_s)
+                if kept := connection.execute(sa.select(table.c.id).where(there)).scalars().first():
+                    raise ValueError(f"a legal hold keeps {kept}, which it names")
+            sign(connection, id, make)
 
     def take_up(self, records: Sequence[Record]) -> int:
         """Begin anew what signed records (of one chain, from its first on) say was erased and a restored database does

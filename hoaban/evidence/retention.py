@@ -41,7 +41,7 @@ class Retention(Strict):
     disagreements_mib: int = Field(512, ge=1, description="of all these pictures together; the oldest go first")
     dead_letters_days: Days = Field(
         30,
-        description="events that no database took, from when they were put aside; an event's own term if that ends first",
+        description="events that no database took, from when they were put aside, or for their own term",
     )
     audit_days: Days = 3650
     audit_least_days: Days = Field(1825, description="the law's: audit_days may not be shorter")
