@@ -30,8 +30,9 @@ from actors.promotions import SHADOWS
 from actors.proof.archive import open_package
 from actors.proof.files import UNDER_WAY, PackageFiles
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
-from actors.retention import Eraser
+from actors.retention import RESTORED, Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, RetentionStore
+from actors.store.tables import api_tokens, sessions, watchlist_entries, watchlist_plates
 from actors.watchlist.key import FILE as WATCHLIST_KEY
 from hoaban import __version__
 from hoaban.audit import broken
@@ -70,6 +71,11 @@ class Restored:
     newest_erasure: int | None = None
     """number of the newest record that was given; what was erased after it came back"""
     newest_erased_at: str | None = None
+    sessions_ended: int = 0
+    watchlist_waits: int = 0
+    """entries that were active, and wait for approval again"""
+    tokens: list[str] = field(default_factory=list)
+    """names of tokens that work: those revoked since the backup are among them"""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -139,6 +145,7 @@ def restore(
     found = Restored(len(expected))
     try:
         place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (place.data / RESTORED).touch()
         for name in (ANCHOR, FOLDER, PROMOTIONS, SHADOWS, CONFIGS):
             _copy_if_there(backup / name, place.data / name)
         if (backup / "evidence").exists():
@@ -148,6 +155,7 @@ def restore(
                 _copy_if_there(keys / name, place.data / name)
     except OSError as error:
         raise BackupError(f"{place.data}: {error.strerror or error}; begin again in an empty place") from None
+    _withdraw(place, found)
     _erase_again(place, records, found)
     _record(place, backup, by, why_without, found)
     _verify(place, found)
@@ -301,10 +309,29 @@ def _erase_again(place: Place, records: list[Record] | None, found: Restored) ->
         events.close()
 
 
+def _withdraw(place: Place, found: Restored) -> None:
+    """Take back what may have been withdrawn since, where that harms nobody: it is given again by whoever may."""
+    events, now = EventStore.open(place.store_url), datetime.now(UTC)
+    try:
+        with events.engine.begin() as connection:
+            ended = sa.update(sessions).where(~sessions.c.ended).values(ended=True)
+            found.sessions_ended = connection.execute(ended).rowcount
+            for table in (watchlist_entries, watchlist_plates):
+                unapproved = dict.fromkeys(("approved_by_id", "approved_by", "approved_at"))
+                active = sa.update(table).where(table.c.approved_by_id.is_not(None)).values(unapproved)
+                found.watchlist_waits += connection.execute(active).rowcount
+            live = ~api_tokens.c.revoked & (api_tokens.c.expires.is_(None) | (api_tokens.c.expires > now))
+            query = sa.select(api_tokens.c.name).where(live).order_by(api_tokens.c.name)
+            found.tokens = list(connection.execute(query).scalars())
+    finally:
+        events.close()
+
+
 def _record(place: Place, backup: Path, by: str, why_without: str | None, found: Restored) -> None:
     events = EventStore.open(place.store_url)
     try:
-        about = {"erased_again": found.erased_again, "newest_erasure": found.newest_erasure}
+        told = ("erased_again", "newest_erasure", "sessions_ended", "watchlist_waits")
+        about = {name: getattr(found, name) for name in told}
         AuditStore(events.engine).append("", by, "backup.restore", str(backup), reason=why_without, detail=about)
     finally:
         events.close()

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from actors.duties import ERASING, Duty
 from actors.elsewhere import Pictures, PutAside, Thing, removers
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
-from actors.retention import AGAIN_S, BATCH, EVERY_S, SYSTEM, Eraser, first_line
+from actors.retention import AGAIN_S, BATCH, EVERY_S, RESTORED, SYSTEM, Eraser, first_line
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
 from actors.store.retention import Group
@@ -32,7 +33,10 @@ PUT_ASIDE = "dead_letters_days"
 
 
 class Purger:
-    """Erases what the fleet file's retention and the owners' terms say is over."""
+    """Erases what the fleet file's retention and the owners' terms say is over.
+
+    restored: a file; while it is there, only what was begun is finished.
+    """
 
     def __init__(
         self,
@@ -40,13 +44,20 @@ class Purger:
         eraser: Eraser,
         disagreements: Disagreements | None = None,
         put_aside: PutAside | None = None,
+        restored: Path | None = None,
     ) -> None:
         self._board, self._eraser, self._disagreements, self._put_aside = board, eraser, disagreements, put_aside
+        self._restored = restored
 
     @property
     def stuck(self) -> str:
-        """Which erasures cannot be finished now, and why; "" for none."""
-        return self._eraser.stuck
+        """Which erasures cannot be finished now, and why, and why none begins; "" for none."""
+        waits = "terms erase nothing since the restore: `hoaban evidence confirm-restore`" if self._waits else ""
+        return "; ".join(filter(None, (waits, self._eraser.stuck)))
+
+    @property
+    def _waits(self) -> bool:
+        return self._restored is not None and self._restored.exists()
 
     def step(self, now_s: float) -> int:
         """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
@@ -58,6 +69,8 @@ class Purger:
             return 0
         if finished := self._eraser.finish():
             return finished
+        if self._waits:  # holds placed since the backup are not there yet
+            return 0
         retention = Retention.model_validate(fleet["retention"])
         owners = owners_days(fleet)
         if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
@@ -180,7 +193,7 @@ def purge_timer(board: Board, bus: EventBus, engine: Engine, evidence_url: str, 
     pictures, put_aside = Disagreements(folder_beside(evidence_url)), PutAside(bus)
     elsewhere = removers([Pictures(pictures), put_aside])
     eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere, bus.forget)
-    return PurgeTimer(Purger(board, eraser, pictures, put_aside), Duty(board, ERASING))
+    return PurgeTimer(Purger(board, eraser, pictures, put_aside, Path(data_dir) / RESTORED), Duty(board, ERASING))
 
 
 def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:

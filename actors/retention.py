@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
+RESTORED = "restored"
+"""a file in the data folder: from a restore until somebody says that holds are as they were, terms erase nothing"""
 
 
 class SigningKeys(Protocol):

@@ -13,7 +13,7 @@ from actors.erasure_log import save
 from actors.proof.archive import Files, NotAPackageError, open_package
 from actors.proof.files import PackageFiles
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
-from actors.retention import Eraser
+from actors.retention import RESTORED, Eraser
 from actors.store import EvidenceRecords, RetentionStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.recording import recorded
@@ -156,6 +156,25 @@ def vouch_erasure(
     finally:
         events.close()
     print(f"{erasure}: signed; the system finishes it")
+
+
+@app.command("confirm-restore")
+def confirm_restore(
+    reason: Annotated[str, typer.Option(help="how it is known that the holds are as they were: it is recorded")],
+    data: DataDir = None,
+) -> None:
+    """Let terms erase again after a restore: once the legal holds are there that were placed since the backup."""
+    if not reason.strip():
+        refuse("--reason: empty; say how it is known that all legal holds are there")
+    folder = data_folder(data)
+    if not (folder / RESTORED).exists():
+        refuse(f"{folder}: no restore waits there to be confirmed")
+    try:
+        with recorded(folder, "backup.confirm_restore", str(folder), reason=reason):
+            (folder / RESTORED).unlink()
+    except OSError as error:
+        refuse(f"{folder / RESTORED}: {error.strerror or error}; see that the folder can be written")
+    print("terms erase again, within the hour")
 
 
 @app.command("set-owner")
