@@ -30,8 +30,9 @@ from actors.promotions import SHADOWS
 from actors.proof.archive import open_package
 from actors.proof.files import UNDER_WAY, PackageFiles
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
-from actors.retention import Eraser
+from actors.retention import RESTORED, Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, RetentionStore
+from actors.store.tables import api_tokens, sessions, watchlist_entries, watchlist_plates
 from actors.watchlist.key import FILE as WATCHLIST_KEY
 from hoaban import __version__
 from hoaban.audit import broken
@@ -67,6 +68,14 @@ class Restored:
     records: int = 0
     packages: int = 0
     erased_again: int = 0
+    newest_erasure: int | None = None
+    """number of the newest record that was given; what was erased after it came back"""
+    newest_erased_at: str | None = None
+    sessions_ended: int = 0
+    watchlist_waits: int = 0
+    """entries that were active, and wait for approval again"""
+    tokens: list[str] = field(default_factory=list)
+    """names of tokens that work: those revoked since the backup are among them"""
     wrong: list[str] = field(default_factory=list)
 
 
@@ -131,11 +140,12 @@ def restore(
     fs, root = fsspec.core.url_to_fs(place.evidence_url)
     if (place.data.exists() and any(place.data.iterdir())) or (fs.exists(root) and fs.ls(root)):
         raise BackupError(f"{place.data}: not empty, or {place.evidence_url} is not; restore into a new place")
-    records = _erasures(erasures, backup, keys) if erasures is not None else []
+    records = None if erasures is None else _erasures(erasures, backup, keys)
     _load(backup, store, place)
     found = Restored(len(expected))
     try:
         place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (place.data / RESTORED).touch()
         for name in (ANCHOR, FOLDER, PROMOTIONS, SHADOWS, CONFIGS):
             _copy_if_there(backup / name, place.data / name)
         if (backup / "evidence").exists():
@@ -145,8 +155,9 @@ def restore(
                 _copy_if_there(keys / name, place.data / name)
     except OSError as error:
         raise BackupError(f"{place.data}: {error.strerror or error}; begin again in an empty place") from None
+    _withdraw(place, found)
     _erase_again(place, records, found)
-    _record(place, backup, by, why_without, records, found)
+    _record(place, backup, by, why_without, found)
     _verify(place, found)
     return found
 
@@ -272,16 +283,25 @@ def _erasures(path: Path, backup: Path, keys: Path | None) -> list[Record]:
     return records
 
 
-def _erase_again(place: Place, records: list[Record], found: Restored) -> None:
-    """Erase what the records name and the restored database has again, and what it had begun to erase."""
+def _erase_again(place: Place, records: list[Record] | None, found: Restored) -> None:
+    """Erase what the records name and the restored database has again, and what it had begun to erase.
+
+    records: None where there is no file of them, which is something else than one without any.
+    """
     events = EventStore.open(place.store_url)
     try:
         retention, cases = RetentionStore(events.engine), EvidenceRecords(events.engine)
         eraser = Eraser(retention, cases, PackageFiles(place.evidence_url), Keys(place.data))
         try:
-            found.erased_again = retention.take_up(records)
+            if records is not None:
+                found.erased_again = retention.take_up(records)
+                if records:
+                    found.newest_erasure = records[-1].number
+                    found.newest_erased_at = str(json.loads(records[-1].manifest)["erased_at"])
             eraser.finish()
-        except (ValueError, sa.exc.SQLAlchemyError) as error:
+        except ValueError as error:
+            found.wrong.append(f"--erasures: {error}; begin again in an empty place, with the newest file")
+        except sa.exc.SQLAlchemyError as error:
             found.wrong.append(f"erased again: {str(error).splitlines()[0]}")
         if eraser.stuck:
             found.wrong.append(eraser.stuck)
@@ -289,12 +309,29 @@ def _erase_again(place: Place, records: list[Record], found: Restored) -> None:
         events.close()
 
 
-def _record(
-    place: Place, backup: Path, by: str, why_without: str | None, records: list[Record], found: Restored
-) -> None:
+def _withdraw(place: Place, found: Restored) -> None:
+    """Take back what may have been withdrawn since, where that harms nobody: it is given again by whoever may."""
+    events, now = EventStore.open(place.store_url), datetime.now(UTC)
+    try:
+        with events.engine.begin() as connection:
+            ended = sa.update(sessions).where(~sessions.c.ended).values(ended=True)
+            found.sessions_ended = connection.execute(ended).rowcount
+            for table in (watchlist_entries, watchlist_plates):
+                unapproved = dict.fromkeys(("approved_by_id", "approved_by", "approved_at"))
+                active = sa.update(table).where(table.c.approved_by_id.is_not(None)).values(unapproved)
+                found.watchlist_waits += connection.execute(active).rowcount
+            live = ~api_tokens.c.revoked & (api_tokens.c.expires.is_(None) | (api_tokens.c.expires > now))
+            query = sa.select(api_tokens.c.name).where(live).order_by(api_tokens.c.name)
+            found.tokens = list(connection.execute(query).scalars())
+    finally:
+        events.close()
+
+
+def _record(place: Place, backup: Path, by: str, why_without: str | None, found: Restored) -> None:
     events = EventStore.open(place.store_url)
     try:
-        about = {"erased_again": found.erased_again, "newest_erasure": records[-1].number if records else None}
+        told = ("erased_again", "newest_erasure", "sessions_ended", "watchlist_waits")
+        about = {name: getattr(found, name) for name in told}
         AuditStore(events.engine).append("", by, "backup.restore", str(backup), reason=why_without, detail=about)
     finally:
         events.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.bus import DEAD_LETTERS, OPEN, STREAM, TOLD_ONCE, connect
 from hoaban.events import Event
+from hoaban.lasting import ONCE_S
 from hoaban.signals import Reading, SignalState
 
 STATUS, CHECKPOINTS, SIGNALS = "hoaban:status", "hoaban:checkpoints", "hoaban:signals"
@@ -63,8 +64,8 @@ class Board:
 
     def told_once(self, camera: str) -> list[Event]:
         """What a camera told lately of those who may be there still (hoaban/lasting.py), the oldest first."""
-        bodies = dict.fromkeys(self._redis.lrange(f"{TOLD_ONCE}:{camera}", 0, -1))  # one may have been sent twice
-        return [Event.from_json(body) for body in reversed(bodies)]
+        bodies = self._redis.zrange(f"{TOLD_ONCE}:{camera}", time.time() - ONCE_S, "+inf", byscore=True)
+        return sorted(map(Event.from_json, bodies), key=lambda event: event.time)
 
     def put_reading(self, camera: str, reading: Reading) -> None:
         """What the controller of a camera's signal says; the newest MOST_READINGS of a camera are kept."""

@@ -1,10 +1,14 @@
 """The event stream: Redis Streams, one consumer group, and what could not be stored."""
 
-from collections.abc import Sequence
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from hoaban.events import Event
@@ -16,12 +20,16 @@ GROUP = "store"
 SENT_BY = "hoaban:events:by"
 """with a sender's name: written with all that it sends"""
 SENT_BY_S = 24 * 3600
+PAGE = 1000
+"""entries of a stream that are read at once"""
+_ENTRY = re.compile(r"[0-9]{1,18}-[0-9]{1,18}")
 BEGINNING = "0"
 """before the first entry"""
 OPEN = "hoaban:open"
 """with a camera's id: the newest event of each happening there that is not over"""
-TOLD_ONCE = "hoaban:once"
-"""with a camera's id: the newest events there of what is told once of whoever stays (hoaban/lasting.py)"""
+TOLD_ONCE = "hoaban:told"
+"""with a camera's id: the newest events there of what is told once of whoever stays (hoaban/lasting.py), each by when
+it was sent, and gone ONCE_S later"""
 _LASTING = tuple(f'"type":"{kind}"'.encode() for kind in KINDS + ONCE)
 
 
@@ -88,14 +96,17 @@ class EventBus:
             pipeline.multi()
             pipeline.set(sent_by, len(bodies), ex=SENT_BY_S)
             # What is open (hoaban/lasting.py) is noted in one step with the event that says so.
-            for body, happening in zip(bodies, open_, strict=True):
+            now_s = time.time()
+            for number, (body, happening) in enumerate(zip(bodies, open_, strict=True)):
                 pipeline.xadd(STREAM, {"body": body})
                 if happening is not None:
                     camera, key, is_open = happening
                     if key is None:
-                        pipeline.lpush(f"{TOLD_ONCE}:{camera}", body)
-                        pipeline.ltrim(f"{TOLD_ONCE}:{camera}", 0, MOST_ONCE - 1)
-                        pipeline.expire(f"{TOLD_ONCE}:{camera}", ONCE_S)
+                        told = f"{TOLD_ONCE}:{camera}"
+                        pipeline.zadd(told, {body: now_s + number / 1e6})
+                        pipeline.zremrangebyscore(told, "-inf", now_s - ONCE_S)
+                        pipeline.zremrangebyrank(told, 0, -MOST_ONCE - 1)
+                        pipeline.expire(told, ONCE_S)
                     elif is_open:
                         pipeline.hset(f"{OPEN}:{camera}", key, body)
                     else:
@@ -157,8 +168,27 @@ class EventBus:
 
     def dead(self) -> list[DeadLetter]:
         """What was put aside, the oldest first."""
-        entries = self._redis.xrange(DEAD_LETTERS)
-        return [DeadLetter(str(entry), fields.get("body", ""), fields.get("why", "")) for entry, fields in entries]
+        return list(self.letters())
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """As `dead`, read as far as somebody takes them."""
+        return map(_letter, self._entries(DEAD_LETTERS))
+
+    def letter(self, entry: str) -> DeadLetter | None:
+        """The one of a name, or None."""
+        if not _ENTRY.fullmatch(entry):
+            return None
+        return next(map(_letter, self._redis.xrange(DEAD_LETTERS, entry, entry)), None)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All that is not stored yet, whoever was given it."""
+        return (Delivery(str(entry), fields.get("body", "")) for entry, fields in self._entries(STREAM))
+
+    def _entries(self, stream: str) -> Iterator[tuple[str, dict[str, str]]]:
+        after = "-"
+        while entries := self._redis.xrange(stream, after, count=PAGE):
+            yield from entries
+            after = f"({entries[-1][0]}"
 
     def revive(self, letter: DeadLetter) -> None:
         """Hand what was put aside to the store again, in one step: it is in one place or the other."""
@@ -167,9 +197,17 @@ class EventBus:
         pipeline.xdel(DEAD_LETTERS, letter.entry)
         pipeline.execute()
 
-    def drop(self, letter: DeadLetter) -> None:
-        """Lose it for good."""
-        self._redis.xdel(DEAD_LETTERS, letter.entry)
+    def drop(self, letter: DeadLetter) -> bool:
+        """Lose it for good; False when it was not there."""
+        return bool(self._redis.xdel(DEAD_LETTERS, letter.entry))
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Take erased events out of what is kept for whoever goes on with a camera."""
+        for key in self._redis.scan_iter(f"{TOLD_ONCE}:*", count=PAGE):
+            if gone := [body for body in self._redis.zrange(key, 0, -1) if _id(body) in ids]:
+                self._redis.zrem(key, *gone)
+        for key in self._redis.scan_iter(f"{OPEN}:*", count=PAGE):
+            self._redis.transaction(partial(_forget_open, key, ids), key)
 
     def waiting(self) -> int:
         """Entries not stored yet."""
@@ -195,6 +233,26 @@ def _happening(body: bytes) -> tuple[str, str | None, bool] | None:
         return event.camera, None, True
     changed = change(event)
     return None if changed is None else (event.camera, *changed)
+
+
+def _forget_open(key: str, ids: Collection[str], pipeline: Pipeline) -> None:
+    """What the camera has told of the same happening since is another event, and stays."""
+    gone = [name for name, body in pipeline.hgetall(key).items() if _id(body) in ids]
+    pipeline.multi()
+    if gone:
+        pipeline.hdel(key, *gone)
+
+
+def _id(body: str) -> str | None:
+    try:
+        return Event.from_json(body).id
+    except ValueError:
+        return None
+
+
+def _letter(entry: tuple[str, dict[str, str]]) -> DeadLetter:
+    name, fields = entry
+    return DeadLetter(str(name), fields.get("body", ""), fields.get("why", ""))
 
 
 def _deliveries(answer: object) -> list[Delivery]:

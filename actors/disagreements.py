@@ -95,6 +95,12 @@ class Disagreements:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(f"{self._root}/{one.model}/{one.id}.{suffix}")
 
+    def remove_id(self, id: str) -> None:
+        """Remove the one with an id, of whichever candidate, without a look at what else is kept."""
+        if NAME.match(id):
+            for model in self._models():
+                self.remove(Kept(id, model))
+
     def sweep(self, over: Callable[[Kept], bool], held: Callable[[Kept], bool], most_bytes: int) -> int:
         """Remove those that are over, and the oldest of what is more than most_bytes, or more than KEPT_EACH; how many
         went. Halves too.

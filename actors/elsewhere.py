@@ -4,13 +4,15 @@ A person's request and the purge ask each such place; an erasure's record names 
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from actors.bus import DeadLetter, EventBus
 from actors.disagreements import Disagreements, Kept
-from actors.store.rows import plate_of
+from actors.store.rows import body_digest, event_row, plate_of
 from hoaban.events import Event
 from hoaban.evidence.retention import Hold
 from hoaban.plates import UNKNOWN, normalise
@@ -39,25 +41,33 @@ class Wanted:
 class Thing:
     """One that is kept. camera: "" where it cannot be read of which, then captured_s is when it was put aside.
 
-    sha256: of what shows or names people in it. told: what it is, in a word.
+    content: what shows or names people in it; it is read where it is needed. told: what it is, in a word. event: where
+    it is one that can be read.
     """
 
     what: str
     id: str
     camera: str
     captured_s: float
-    sha256: str
     told: str
+    content: Callable[[], bytes]
+    event: Event | None = None
 
     def planned(self) -> dict[str, Any]:
-        """As an erasure's record names it."""
-        return {"what": self.what, "id": self.id, "sha256": self.sha256}
+        """As an erasure's record names it (actors/store/retention.py, Outside)."""
+        named = {"what": self.what, "id": self.id, "sha256": hashlib.sha256(self.content()).hexdigest()}
+        if self.event is not None:
+            with suppress(ValueError):  # what no store takes will never be in one
+                body = event_row(self.event)["body"]
+                named |= {"event": self.event.id, "event_sha256": body_digest(body)}
+        return named
 
     def held_by(self, holds: Iterable[Hold]) -> str | None:
         """The hold that keeps it, of those that last; what cannot be read any hold on a camera may mean."""
         if not self.camera:
             return next((hold.id for hold in holds if hold.kind == "camera"), None)
-        return next((hold.id for hold in holds if hold.covers(self.id, self.camera, self.captured_s)), None)
+        id = self.id if self.event is None else self.event.id
+        return next((hold.id for hold in holds if hold.covers(id, self.camera, self.captured_s)), None)
 
 
 class Place(Protocol):
@@ -65,11 +75,17 @@ class Place(Protocol):
 
     what: str
 
-    def find(self, wanted: Wanted) -> list[Thing]: ...
+    def find(self, wanted: Wanted, most: int) -> list[Thing]:
+        """At most so many."""
+        ...
 
-    def get(self, id: str) -> Thing | None: ...
+    def get(self, ids: Collection[str]) -> dict[str, Thing]:
+        """Those that are there, by id."""
+        ...
 
-    def remove(self, id: str) -> None: ...
+    def remove(self, one: Mapping[str, Any]) -> None:
+        """What a record names so."""
+        ...
 
 
 class Pictures:
@@ -80,25 +96,22 @@ class Pictures:
     def __init__(self, kept: Disagreements) -> None:
         self._kept = kept
 
-    def find(self, wanted: Wanted) -> list[Thing]:
+    def find(self, wanted: Wanted, most: int) -> list[Thing]:
         if not wanted.placed:
             return []
-        return [self._thing(one) for one in self._kept.kept(halves=True) if wanted.covers(one.camera, one.captured_s)]
+        found = (one for one in self._kept.kept(halves=True) if wanted.covers(one.camera, one.captured_s))
+        return [self._thing(one) for one in islice(found, most)]
 
-    def get(self, id: str) -> Thing | None:
-        one = self._one(id)
-        return None if one is None else self._thing(one)
+    def get(self, ids: Collection[str]) -> dict[str, Thing]:
+        if not ids:
+            return {}
+        return {one.id: self._thing(one) for one in self._kept.kept(halves=True) if one.id in ids}
 
-    def remove(self, id: str) -> None:
-        if (one := self._one(id)) is not None:
-            self._kept.remove(one)
-
-    def _one(self, id: str) -> Kept | None:
-        return next((one for one in self._kept.kept(halves=True) if one.id == id), None)
+    def remove(self, one: Mapping[str, Any]) -> None:
+        self._kept.remove_id(one["id"])
 
     def _thing(self, one: Kept) -> Thing:
-        picture = hashlib.sha256(self._kept.picture(one) or b"").hexdigest()
-        return Thing(self.what, one.id, one.camera, one.captured_s, picture, one.model)
+        return Thing(self.what, one.id, one.camera, one.captured_s, one.model, lambda: self._kept.picture(one) or b"")
 
 
 class PutAside:
@@ -109,39 +122,47 @@ class PutAside:
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
 
-    def find(self, wanted: Wanted) -> list[Thing]:
-        return [self._thing(letter) for letter in self._bus.dead() if _may_be(letter, wanted)]
+    def find(self, wanted: Wanted, most: int) -> list[Thing]:
+        found = ((letter, self._thing(letter)) for letter in self._bus.letters())
+        return list(islice((thing for letter, thing in found if _may_be(letter, thing, wanted)), most))
 
-    def get(self, id: str) -> Thing | None:
-        return next((self._thing(letter) for letter in self._bus.dead() if letter.entry == id), None)
+    def get(self, ids: Collection[str]) -> dict[str, Thing]:
+        letters = (self._bus.letter(id) for id in ids)
+        return {letter.entry: self._thing(letter) for letter in letters if letter is not None}
 
-    def remove(self, id: str) -> None:
-        self._bus.drop(DeadLetter(id, "", ""))
+    def remove(self, one: Mapping[str, Any]) -> None:
+        """Raises OSError while it is on its way into the database: handed to it again since the record was signed."""
+        if self._bus.drop(DeadLetter(one["id"], "", "")):
+            return
+        if any(_digest(delivery.body) == one["sha256"] for delivery in self._bus.deliveries()):
+            raise OSError("an event was handed to the store again meanwhile: it is erased once it is stored")
+        for letter in self._bus.letters():  # or no database took it again, and it has another name
+            if _digest(letter.body) == one["sha256"]:
+                self._bus.drop(letter)
 
-    def over(self, before_s: float) -> list[Thing]:
-        """Those that were put aside before a time."""
-        return [self._thing(letter) for letter in self._bus.dead() if _put_aside_s(letter) < before_s]
+    def all(self) -> Iterator[tuple[Thing, float]]:
+        """Each, and when it was put aside, the oldest first."""
+        return ((self._thing(letter), _put_aside_s(letter)) for letter in self._bus.letters())
 
     def _thing(self, letter: DeadLetter) -> Thing:
-        event, digest = _event(letter), hashlib.sha256(letter.body.encode()).hexdigest()
+        event, content = _event(letter), letter.body.encode
         if event is None:
-            return Thing(self.what, letter.entry, "", _put_aside_s(letter), digest, "unreadable")
-        return Thing(self.what, letter.entry, event.camera, event.time.timestamp(), digest, event.type)
+            return Thing(self.what, letter.entry, "", _put_aside_s(letter), "unreadable", content)
+        return Thing(self.what, letter.entry, event.camera, event.time.timestamp(), event.type, content, event)
 
 
-def removers(places: Iterable[Place]) -> Mapping[str, Callable[[str], None]]:
+def removers(places: Iterable[Place]) -> Mapping[str, Callable[[Mapping[str, Any]], None]]:
     """For an eraser."""
     return {place.what: place.remove for place in places}
 
 
-def _may_be(letter: DeadLetter, wanted: Wanted) -> bool:
-    event = _event(letter)
-    if event is None:  # rather shown to whoever searches than missed
+def _may_be(letter: DeadLetter, thing: Thing, wanted: Wanted) -> bool:
+    if thing.event is None:  # rather shown to whoever searches than missed
         if wanted.plate is not None:
             return normalise(wanted.plate) in normalise(letter.body)
-        return wanted.since_s is None or _put_aside_s(letter) >= wanted.since_s
-    named = wanted.plate is None or _fits(plate_of(event.data), normalise(wanted.plate))
-    return named and wanted.covers(event.camera, event.time.timestamp())
+        return wanted.since_s is None or thing.captured_s >= wanted.since_s
+    named = wanted.plate is None or _fits(plate_of(thing.event.data), normalise(wanted.plate))
+    return named and wanted.covers(thing.camera, thing.captured_s)
 
 
 def _fits(read: str | None, wanted: str) -> bool:
@@ -161,3 +182,7 @@ def _event(letter: DeadLetter) -> Event | None:
 def _put_aside_s(letter: DeadLetter) -> float:
     """A stream's entry is named by the server's clock."""
     return int(letter.entry.partition("-")[0]) / 1000
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()

@@ -3,6 +3,8 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -12,13 +14,14 @@ from actors.board import Board
 from actors.bus import EventBus
 from actors.disagreements import Disagreements, Kept, folder_beside
 from actors.duties import ERASING, Duty
-from actors.elsewhere import Pictures, PutAside, removers
+from actors.elsewhere import Pictures, PutAside, Thing, removers
 from actors.proof.files import PackageFiles
 from actors.proof.keys import Keys
-from actors.retention import AGAIN_S, BATCH, EVERY_S, SYSTEM, Eraser, first_line
+from actors.retention import AGAIN_S, BATCH, EVERY_S, RESTORED, SYSTEM, Eraser, first_line
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.evidence import CaseRow
 from actors.store.retention import Group
+from hoaban.events import EVENT_TYPE_PREFIX
 from hoaban.evidence import manifest as m
 from hoaban.evidence.retention import DAY_S, Item, Retention, Term, sort_out
 from hoaban.evidence.review import State
@@ -26,10 +29,14 @@ from hoaban.incidents import IncidentSettings
 from hoaban.terms import Terms
 
 log = structlog.get_logger(__name__)
+PUT_ASIDE = "dead_letters_days"
 
 
 class Purger:
-    """Erases what the fleet file's retention and the owners' terms say is over."""
+    """Erases what the fleet file's retention and the owners' terms say is over.
+
+    restored: a file; while it is there, only what was begun is finished.
+    """
 
     def __init__(
         self,
@@ -37,13 +44,20 @@ class Purger:
         eraser: Eraser,
         disagreements: Disagreements | None = None,
         put_aside: PutAside | None = None,
+        restored: Path | None = None,
     ) -> None:
         self._board, self._eraser, self._disagreements, self._put_aside = board, eraser, disagreements, put_aside
+        self._restored = restored
 
     @property
     def stuck(self) -> str:
-        """Which erasures cannot be finished now, and why; "" for none."""
-        return self._eraser.stuck
+        """Which erasures cannot be finished now, and why, and why none begins; "" for none."""
+        waits = "terms erase nothing since the restore: `hoaban evidence confirm-restore`" if self._waits else ""
+        return "; ".join(filter(None, (waits, self._eraser.stuck)))
+
+    @property
+    def _waits(self) -> bool:
+        return self._restored is not None and self._restored.exists()
 
     def step(self, now_s: float) -> int:
         """At most BATCH events or cases; how many went, 0 when nothing (more) is over. Nothing before a fleet is known.
@@ -55,6 +69,8 @@ class Purger:
             return 0
         if finished := self._eraser.finish():
             return finished
+        if self._waits:  # holds placed since the backup are not there yet
+            return 0
         retention = Retention.model_validate(fleet["retention"])
         owners = owners_days(fleet)
         if gone := self._cases(retention, owners, now_s) or self._clips(retention, now_s):
@@ -73,19 +89,27 @@ class Purger:
             basis = f"kept for {term.days} days"
             if gone := self._eraser.erase_events(group, before_s, unsealed_s, term.rule, basis, now_s):
                 return gone
-        return self._dead_letters(retention, now_s) or self._sweep(retention, owners, now_s)
+        return self._dead_letters(retention, owners, now_s) or self._sweep(retention, owners, now_s)
 
-    def _dead_letters(self, retention: Retention, now_s: float) -> int:
-        """Erase events that no database took and nobody asked after for their term."""
+    def _dead_letters(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
+        """Erase events that no database took and nobody asked after, and those that no database would have any more."""
         if self._put_aside is None:
             return 0
-        days = retention.dead_letters_days
         lasting = [hold for hold, _ in self._eraser.store.holds() if hold.lasts(now_s)]
-        over = [one for one in self._put_aside.over(now_s - days * DAY_S) if one.held_by(lasting) is None][:BATCH]
-        if over:
-            going = [one.planned() for one in over]
-            self._eraser.erase([], [], "dead_letters_days", f"put aside for {days} days", SYSTEM, now_s, going)
-        return len(over)
+        over = (
+            (term, thing)
+            for thing, put_aside_s in self._put_aside.all()
+            if (term := letter_term(thing, put_aside_s, retention, owners, now_s)) and thing.held_by(lasting) is None
+        )
+        rules: dict[Term, list[Thing]] = {}
+        for term, thing in islice(over, BATCH):
+            rules.setdefault(term, []).append(thing)
+        gone = 0
+        for term, going in rules.items():
+            basis = f"put aside for {term.days} days" if term.rule == PUT_ASIDE else f"kept for {term.days} days"
+            erased = self._eraser.erase([], [], term.rule, basis, SYSTEM, now_s, going).erasure
+            gone += 0 if erased is None else len(erased.plan)
+        return gone
 
     def _sweep(self, retention: Retention, owners: Mapping[str, int], now_s: float) -> int:
         """Erase pictures on which two models differ. They are no evidence: no signed record is made of it."""
@@ -168,13 +192,30 @@ def purge_timer(board: Board, bus: EventBus, engine: Engine, evidence_url: str, 
     records, files = EvidenceRecords(engine), PackageFiles(evidence_url)
     pictures, put_aside = Disagreements(folder_beside(evidence_url)), PutAside(bus)
     elsewhere = removers([Pictures(pictures), put_aside])
-    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere)
-    return PurgeTimer(Purger(board, eraser, pictures, put_aside), Duty(board, ERASING))
+    eraser = Eraser(RetentionStore(engine), records, files, Keys(data_dir), elsewhere, bus.forget)
+    return PurgeTimer(Purger(board, eraser, pictures, put_aside, Path(data_dir) / RESTORED), Duty(board, ERASING))
 
 
 def case_term(case: CaseRow, retention: Retention, owners: Mapping[str, int]) -> Term:
     """How long a case is kept."""
     return retention.evidence(case.state, case.evidential, shorter(case.owner_days, owners.get(case.camera)))
+
+
+def letter_term(
+    thing: Thing, put_aside_s: float, retention: Retention, owners: Mapping[str, int], now_s: float
+) -> Term | None:
+    """The term by which an event that no database took is over, None while it is not: that of what is put aside, or
+    that which it would have as an event."""
+    aside = Term(retention.dead_letters_days, PUT_ASIDE)
+    if aside.is_over(put_aside_s, now_s):
+        return aside
+    if thing.event is None:
+        return None
+    role, days = (thing.event.data.get(name) for name in ("role", "retention_days"))  # whoever sent it, whatever it is
+    own = shorter(days if type(days) is int and days > 0 else None, owners.get(thing.camera))
+    kind = thing.event.type.removeprefix(EVENT_TYPE_PREFIX)
+    term = retention.events(kind, role if isinstance(role, str) else None, own)
+    return term if term.is_over(thing.captured_s, now_s) else None
 
 
 def owners_days(fleet: Mapping[str, Any]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from actors.proof.files import REDACTED, REDACTION, PackageFiles
 from actors.store import EvidenceRecords, RetentionStore
 from actors.store.erasures import LEASE_S, Erasure
 from actors.store.evidence import CaseRow
-from actors.store.retention import Begun, Going, Group
+from actors.store.retention import Begun, Going, Group, Outside
 from hoaban.events import format_time, utc
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, vouched
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 EVERY_S, AGAIN_S = 3600.0, 60.0
 SYSTEM = "the system"
+RESTORED = "restored"
+"""a file in the data folder: from a restore until somebody says that holds are as they were, terms erase nothing"""
 
 
 class SigningKeys(Protocol):
@@ -36,8 +38,8 @@ class SigningKeys(Protocol):
     def trusted(self) -> Trusted: ...
 
 
-Elsewhere = Mapping[str, Callable[[str], None]]
-"""what a thing is called in an erasure -> removes the one with an id, if it is there"""
+Elsewhere = Mapping[str, Callable[[Mapping[str, Any]], None]]
+"""what a thing is called in an erasure -> removes the one that a record names, if it is there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Eraser:
     """Erases packages and events so that it can be shown: written down and signed first, then done.
 
     A process killed in between leaves an erasure that `finish` takes up again. What lies in the database and is not
-    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go.
+    signed, or not as it lies there, is not done. elsewhere: how things outside database and packages go. forget: takes
+    events, by ids, out of what is kept for whoever goes on with a camera.
     """
 
     def __init__(
@@ -63,9 +66,10 @@ class Eraser:
         files: PackageFiles,
         keys: SigningKeys,
         elsewhere: Elsewhere | None = None,
+        forget: Callable[[Collection[str]], None] | None = None,
     ) -> None:
         self.store, self.records, self.files, self._keys = store, records, files, keys
-        self._elsewhere = elsewhere or {}
+        self._elsewhere, self._forget = elsewhere or {}, forget
         self._worker = secrets.token_hex(8)
         self._aside: dict[str, _Aside] = {}
 
@@ -82,11 +86,11 @@ class Eraser:
         basis: str,
         by: str,
         now_s: float,
-        others: Iterable[Mapping[str, Any]] = (),
+        others: Iterable[Outside] = (),
         reports: Iterable[int] = (),
     ) -> Begun:
-        """Erase cases with their files, events by their ids, others (what: one of `elsewhere`, and id), and reports by
-        their numbers; the finished erasure, and what stays after all.
+        """Erase cases with their files, events by their ids, others (of `elsewhere`), and reports by their
+        numbers; the finished erasure, and what stays after all.
 
         Raises OSError, SQLAlchemyError, SigningKeyError: what was begun is finished later.
         """
@@ -148,18 +152,9 @@ class Eraser:
                 self._aside.pop(erasure.id, None)
                 found += 1
 
-    def vouch(self, id: str) -> None:
-        """Sign an erasure that an earlier version began, once somebody has looked at it.
-
-        Raises KeyError, and ValueError for one that has a record, and for a cut of the audit chain: a forged one would
-        be believed.
-        """
-        erasure = self.store.erasure(id)
-        if erasure.manifest is not None:
-            raise ValueError("it has a record")
-        if any(one["what"] == "audit" for one in erasure.plan):
-            raise ValueError("it names a cut of the audit chain: nobody vouches for such a one later")
-        self.store.sign(id, self._record)
+    def vouch(self, id: str, sha256: str) -> None:
+        """Sign an erasure that an earlier version began, once somebody has looked at it; see RetentionStore.vouch."""
+        self.store.vouch(id, sha256, self._record)
 
     def erase_clip(self, case: CaseRow, rule: str, basis: str, now_s: float) -> bool:
         """Erase a case's clip and nothing else of it. The package keeps the record, so that it still verifies."""
@@ -176,6 +171,8 @@ class Eraser:
             if not vouched(record, *about, self._keys.trusted()):
                 raise ValueError("it is not signed as it lies there: see who wrote it (docs/runbook.md, Erasures)")
             self._remove_files(erasure)
+            if self._forget is not None and (ids := _events(erasure)):
+                self._forget(ids)
             self.store.finish_erasure(erasure, time.time())
         except BaseException:
             with suppress(SQLAlchemyError):
@@ -209,7 +206,7 @@ class Eraser:
                 self.files.remove(f"{REDACTED}/{one['id']}", last=REDACTION)
                 self.files.remove(one["id"])
             elif (remove := self._elsewhere.get(one["what"])) is not None:
-                remove(one["id"])
+                remove(one)
             elif one["what"] == "file" and self.files.names(one["id"]):  # the case may have gone since
                 record = {m.ERASED_SIGNATURE: erasure.signature or b"", m.ERASED: erasure.manifest or b""}
                 # The record first: there is no moment at which the package has a hole that nobody vouches for.
@@ -224,6 +221,12 @@ class Eraser:
             told["files"].pop(name, None)
             self.files.write(redacted, {REDACTION: json.dumps(told).encode()}, last=REDACTION)
             self.files.remove_file(redacted, name)
+
+
+def _events(erasure: Erasure) -> set[str]:
+    """The events that a plan names. A case has its event's id."""
+    named = {one["id"] for one in erasure.plan if one["what"] in ("event", "evidence")}
+    return named | {one["event"] for one in erasure.plan if "event" in one}
 
 
 def first_line(error: Exception) -> str:

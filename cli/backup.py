@@ -73,6 +73,19 @@ def restore(
             f"{folder}: {found.files} files, {found.records} audit records, {found.packages} packages of evidence, "
             f"{found.erased_again} erasures made again"
         )
+        if found.newest_erasure is not None:
+            print(
+                f"the newest erasure in --erasures is {found.newest_erasure}, of {found.newest_erased_at}: "
+                "what was erased after it came back"
+            )
+        tokens = ", ".join(found.tokens) or "none"
+        print(
+            f"{found.sessions_ended} sessions ended; {found.watchlist_waits} watchlist entries wait for approval "
+            "again: remove those that were removed since the backup\n"
+            "again by hand (docs/runbook.md): revoke tokens and grants that were revoked since "
+            f"(tokens that work: {tokens}), disable people who left, place legal holds that were placed since\n"
+            "no term erases anything before `hoaban evidence confirm-restore --reason …` says that the holds are there"
+        )
         print("\n".join(found.wrong) or "the audit chain and every package are whole")
     raise typer.Exit(1 if found.wrong else 0)
 

@@ -13,7 +13,7 @@ from actors.erasure_log import save
 from actors.proof.archive import Files, NotAPackageError, open_package
 from actors.proof.files import PackageFiles
 from actors.proof.keys import FOLDER, PUBLIC, Keys, read_public
-from actors.retention import Eraser
+from actors.retention import RESTORED, Eraser
 from actors.store import EvidenceRecords, RetentionStore
 from cli.common import data_folder, print_json, refuse, store_or_refuse
 from cli.recording import recorded
@@ -125,20 +125,28 @@ def save_erasures(
 @app.command("vouch-erasure")
 def vouch_erasure(
     erasure: Annotated[str, typer.Argument(metavar="ID", help="as `hoaban_duty_sound` and GET /health/duties name it")],
-    reason: Annotated[str, typer.Option(help="how it is known who began it, in words: it is recorded")],
+    plan: Annotated[
+        str | None, typer.Option(metavar="SHA256", help="of what you looked at; none: it is shown, and nothing signed")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="how it is known who began it, in words: it is recorded")] = "",
     data: DataDir = None,
 ) -> None:
     """Sign an erasure that an earlier version began and did not sign, so that it is finished. Look at it first."""
-    if not reason.strip():
+    if plan is not None and not reason.strip():
         refuse("--reason: empty; say how it is known who began it")
     folder = data_folder(data)
     events = store_or_refuse(folder)
     store, cases = RetentionStore(events.engine), EvidenceRecords(events.engine)
     try:
         eraser = Eraser(store, cases, PackageFiles(str(folder / "evidence")), Keys(folder))
-        about = {"plan_sha256": m.digest(m.canonical({"plan": store.erasure(erasure).plan}))}
-        with recorded(folder, "evidence.vouch_erasure", erasure, reason=reason, **about):
-            eraser.vouch(erasure)
+        if plan is None:
+            seen = store.erasure(erasure)
+            about = {"id": seen.id, "rule": seen.rule, "basis": seen.basis, "by": seen.by_name, "erases": seen.plan}
+            print_json(about | {"sha256": seen.sha256})
+            refuse(f"{erasure}: nothing is signed; if it is right, the same with --plan {seen.sha256} --reason WHY")
+        store.erasure(erasure)
+        with recorded(folder, "evidence.vouch_erasure", erasure, reason=reason, plan_sha256=plan):
+            eraser.vouch(erasure, plan)
     except KeyError:
         refuse(f"{erasure}: there is no such erasure")
     except (ValueError, OSError) as error:
@@ -148,6 +156,25 @@ def vouch_erasure(
     finally:
         events.close()
     print(f"{erasure}: signed; the system finishes it")
+
+
+@app.command("confirm-restore")
+def confirm_restore(
+    reason: Annotated[str, typer.Option(help="how it is known that the holds are as they were: it is recorded")],
+    data: DataDir = None,
+) -> None:
+    """Let terms erase again after a restore: once the legal holds are there that were placed since the backup."""
+    if not reason.strip():
+        refuse("--reason: empty; say how it is known that all legal holds are there")
+    folder = data_folder(data)
+    if not (folder / RESTORED).exists():
+        refuse(f"{folder}: no restore waits there to be confirmed")
+    try:
+        with recorded(folder, "backup.confirm_restore", str(folder), reason=reason):
+            (folder / RESTORED).unlink()
+    except OSError as error:
+        refuse(f"{folder / RESTORED}: {error.strerror or error}; see that the folder can be written")
+    print("terms erase again, within the hour")
 
 
 @app.command("set-owner")

@@ -132,7 +132,7 @@ def search(request: Request, wanted: Search, person: Answerer) -> Held:
     why = _Refusals(request, [event["id"] for event in events])
     reports = request.app.state.intake.store.about(wanted.plate, wanted.cameras, since_s, until_s, MOST + 1)
     elsewhere = Wanted(wanted.plate, wanted.cameras, since_s, until_s)
-    things = {place.what: place.find(elsewhere) for place in _places(request)}
+    things = {place.what: place.find(elsewhere, MOST + 1) for place in _places(request)}
     more = {"reports": [why.report_told(report) for report in reports[:MOST]]}
     more |= {what: [why.told(one) for one in found[:MOST]] for what, found in things.items()}
     return Held(
@@ -195,8 +195,10 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
             refused[report_id(number)] = why_not
     others: list[Thing] = []
     for place in _places(request):
-        for id in dict.fromkeys(getattr(wanted, place.what)):
-            thing = place.get(id)
+        ids = dict.fromkeys(getattr(wanted, place.what))
+        there = place.get(ids.keys())
+        for id in ids:
+            thing = there.get(id)
             if thing is None:
                 refused[id] = f"there is no such id among {place.what}"
             elif (held := whys.of_thing(thing)) is not None:
@@ -207,12 +209,12 @@ def erase(request: Request, wanted: Erase, person: Answerer) -> Erased:
         record(request, person, "subject.erase", wanted.reference, reason=wanted.basis, outcome="refused", kept=refused)
         return Erased(erasure=None, erased=[], refused=refused)
     elsewhere = removers(_places(request))
-    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere)
+    forget = request.app.state.bus.forget
+    eraser = Eraser(shared.retention, shared.records, shared.desk.files, shared.desk.keys, elsewhere, forget)
     gone = [case.id for case in cases] + going + [one.id for one in others] + [report_id(number) for number in reports]
     with recorded(request, person, "subject.erase", wanted.reference, reason=wanted.basis, wanted=gone) as told:
         basis = f"{wanted.reference}: {wanted.basis}"
-        planned = [one.planned() for one in others]
-        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), planned, reports)
+        done = eraser.erase(cases, going, "request", basis, person.name, time.time(), others, reports)
         left = [id for id in gone if id not in done.kept]
         refused |= done.kept
         told |= {"erased": left, "kept": refused}  # a hold may have come meanwhile

@@ -13,7 +13,7 @@ from actors.store.columns import String
 from actors.store.evidence import TURN
 from actors.store.tables import Sequence64, metadata
 from actors.store.turns import turn, wait_for
-from hoaban.evidence.manifest import digest
+from hoaban.evidence.manifest import canonical, digest
 
 erasures = sa.Table(
     "erasures",
@@ -58,6 +58,12 @@ class Erasure:
     number: int | None
     done_s: float | None
 
+    @property
+    def sha256(self) -> str:
+        """Of what is signed of it. Raises ManifestError where that cannot be signed."""
+        told = {"id": self.id, "rule": self.rule, "basis": self.basis, "by": self.by_name, "plan": self.plan}
+        return digest(canonical(told))
+
 
 Make = Callable[[Erasure, str | None], tuple[bytes, bytes]]
 """makes the record of an erasure, and its signature, from the sha256 of the record before"""
@@ -68,12 +74,6 @@ class ErasureStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    def sign(self, id: str, make: Make) -> Erasure:
-        """Give an erasure that has no record one: what an earlier version had begun, once somebody vouches for it."""
-        with turn(self._engine, RECORDS_TURN) as connection:
-            _sign(connection, id, make)
-        return self.erasure(id)
 
     def lease(self, worker: str, now_s: float, id: str | None = None, leave: Sequence[str] = ()) -> Erasure | None:
         """An erasure that is not done, to be finished by this worker alone: the oldest that nobody else has, or the
@@ -100,7 +100,7 @@ class ErasureStore:
     def unfinished(self) -> list[Erasure]:
         with self._engine.connect() as connection:
             query = sa.select(erasures).where(erasures.c.done_s.is_(None)).order_by(erasures.c.seq)
-            return [_erasure(row) for row in connection.execute(query)]
+            return [as_erasure(row) for row in connection.execute(query)]
 
     def erasure(self, id: str) -> Erasure:
         """Raises KeyError."""
@@ -108,13 +108,13 @@ class ErasureStore:
             row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one_or_none()
         if row is None:
             raise KeyError(id)
-        return _erasure(row)
+        return as_erasure(row)
 
     def erasures(self, most: int = 200) -> list[Erasure]:
         """The newest first."""
         with self._engine.connect() as connection:
             query = sa.select(erasures).order_by(erasures.c.seq.desc()).limit(most)
-            return [_erasure(row) for row in connection.execute(query)]
+            return [as_erasure(row) for row in connection.execute(query)]
 
     def records(self, rule: str | None = None) -> list[Erasure]:
         """All that have a record, or those by a rule, in the order of the records."""
@@ -122,7 +122,7 @@ class ErasureStore:
             query = sa.select(erasures).where(erasures.c.number.is_not(None)).order_by(erasures.c.number)
             if rule is not None:
                 query = query.where(erasures.c.rule == rule)
-            return [_erasure(row) for row in connection.execute(query)]
+            return [as_erasure(row) for row in connection.execute(query)]
 
 
 def begin(
@@ -137,21 +137,22 @@ def begin(
     row |= {"worker": worker, "leased_until_s": now_s + LEASE_S}
     connection.execute(sa.insert(erasures).values(row))
     wait_for(connection, RECORDS_TURN)
-    _sign(connection, id, make)
+    sign(connection, id, make)
     return id
 
 
-def _sign(connection: Connection, id: str, make: Make) -> None:
+def sign(connection: Connection, id: str, make: Make) -> None:
+    """Give an erasure a record, unless it has one. In RECORDS_TURN."""
     row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one()
     if row.signature is not None:
         return
     newest = sa.select(erasures.c.number, erasures.c.manifest).where(erasures.c.number.is_not(None))
     last = connection.execute(newest.order_by(erasures.c.number.desc()).limit(1)).one_or_none()
-    manifest, signature = make(_erasure(row), None if last is None else digest(last.manifest))
+    manifest, signature = make(as_erasure(row), None if last is None else digest(last.manifest))
     values = {"manifest": manifest, "signature": signature, "number": 1 if last is None else last.number + 1}
     connection.execute(sa.update(erasures).where(erasures.c.id == id).values(values))
 
 
-def _erasure(row: sa.Row[Any]) -> Erasure:
+def as_erasure(row: sa.Row[Any]) -> Erasure:
     about = (row.id, row.rule, row.basis, row.by_name, row.begun_s, row.plan)
     return Erasure(*about, row.manifest, row.signature, row.number, row.done_s)

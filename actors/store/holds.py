@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +33,9 @@ holds = sa.Table(
     sa.Column("lifted_by", String(128)),
     sa.Column("lifted_reason", String(2000)),
 )
+
+ABOUT = ("id", "kind", "subject", "reason", "from_s", "until_s", "ends_s", "lifted_s")
+"""columns that say what a hold covers; the others say whose it is"""
 
 
 class HoldStore:
@@ -76,11 +79,7 @@ class HoldStore:
         """All holds, those that are over too, each with who began and who lifted it."""
         with self._engine.connect() as connection:
             rows = [dict(row._mapping) for row in connection.execute(sa.select(holds).order_by(holds.c.at_s))]
-        about = ("id", "kind", "subject", "reason", "from_s", "until_s", "ends_s", "lifted_s")
-        return [
-            (Hold(**{name: row[name] for name in about}), {n: v for n, v in row.items() if n not in about})
-            for row in rows
-        ]
+        return [(_hold(row), {n: v for n, v in row.items() if n not in ABOUT}) for row in rows]
 
     def too_late(self, hold: Hold) -> list[str]:
         """Cases that a hold would keep and whose erasure had begun before it."""
@@ -96,6 +95,11 @@ def held(table: sa.Table, time_s: sa.Column[float], now_s: float) -> sa.ColumnEl
     return sa.select(holds.c.id).where(lasts(now_s), covers).exists()
 
 
+def lasting(connection: Connection, now_s: float) -> list[Hold]:
+    """Those that last, as of a transaction: in TURN none can come meanwhile."""
+    return [_hold(dict(row._mapping)) for row in connection.execute(sa.select(holds).where(lasts(now_s)))]
+
+
 def lasts(now_s: float) -> sa.ColumnElement[bool]:
     return holds.c.lifted_s.is_(None) & (holds.c.ends_s.is_(None) | (holds.c.ends_s > now_s))
 
@@ -104,6 +108,10 @@ def of_camera(camera: sa.Column[str], time_s: sa.Column[float]) -> sa.ColumnElem
     after = holds.c.from_s.is_(None) | (time_s >= holds.c.from_s)
     before = holds.c.until_s.is_(None) | (time_s < holds.c.until_s)
     return (holds.c.kind == "camera") & (holds.c.subject == camera) & after & before
+
+
+def _hold(row: Mapping[str, Any]) -> Hold:
+    return Hold(**{name: row[name] for name in ABOUT})
 
 
 def _check_subject(connection: Connection, kind: str, subject: str) -> None:

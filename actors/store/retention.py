@@ -2,25 +2,27 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from actors.store.audit_pruning import prune
-from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, begin, erasures
+from actors.store.erasures import RECORDS_TURN, Erasure, ErasureStore, Make, as_erasure, begin, erasures, sign
 from actors.store.evidence import TURN, CaseRow, evidence, may_be, plain_plate, tombstones
-from actors.store.holds import HoldStore, held, holds, lasts, of_camera
+from actors.store.holds import HoldStore, held, holds, lasting, lasts, of_camera
 from actors.store.incident_tables import reports
 from actors.store.incidents import TURN as INCIDENTS_TURN
 from actors.store.reports import delete_report, take_over
+from actors.store.rows import body_digest
 from actors.store.tables import events
 from actors.store.turns import turn, wait_for
 from hoaban.events import parse_time
 from hoaban.evidence.erasures import Record
-from hoaban.evidence.manifest import digest
+from hoaban.evidence.retention import Hold
 from hoaban.evidence.review import State
 
 
@@ -35,15 +37,29 @@ class Group:
     first_s: float
 
 
+class Outside(Protocol):
+    """A thing that lies outside these tables; see actors/elsewhere.py."""
+
+    @property
+    def id(self) -> str: ...
+
+    def planned(self) -> dict[str, Any]:
+        """As an erasure's record names it: what, id, sha256; event and event_sha256 where it is an event that these
+        tables may take yet."""
+        ...
+
+    def held_by(self, holds: Iterable[Hold]) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Going:
     """What is to be erased: cases as they were read, events by ids, citizens' reports by numbers; and others,
-    which lie outside these tables, as a record names them."""
+    which lie outside these tables."""
 
     cases: Iterable[CaseRow] = ()
     events: Collection[str] = ()
     reports: Collection[int] = ()
-    others: Collection[Mapping[str, Any]] = ()
+    others: Collection[Outside] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class RetentionStore(HoldStore, ErasureStore):
             if not rows:
                 return None
             _delete_events(connection, rows, now_s)
-            lines = sorted(f"{row.id} {_digest(row.body)}\n" for row in rows)
+            lines = sorted(f"{row.id} {body_digest(row.body)}\n" for row in rows)
             gone = {
                 "what": "events",
                 "type": group.type,
@@ -175,7 +191,8 @@ class RetentionStore(HoldStore, ErasureStore):
         brings it back. What a hold keeps, a case that was decided since it was read, and a report that is not closed
         are not taken.
         """
-        plan: list[dict[str, Any]] = [dict(one) for one in going.others]
+        others = [(one, one.planned()) for one in going.others]  # which reads them: before anybody waits
+        plan: list[dict[str, Any]] = []
         kept: dict[str, str] = {}
         ids = list(going.events)
         with turn(self._engine, INCIDENTS_TURN if going.reports else TURN) as connection:
@@ -195,11 +212,17 @@ class RetentionStore(HoldStore, ErasureStore):
                     continue
                 files = {"manifest_sha256": case.manifest_sha256, "files": case.files}
                 plan.append({"what": "evidence", "id": case.id, **files})
+            holding = lasting(connection, now_s) if others else []
+            for one, planned in others:
+                if (hold := one.held_by(holding)) is None:
+                    plan.append(planned)
+                else:
+                    kept[one.id] = f"a legal hold keeps it ({hold})"
             rows = connection.execute(
                 sa.select(events.c.id, events.c.body).where(events.c.id.in_(ids), _free(now_s))
             ).all()
             _delete_events(connection, rows, now_s)
-            plan += [{"what": "event", "id": row.id, "sha256": _digest(row.body)} for row in rows]
+            plan += [{"what": "event", "id": row.id, "sha256": body_digest(row.body)} for row in rows]
             kept |= dict.fromkeys(set(ids) - {row.id for row in rows}, "it is held, or was erased meanwhile")
             id = begin(connection, rule, basis, by_name, plan, worker, make) if plan else None
         return Begun(self.erasure(id) if id else None, kept)
@@ -217,11 +240,36 @@ class RetentionStore(HoldStore, ErasureStore):
             id = begin(connection, rule, basis, by_name, [gone], worker, make)
         return self.erasure(id)
 
+    def vouch(self, id: str, sha256: str, make: Make) -> None:
+        """Sign an erasure that an earlier version began: as somebody looked at it, and as it lies there.
+
+        sha256: of what was looked at (Erasure.sha256). Raises KeyError, and ValueError for one that has a record or is
+        another by now, for a cut of the audit chain (a forged one would be believed), and for what a hold keeps.
+        """
+        with turn(self._engine, TURN) as connection:
+            wait_for(connection, RECORDS_TURN)
+            row = connection.execute(sa.select(erasures).where(erasures.c.id == id)).one_or_none()
+            if row is None:
+                raise KeyError(id)
+            erasure = as_erasure(row)
+            if erasure.manifest is not None or erasure.signature is not None:
+                raise ValueError("it has a record")
+            if erasure.sha256 != sha256:
+                raise ValueError("it is not what was looked at: its plan has another digest")
+            if any(one["what"] == "audit" for one in erasure.plan):
+                raise ValueError("it names a cut of the audit chain: nobody vouches for such a one later")
+            named, now_s = [one.get("id") for one in erasure.plan], time.time()
+            for table, time_s in ((evidence, evidence.c.captured_s), (events, events.c.time_s)):
+                there = table.c.id.in_(named) & held(table, time_s, now_s)
+                if kept := connection.execute(sa.select(table.c.id).where(there)).scalars().first():
+                    raise ValueError(f"a legal hold keeps {kept}, which it names")
+            sign(connection, id, make)
+
     def take_up(self, records: Sequence[Record]) -> int:
         """Begin anew what signed records (of one chain, from its first on) say was erased and a restored database does
         not know: how many. What they name in the tables goes as when it was erased; terms take batches of events again.
 
-        Raises ValueError where they are not of this database's chain.
+        Raises ValueError where they are not of this database's chain, or end before it: what they lack would come back.
         """
         with turn(self._engine, INCIDENTS_TURN) as connection:
             wait_for(connection, TURN)
@@ -230,6 +278,11 @@ class RetentionStore(HoldStore, ErasureStore):
             known = {row.number: row.manifest for row in connection.execute(query)}
             if any(known.get(record.number, record.manifest) != record.manifest for record in records):
                 raise ValueError("records of erasures in it are of another system than the database")
+            newest, last = max(known, default=0), max((record.number for record in records), default=0)
+            if last < newest:
+                raise ValueError(
+                    f"records of erasures end at {last}, and the database has {newest}: cut off, or too old"
+                )
             fresh = [record for record in records if record.number not in known]
             for record in fresh:
                 body = json.loads(record.manifest)
@@ -252,7 +305,8 @@ class RetentionStore(HoldStore, ErasureStore):
     def finish_erasure(self, erasure: Erasure, now_s: float) -> None:
         """All of it is gone: take its cases out of the tables. Done again it does nothing more.
 
-        An erasure that an earlier version began (before 0009_proof) has its events and files in the tables still.
+        An erasure that an earlier version began (before 0009_proof) has its events and files in the tables still, and
+        an event that had been put aside may have been handed to the store again since.
         """
         cases = [one["id"] for one in erasure.plan if one["what"] == "evidence"]
         named = [one["id"] for one in erasure.plan if one["what"] == "event"]
@@ -262,7 +316,11 @@ class RetentionStore(HoldStore, ErasureStore):
             connection.execute(sa.update(evidence).where(there).values(values))
             connection.execute(sa.delete(events).where(events.c.id.in_(cases)))
             there = sa.select(events.c.id, events.c.body).where(events.c.id.in_(named))
-            _delete_events(connection, connection.execute(there).all(), now_s)
+            rows = list(connection.execute(there).all())
+            handed = {one["event"]: one["event_sha256"] for one in erasure.plan if "event_sha256" in one}
+            there = sa.select(events.c.id, events.c.body).where(events.c.id.in_(handed))
+            rows += [row for row in connection.execute(there) if body_digest(row.body) == handed[row.id]]
+            _delete_events(connection, rows, now_s)
             for one in erasure.plan:
                 if one["what"] == "file":
                     _unlist(connection, evidence.c.id == one["id"], one["name"])
@@ -320,7 +378,3 @@ def _unheld_reports(now_s: float) -> sa.ColumnElement[bool]:
 
 def _equal(column: sa.Column[Any], value: object) -> sa.ColumnElement[bool]:
     return column.is_(None) if value is None else column == value
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return digest(json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode())

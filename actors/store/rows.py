@@ -1,5 +1,6 @@
 """An event as a row: what every database takes alike, or ValueError."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from actors.store.columns import String
 from actors.store.tables import events
 from hoaban.events import Event
+from hoaban.evidence.manifest import digest
 from hoaban.plates import normalise
 
 
@@ -54,6 +56,12 @@ def event_row(event: Event) -> dict[str, Any]:
     }
     fitted = {name: value if value is None else _fit(name, value) for name, value in row.items()}
     return fitted | {"body": event.to_cloudevent()}
+
+
+def body_digest(body: Mapping[str, Any]) -> str:
+    """Of an event as it is stored, however its keys are ordered."""
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return digest(text.encode("utf-8", "surrogatepass"))
 
 
 def plate_of(data: Mapping[str, Any]) -> str | None:

@@ -39,7 +39,10 @@ class Retention(Strict):
     )
     disagreements_days: Days = Field(30, description="pictures on which a candidate model and the present one differ")
     disagreements_mib: int = Field(512, ge=1, description="of all these pictures together; the oldest go first")
-    dead_letters_days: Days = Field(30, description="events that no database took, from when they were put aside")
+    dead_letters_days: Days = Field(
+        30,
+        description="events that no database took, from when they were put aside, or for their own term",
+    )
     audit_days: Days = 3650
     audit_least_days: Days = Field(1825, description="the law's: audit_days may not be shorter")
 

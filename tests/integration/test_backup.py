@@ -216,7 +216,8 @@ def test_what_was_erased_since_the_backup_does_not_come_back(
     with pytest.raises(KeyError):
         ReportStore(store.engine, lambda: WatchlistKey.load_or_make(new)).get(1)
     last = list(AuditStore(store.engine).records())[-1]
-    assert (last.action, last.detail) == ("backup.restore", {"erased_again": 2, "newest_erasure": 3})
+    told = {"erased_again": 2, "newest_erasure": 3, "sessions_ended": 0, "watchlist_waits": 0}
+    assert (last.action, last.detail) == ("backup.restore", told)
     store.close()
     assert hoaban("evidence", "verify-erasures", "--data", new, HOABAN_STORE_URL=url).returncode == 0
 

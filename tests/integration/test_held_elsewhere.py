@@ -1,12 +1,15 @@
 """What is kept of people outside the tables: a person's request finds it, and it is erased so that it can be shown."""
 
+import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from actors.board import Board
 from actors.bus import Delivery, EventBus
 from actors.disagreements import Disagreements, folder_beside, name_of
 from actors.elsewhere import Pictures, PutAside, Wanted, removers
@@ -15,10 +18,11 @@ from actors.proof.files import PackageFiles
 from actors.purge import Purger
 from actors.retention import Eraser
 from actors.store import RetentionStore
-from hoaban.events import Event
-from hoaban.evidence.retention import DAY_S
+from hoaban.events import Event, Finding, Provenance, bind
+from hoaban.evidence.retention import DAY_S, OWNER
 from hoaban.evidence.verify import verify
-from tests.evidence import AT_S, red_light
+from hoaban.frames import FrameMeta
+from tests.evidence import AT_S, MODEL, red_light
 from tests.integration.test_evidence_api import Office, office, running  # noqa: F401
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -103,15 +107,107 @@ def test_what_was_cut_off_is_finished_by_the_writer(office: Office, bus: EventBu
     pictures, put_aside = Pictures(Disagreements(folder_beside(str(office.root)))), PutAside(bus)
     about = (RetentionStore(office.api.store.engine), office.records, PackageFiles(str(office.root)), office.keys)
 
-    def dies(_: str) -> None:
+    def dies(_: Any) -> None:
         raise OSError("killed here")
 
-    (thing,) = put_aside.find(Wanted("29B33346", (), None, None))
+    (thing,) = put_aside.find(Wanted("29B33346", (), None, None), 9)
     with pytest.raises(OSError, match="killed"):
-        Eraser(*about, {"dead_letters": dies}).erase([], [], "request", BASIS, "Officer", 0.0, [thing.planned()])
+        Eraser(*about, {"dead_letters": dies}).erase([], [], "request", BASIS, "Officer", 0.0, [thing])
     assert [letter.entry for letter in bus.dead()] == [entry]
     assert Eraser(*about, removers([pictures, put_aside])).finish() == 1
     assert bus.dead() == []
+
+
+@pytest.mark.parametrize("then", ["stored", "put aside again"])
+def test_what_was_handed_to_the_store_after_it_was_signed_for_is_erased_there(
+    office: Office, bus: EventBus, then: str
+) -> None:
+    event, kept = with_plate("29B-333.47", 54), with_plate("29B-333.48", 55)
+    for one in (event, kept):
+        one.data.pop("evidence")
+    bury(bus, event.to_json())
+    put_aside, store = PutAside(bus), office.api.store
+    about = (RetentionStore(store.engine), office.records, PackageFiles(str(office.root)), office.keys)
+
+    def away(_: Any) -> None:
+        raise OSError("Redis is away")
+
+    (thing,) = put_aside.find(Wanted("29B33347", (), None, None), 9)
+    with pytest.raises(OSError, match="away"):
+        Eraser(*about, {"dead_letters": away}).erase([], [], "request", BASIS, "Officer", 0.0, [thing])
+    waiting = {one.entry for one in bus.deliveries()}
+    bus.revive(bus.dead()[0])
+    eraser = Eraser(*about, removers([put_aside]))
+    assert eraser.finish() == 0
+    assert "handed to the store again" in eraser.stuck
+    (delivery,) = (one for one in bus.deliveries() if one.entry not in waiting)
+    if then == "stored":
+        store.write([event, kept])
+        bus._redis.xdel("hoaban:events", delivery.entry)
+    else:
+        bus.bury(delivery, "no database takes it")
+    assert Eraser(*about, removers([put_aside])).finish() == 1
+    assert (store.find(event.id), bus.dead()) == (None, [])
+    assert then != "stored" or store.find(kept.id) is not None
+
+
+def test_an_erased_event_is_forgotten_where_a_camera_goes_on(office: Office, bus: EventBus) -> None:
+    board, store = Board(office.api.app.state.settings.redis_url), office.api.store
+
+    def told(kind: str, track: int, **extra: Any) -> Event:
+        finding = Finding(kind, kind, track=track, label="person", extra=extra)
+        return bind(finding, FrameMeta("yard", track, AT_S + track, 10, 10), "shared", Provenance(MODEL, "c", "0"))
+
+    gone, stays = [told("intrusion", 1), told("crowd", 2, phase="start")], [told("intrusion", 3), told("loitering", 4)]
+    open_ = told("abandoned_object", 5, phase="start", object="a bag")
+    bus.publish([*gone, *stays, open_])
+    store.write([*gone, *stays, open_])
+    done = office.post("/subjects/erase", reference="R-22", basis=BASIS, events=[event.id for event in gone]).json()
+    assert set(done["erased"]) == {event.id for event in gone}
+    assert board.told_once("yard") == stays
+    assert board.open_happenings("yard")[0] == [open_]
+
+
+def test_a_hold_that_comes_before_the_signature_keeps_what_lies_elsewhere(office: Office, bus: EventBus) -> None:
+    entry, event = bury(bus, with_plate("29B-333.49", 56).to_json()), with_plate("29B-333.49", 56)
+    put_aside, store = PutAside(bus), RetentionStore(office.api.store.engine)
+    eraser = Eraser(store, office.records, PackageFiles(str(office.root)), office.keys, removers([put_aside]))
+    office.api.store.write([event])
+    for kind, subject in (("camera", "gate"), ("evidence", event.id)):
+        (thing,) = put_aside.get([entry, "x", "1-1", "-", "9" * 30]).values()
+        hold = office.post("/holds", kind=kind, subject=subject, reason="court order 8/2026").json()
+        begun = eraser.erase([], [], "request", BASIS, "Officer", time.time(), [thing])
+        assert (begun.erasure, begun.kept) == (None, {entry: f"a legal hold keeps it ({hold['id']})"})
+        assert [letter.entry for letter in bus.dead()] == [entry]
+        office.post(f"/holds/{hold['id']}/lift", reason="order withdrawn")
+
+
+def test_a_search_reads_no_picture_and_no_more_letters_than_it_tells(
+    office: Office, bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Disagreements(folder_beside(str(office.root)))
+    ids = [name_of("gate", AT_S + second, "street@3") for second in range(5)]
+    for id in ids:
+        kept.put("street@3", id, id.encode(), {"camera": "gate"})
+    letters = [bury(bus, with_plate("29B-333.50", 60 + track).to_json()) for track in range(5)]
+    read: list[str] = []
+    listed: list[str] = []
+    picture, of = kept.picture, kept._of
+    monkeypatch.setattr(kept, "picture", lambda one: read.append(one.id) or picture(one))
+    monkeypatch.setattr(kept, "_of", lambda *told: listed.append(told[0]) or of(*told))
+    pictures, wanted = Pictures(kept), Wanted(None, ["gate"], AT_S - 1, AT_S + 60)
+    assert len(pictures.find(wanted, 3)) == 3
+    assert [one.id for one in PutAside(bus).find(wanted, 3)] == letters[:3]
+    listed.clear()
+    things = pictures.get(ids)
+    assert (set(things), listed.count("street@3"), read) == (set(ids), 1, [])
+    assert things[ids[0]].planned()["sha256"] == hashlib.sha256(ids[0].encode()).hexdigest()
+    assert read == ids[:1]
+    listed.clear()
+    for id in ids:
+        pictures.remove({"id": id})
+    assert listed == []
+    assert pictures.find(wanted, 9) == []
 
 
 def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
@@ -141,6 +237,36 @@ def test_dead_letters_go_after_their_term_with_a_record_and_a_hold_keeps_them(
     assert bus.dead() == []
     (newest, *_) = store.erasures()
     assert (newest.rule, newest.plan[0]["id"], newest.done_s is not None) == ("dead_letters_days", entry, True)
+
+
+def test_dead_letters_stay_no_longer_than_they_would_as_events(office: Office, bus: EventBus) -> None:
+    now_s = time.time()
+
+    def put(track: int, camera: str = "gate", retention_days: Any = None, kind: str = "red_light") -> str:
+        event = red_light(camera, now_s - 10 * DAY_S, track)
+        event.data.update(retention_days=retention_days)
+        return bury(bus, replace(event, type=f"hoaban.{kind}").to_json())
+
+    own, _, typed, owners = put(70, retention_days=9), put(71), put(72, kind="crowd_end"), put(73, camera="ward")
+    odd, torn = put(74, retention_days="9"), bury(bus, "torn")
+    retention = {"events_by_type": {"crowd": 8}, "watchlist_days": 36500}
+    retention["evidence_days"] = dict.fromkeys(("open", "confirmed", "rejected", "not_evidential", "damaged"), 36500)
+    fleet = {"cameras": [{"id": "ward", "terms": {"retention_days": 7}}], "retention": retention}
+    put_aside, store = PutAside(bus), RetentionStore(office.api.store.engine)
+    eraser = Eraser(store, office.records, PackageFiles(str(office.root)), office.keys, removers([put_aside]))
+    board = SimpleNamespace(get_json=lambda _: fleet)
+    purger = Purger(board, eraser, None, put_aside)  # type: ignore[arg-type]
+    before = {one.id for one in store.erasures()}
+    while purger.step(now_s):
+        pass
+    fresh = [one for one in store.erasures() if one.id not in before]
+    gone = {one.plan[0]["id"]: (one.rule, one.basis) for one in fresh if one.plan[0]["what"] == "dead_letters"}
+    assert gone == {
+        own: (OWNER, "kept for 9 days"),
+        typed: ("events_by_type.crowd", "kept for 8 days"),
+        owners: (OWNER, "kept for 7 days"),
+    }
+    assert {odd, torn} < {letter.entry for letter in bus.dead()}
 
 
 def test_a_closed_report_is_erased_at_a_persons_request_and_an_open_one_is_not(office: Office, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from actors.store.erasures import erasures
 from cli.main import app
 from hoaban.evidence import manifest as m
 from hoaban.evidence.erasures import Record, broken
-from tests.unit.test_retention import SIGNER, TRUSTED, System
+from tests.unit.test_retention import OFFICER, SIGNER, TRUSTED, System
 
 
 def record(number: int, previous: Record | None) -> Record:
@@ -118,11 +118,14 @@ def test_an_erasure_that_was_never_signed_is_vouched_for_once_and_on_record(
         done = CliRunner().invoke(app, ["evidence", "vouch-erasure", *told, "--data", str(tmp_path)])
         return done.exit_code
 
-    assert run("old", "--reason", " ") == 2
-    assert run("none", "--reason", "begun before the upgrade") == 2
-    assert run("cut", "--reason", "begun before the upgrade") == 2
-    assert run("old", "--reason", "begun before the upgrade") == 0
-    assert run("old", "--reason", "begun before the upgrade") == 2
+    old, cut_off = (["--plan", system.retention.erasure(id).sha256] for id in ("old", "cut"))
+    why = ("--reason", "begun before the upgrade")
+    assert run("old", *old, "--reason", " ") == 2
+    assert run("old", *why) == 2
+    assert run("none", *old, *why) == 2
+    assert run("cut", *cut_off, *why) == 2
+    assert run("old", *old, *why) == 0
+    assert run("old", *old, *why) == 2
     keys = Keys(tmp_path)
     assert Eraser(system.retention, system.records, system.files, keys).finish() == 1
     assert system.retention.erasure("old").done_s is not None
@@ -130,4 +133,38 @@ def test_an_erasure_that_was_never_signed_is_vouched_for_once_and_on_record(
     told = [(one.subject, one.outcome) for one in AuditStore(system.store.engine).records() if "vouch" in one.action]
     once = [("cut", "begun"), ("cut", "failed"), ("old", "begun"), ("old", "done")]
     assert told == [*once, ("old", "begun"), ("old", "failed")]
+    system.store.close()
+
+
+def test_what_is_signed_is_what_was_looked_at_and_nothing_that_a_hold_keeps(tmp_path: Path) -> None:
+    system = System(tmp_path, f"sqlite:///{tmp_path / 'hoaban.db'}")
+    case, event, other = system.case(20000), system.event(100), system.event(101)
+    about = {"rule": "r", "basis": "b", "by_name": "n", "begun_s": 1.0}
+    plans = {
+        "case": [{"what": "evidence", "id": case}],
+        "clip": [{"what": "file", "id": case, "name": "clip.mp4"}],
+        "event": [{"what": "event", "id": event, "sha256": "0"}],
+        "changed": [{"what": "event", "id": event, "sha256": "0"}],
+    }
+    with system.store.engine.begin() as connection:
+        for id, plan in plans.items():
+            connection.execute(sa.insert(erasures).values(about | {"id": id, "plan": plan}))
+    seen = {id: system.retention.erasure(id).sha256 for id in plans}
+    with system.store.engine.begin() as connection:
+        another = [{"what": "event", "id": other, "sha256": "0"}]
+        connection.execute(sa.update(erasures).where(erasures.c.id == "changed").values(plan=another))
+    with pytest.raises(ValueError, match="not what was looked at"):
+        system.eraser.vouch("changed", seen["changed"])
+    holds = [system.retention.hold("evidence", id, "court order", OFFICER) for id in (case, event)]
+    for id in ("case", "clip", "event"):
+        with pytest.raises(ValueError, match="a legal hold keeps"):
+            system.eraser.vouch(id, seen[id])
+    assert system.retention.records() == []
+    for hold in holds:
+        assert system.retention.lift(hold.id, "withdrawn", OFFICER)
+    system.eraser.vouch("event", seen["event"])
+    with pytest.raises(ValueError, match="has a record"):
+        system.eraser.vouch("event", seen["event"])
+    assert system.eraser.finish() == 1
+    assert event not in system.left()
     system.store.close()

@@ -96,7 +96,7 @@ def test_old_rows_get_their_plates_and_places_and_what_had_begun_goes_on(empty_u
     eraser = Eraser(retention, EvidenceRecords(store.engine), files, KEYS)
     assert eraser.finish() == 0  # an earlier version did not sign what it began
     assert "not signed" in eraser.stuck
-    eraser.vouch("open")
+    eraser.vouch("open", retention.erasure("open").sha256)
     assert Eraser(retention, EvidenceRecords(store.engine), files, KEYS).finish() == 1
     assert EvidenceRecords(store.engine).get("case").state is State.ERASED
     assert store.find("e0") is None
