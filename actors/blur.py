@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from actors.models import ModelError, find_model
 from hoaban.detections import Detections, Floats
-from hoaban.privacy import PEOPLE_WORDS, VEHICLE_WORDS, head_boxes, named, plate_boxes
+from hoaban.privacy import PEOPLE_WORDS, PLATED_WORDS, VEHICLE_WORDS, head_boxes, named, plate_boxes
 
 log = structlog.get_logger(__name__)
 
@@ -76,14 +76,24 @@ def hide_plates(picture: Pixels, vehicles: Floats) -> None:
 def anonymous(picture: Pixels, seen: Sequence[Detections], blur: FaceBlur) -> tuple[Pixels, str]:
     """A picture for people who label: nobody to be recognised, no plate to be read; and how, as FaceBlur says it.
 
-    seen: what models saw in it, in its pixels. Where one of them has no class for people, nobody knows which boxes are
-    some: then it is a mosaic.
+    seen: what models saw in it, in its pixels. Where they are `blind`, it is a mosaic.
     """
-    if not all(named(one.labels, PEOPLE_WORDS) for one in seen):
+    if blind([one.labels for one in seen]):
         return mosaic(picture), "mosaic"
     hidden, how = blur.apply(picture, _boxes(seen, PEOPLE_WORDS))
     hide_plates(hidden, _boxes(seen, VEHICLE_WORDS))
     return hidden, how
+
+
+def blind(labels: Sequence[Sequence[str]]) -> str | None:
+    """What models with these labels cannot tell so that it could be hidden, in words; None when they can tell all.
+
+    Where one of them has no class for people, nobody knows which of its boxes are some; where none has a class for
+    vehicles, nobody looked for what carries plates.
+    """
+    if not all(named(of_one, PEOPLE_WORDS) for of_one in labels):
+        return "people"
+    return None if any(named(of_one, PLATED_WORDS) for of_one in labels) else "vehicles"
 
 
 def mosaic(picture: Pixels) -> Pixels:

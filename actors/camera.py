@@ -138,9 +138,15 @@ class CameraRuntime:
     def _open(self, first_seq: int) -> None:
         camera, seconds = self.camera, ring_seconds(self.camera)
         self._latest: Picture | None = None
-        self._ring = PacketRing(seconds, PRE_ROLL_BYTES, camera.id) if seconds > 0 else None
-        self._ring_zones = camera.privacy_zones
-        self._source = SourceThread(camera, self._on_picture, ring=self._ring, pacing=self._pacing, first_seq=first_seq)
+        ring = PacketRing(seconds, PRE_ROLL_BYTES, camera.id) if seconds > 0 else None
+        self._kept: tuple[PacketRing, Sequence[Zone]] | None = None if ring is None else (ring, camera.privacy_zones)
+        """what is kept of the stream, and what is hidden in it: one value, so that no reader pairs old and new"""
+        self._source = SourceThread(camera, self._on_picture, ring=ring, pacing=self._pacing, first_seq=first_seq)
+
+    @property
+    def _ring(self) -> PacketRing | None:
+        kept = self._kept
+        return None if kept is None else kept[0]
 
     def start(self) -> None:
         import scipy.optimize  # noqa: F401  (so that the first picture with things to pair need not wait for it)
@@ -199,8 +205,8 @@ class CameraRuntime:
             self._scene.start()
             self._source.start()
         else:
-            if self._ring is not None:
-                self._ring.resize(ring_seconds(camera))
+            if (ring := self._ring) is not None:
+                ring.resize(ring_seconds(camera))
             same_link = camera.model_dump(include=LINK_RESTS_ON) == old.model_dump(include=LINK_RESTS_ON)
             if not same_link or bool(camera.signals) != bool(old.signals):  # signals: see Admission.of_scene
                 self._scene.stop()
@@ -210,7 +216,7 @@ class CameraRuntime:
 
     def _leave_stream(self) -> None:
         """Keep what there is of the stream for OLD_STREAM_S, and no longer, whether or not another one comes."""
-        self._left = left = None if self._ring is None else (self._ring, self._ring_zones)
+        self._left = left = self._kept
 
         def forget() -> None:
             if self._left is left:
@@ -270,9 +276,8 @@ class CameraRuntime:
 
     def _cut(self, from_s: float, to_s: float) -> Clip:
         """The encoded stream between two capture times, as far as it is kept. Unblurred: for evidence alone."""
-        left, now = self._left, self.camera.privacy_zones
-        kept = [] if left is None else [left]
-        kept += [] if self._ring is None else [(self._ring, self._ring_zones)]
+        now = self.camera.privacy_zones
+        kept = [pair for pair in (self._left, self._kept) if pair is not None]
         clips = [(ring.cut(from_s, to_s), zones) for ring, zones in kept]
         clip, hidden = max(clips, key=lambda one: one[0].to_s - one[0].from_s, default=(Clip(b""), ()))
         # What was private when it was recorded stays hidden, whatever an edit says since; so does what is private now.
@@ -283,10 +288,13 @@ class CameraRuntime:
 
         Unblurred, and nothing blacked out: that would be decoding, which is not this process's to do for that.
         """
-        if self._ring is None or self._source.closed:
+        kept = self._kept
+        if kept is None or self._source.closed:
             return None
-        clip = self._ring.cut(float("-inf"), float("inf"))
-        hidden = [zone.model_dump(mode="json") for zone in (*self._ring_zones, *self.camera.privacy_zones)]
+        ring, zones = kept
+        clip = ring.cut(float("-inf"), float("inf"))
+        # An edit may land meanwhile: the zones that the clip was recorded under, and those of now.
+        hidden = [zone.model_dump(mode="json") for zone in (*zones, *self.camera.privacy_zones)]
         return Recent(clip.data, clip.from_s, hidden) if clip.data else None
 
     def latencies(self) -> list[tuple[float, ...]]:

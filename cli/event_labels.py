@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import typer
 
-from actors.blur import FaceBlur, anonymous
+from actors.blur import FaceBlur, anonymous, blind
 from actors.configs import ConfigArchive, ConfigMissingError
 from actors.labels import files_of, write_labels
 from actors.models import ModelError, load_detector
@@ -185,7 +185,9 @@ class _Export:
         self._blur = self._blur or FaceBlur()
         hidden, how = anonymous(image, [replace(seen, boxes=seen.boxes * scale)], self._blur)
         if how != "faces":
-            self.left_out["its faces could not be hidden but by a mosaic of the whole"] += len(events)
+            unknown = blind([detector.labels])
+            why = f"its model has no class for {unknown}" if unknown else "no face detector is here (yunet)"
+            self.left_out[f"faces and plates could not be hidden but by a mosaic of the whole: {why}"] += len(events)
             return None
         jpeg = cv2.imencode(".jpg", hidden, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
         sure = seen.scores >= group.camera.min_score

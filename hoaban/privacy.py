@@ -19,6 +19,8 @@ VEHICLE_WORDS = VEHICLES | KINDS.keys() | {
     "scooter", "two-wheeler", "tricycle", "awning-tricycle",
 }  # fmt: skip
 """what the classes of other models are called, in small letters"""
+PLATED_WORDS = VEHICLE_WORDS - {"bicycle"}
+"""a model that knows none of these has not looked for what carries a plate"""
 PLATE_FROM = 0.3
 """of a vehicle's box, the upper part in which no plate is"""
 

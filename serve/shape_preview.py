@@ -15,6 +15,7 @@ from hoaban.access import Permission, Person
 from hoaban.access.misuse import LOOK
 from hoaban.fleet import Camera
 from hoaban.status import SourceState
+from hoaban.terms import OpenHours
 from serve.auditing import record
 from serve.auth import check_at, check_shown, may_at
 from serve.problems import Problem
@@ -115,15 +116,41 @@ async def try_out(
     except ValidationError as error:
         raise HTTPException(422, "; ".join(_said(one) for one in error.errors()[:5])) from None
     await run_in_threadpool(refuse_misfits, request, camera, tried)
+    _refuse_closed(spec)
+    if _busy.locked():  # before the clip is fetched; who really runs alone is told by _alone
+        raise _busy_now()
+    source: RecentSource = request.app.state.recent
+    recent = await source.recent(camera)
+    return PreviewView.model_validate(await run_in_threadpool(_alone, request, person, present, spec, recent))
+
+
+def _refuse_closed(camera: Camera) -> None:
+    """409 for a camera of which nothing may be taken now, whether or not it runs and reports that."""
+    if not camera.enabled:
+        raise HTTPException(409, "it is switched off (enabled: false in the fleet file)")
+    if why := OpenHours(camera.terms, camera.clock).closed(time.time()):
+        raise HTTPException(409, why)
+
+
+def _busy_now() -> HTTPException:
+    return HTTPException(429, "another preview is running; try again in some seconds", {"Retry-After": "10"})
+
+
+def _alone(
+    request: Request, person: Person, present: dict[str, Any], tried: Camera, recent: Recent | None
+) -> dict[str, Any]:
+    """The look recorded, and the replay, one at a time.
+
+    The lock is this thread's, not the request's: a request ends when its connection is closed, the replay's process
+    does not.
+    """
     if not _busy.acquire(blocking=False):
-        raise HTTPException(429, "another preview is running; try again in some seconds", {"Retry-After": "10"})
+        raise _busy_now()
     try:
-        await run_in_threadpool(record, request, person, LOOK, f"/cameras/{camera}/shapes/preview", camera=camera)
-        source: RecentSource = request.app.state.recent
-        told = await run_in_threadpool(_replayed, request, present, spec, await source.recent(camera))
+        record(request, person, LOOK, f"/cameras/{tried.id}/shapes/preview", camera=tried.id)
+        return _replayed(request, present, tried, recent)
     finally:
         _busy.release()
-    return PreviewView.model_validate(told)
 
 
 def _replayed(request: Request, present: dict[str, Any], tried: Camera, recent: Recent | None) -> dict[str, Any]:

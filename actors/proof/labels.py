@@ -16,7 +16,7 @@ from actors.proof.desk import Desk, NotReadyError
 from actors.proof.redact import STILL_QUALITY, STILLS
 from actors.store.evidence import CaseRow, Decision
 from hoaban.evidence.review import RefusedError
-from hoaban.rules.enforcement import VEHICLES
+from hoaban.privacy import PEOPLE_WORDS, named
 
 BLURRED = "faces"
 """what FaceBlur says of a picture in which something can still be labelled"""
@@ -61,7 +61,7 @@ class LabelStills:
         picture, how = self._blur.apply(picture, box[:0] if label in CLOSED else box)
         if how != BLURRED:
             return None
-        if label in VEHICLES:
+        if not named((label,), PEOPLE_WORDS):  # whatever its model calls what it rides in
             hide_plates(picture, box)
         hidden = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, STILL_QUALITY])[1].tobytes()
         model = dict(data["model"])

@@ -20,6 +20,7 @@ from hoaban.detections import Detections, Floats
 from hoaban.evidence.redaction import Box, Hidden, Subject, as_box, to_hide
 from hoaban.frames import Letterbox
 from hoaban.models.backend import Detector
+from hoaban.privacy import VEHICLE_WORDS, named
 from hoaban.rules.enforcement import VEHICLES
 from hoaban.scene import Pixels
 
@@ -101,7 +102,8 @@ class Redactor:
             return Hidden(none, none, subject)
         seen = _detect(detector, picture)
         people = seen.of("person").boxes if "person" in seen.labels else none
-        vehicles = seen.select(np.isin(np.array(seen.labels)[seen.classes], VEHICLES)).boxes if len(seen) else none
+        of_vehicles = sorted(named(seen.labels, VEHICLE_WORDS))  # a van carries a plate as a car does
+        vehicles = seen.select(np.isin(np.array(seen.labels)[seen.classes], of_vehicles)).boxes if len(seen) else none
         faces = self._faces.boxes(picture)
         margin = (faces[:, 2:] - faces[:, :2]) * np.float32(FACE_GROWTH)
         grown = np.concatenate([faces[:, :2] - margin, faces[:, 2:] + margin], axis=1)

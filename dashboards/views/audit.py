@@ -86,7 +86,8 @@ def log() -> None:
     if not found["records"]:
         st.info(t("Nothing was recorded for these filters."), icon=":material/receipt_long:")
         return
-    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
+    # Of the fleet, which who reads the record may see: the cameras' own list is refused to them, and that is recorded.
+    names = {camera["id"]: camera["name"] for camera in session.fleet(api).get("cameras") or []}
     st.dataframe(
         pd.DataFrame(
             [

@@ -18,7 +18,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from hoaban.access import Role
 from serve.deployment import APP_NAME
-from serve.from_environment import settings_from
+from serve.from_environment import NEEDED, settings_from
 from tests.api_system import running_api
 
 pytestmark = pytest.mark.integration
@@ -210,3 +210,29 @@ def test_whoever_is_monitored_and_guarded_is_there() -> None:
     assert all(guarded.items() <= labels.items() for labels in pods)
     monitored = read(KUBERNETES / "podmonitor.yaml")["spec"]["selector"]["matchLabels"]
     assert [monitored.items() <= labels.items() for labels in pods] == [True, *[False] * (len(pods) - 1)]
+
+
+def test_the_operator_reaches_what_it_asks_and_nobody_elsewhere_can_pass_for_it() -> None:
+    """It hands Serve its configuration at the dashboard's port, and asks the proxy's /-/healthz."""
+    spec = read(KUBERNETES / "rayservice.yaml")["spec"]
+    served = yaml.safe_load(spec["serveConfigV2"])["http_options"]["port"]
+    containers = cluster_document()["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for one in containers for port in one["ports"]}
+    rules = read(KUBERNETES / "networkpolicy.yaml")["spec"]["ingress"]
+    (rule,) = [one for one in rules if "kuberay-operator" in str(one["from"])]
+    assert {one["port"] for one in rule["ports"]} == {ports["dashboard"], served}
+    for peer in rule["from"]:
+        assert peer["namespaceSelector"]["matchLabels"].keys() == {"kubernetes.io/metadata.name"}
+        assert peer["podSelector"]["matchLabels"]
+
+
+def test_every_secret_that_the_api_takes_is_in_the_list_to_make() -> None:
+    head = cluster_document()["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    given = {one["name"] for one in head["env"]}
+    taken = {
+        *NEEDED,
+        *re.findall(r'"(HOABAN_\w+_(?:SECRET|URL))"', (PROJECT / "serve" / "from_environment.py").read_text()),
+    }
+    listed = set(re.findall(r"`(HOABAN_\w+)`", (PROJECT / "docs" / "kubernetes.md").read_text()))
+    assert "HOABAN_VIEWER_SECRET" in taken
+    assert taken - given <= listed

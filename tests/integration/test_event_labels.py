@@ -84,7 +84,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     folder = tmp_path_factory.mktemp("kept")
     write_block_model(folder / "models", "street")
     card = folder / "models" / "street" / "card.yaml"
-    card.write_text(card.read_text().replace("- thing", "- person"))
+    card.write_text(card.read_text().replace("- thing", "- person\n- car"))
     write_suite(folder / "film")
     assert yunet.path is not None
     with pytest.MonkeyPatch.context() as patch:
@@ -123,7 +123,7 @@ def test_zones_of_now_are_black(kept: Kept, tmp_path: Path) -> None:
     assert cv2.imread(str(next((tmp_path / "closed" / "pictures").iterdir()))).max() < 40
 
 
-def test_heads_are_coarse_and_where_none_knows_people_nothing_leaves(kept: Kept, tmp_path: Path) -> None:
+def test_heads_are_coarse_and_where_none_knows_people_or_vehicles_nothing_leaves(kept: Kept, tmp_path: Path) -> None:
     noise, film = np.random.default_rng(1), tmp_path / "noise.mp4"
     with av.open(str(film), "w") as out:
         stream = out.add_stream("libx264", rate=5, options={"crf": "10"})
@@ -147,12 +147,14 @@ def test_heads_are_coarse_and_where_none_knows_people_nothing_leaves(kept: Kept,
 
     card = kept.folder / "models" / "street" / "card.yaml"
     before = card.read_text()
-    card.write_text(before.replace("- person", "- thing"))
-    named = dict(data["model"]) | {"card": open_package(str(card.parent)).card.digest()}
-    kept.write(replace(event, id="e1" * 16, data=data | {"model": named}))
-    answer = kept.export(tmp_path / "none", "--limit", "1")
-    card.write_text(before)
-    assert (answer.exit_code, "but by a mosaic of the whole" in answer.stderr) == (1, True)
+    for id, word, told in (("e1" * 16, "- person", "people"), ("e2" * 16, "- car", "vehicles")):
+        card.write_text(before.replace(word, "- thing"))
+        named = dict(data["model"]) | {"card": open_package(str(card.parent)).card.digest()}
+        kept.write(replace(event, id=id, data=data | {"model": named}))
+        answer = kept.export(tmp_path / told, "--limit", "1")
+        card.write_text(before)
+        assert (answer.exit_code, (tmp_path / told).exists()) == (1, False)
+        assert f"but by a mosaic of the whole: its model has no class for {told}" in answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,22 @@ def test_the_record_is_read_with_filters_and_checked(
     assert broken["wrong"]
 
 
+def test_who_reads_the_record_does_not_write_refusals_into_it(
+    system: DashboardSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(system, monkeypatch, "Dung", Role.AUDITOR)
+    store = AuditStore(system.store.engine)
+    store.append("x", "An", "event.search", "camera=gate", camera="gate")
+    app = AppTest.from_file(str(APP / "app.py"), default_timeout=30)
+    app.switch_page(str(APP / "views" / "audit.py"))  # at once, without the first page
+    sound(app.run())
+    assert NAMES["gate"][0] in set(app.dataframe[0].value["Camera"])
+    for part in ("Whole?", "Unusual looks", "Terms", "Hidden zones"):
+        app.segmented_control(key="audit_part").set_value(part)
+        sound(app.run())
+    assert [(one.action, one.subject) for one in store.page(outcome="refused")[0]] == []
+
+
 def test_settings_hold_for_a_person_and_only_for_them(system: DashboardSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     other = sign_in(system, monkeypatch, "Other", Role.OPERATOR)
     token = sign_in(system, monkeypatch, "An", Role.OPERATOR)

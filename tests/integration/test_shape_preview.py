@@ -1,21 +1,26 @@
 """Zones and lines tried on what a camera recorded, before anybody saves them: what would have been told."""
 
+import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import cv2
 import httpx
 import numpy as np
+import psutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from actors import preview
 from actors.camera import CameraRuntime
-from actors.preroll import PacketRing
+from actors.preroll import Clip, PacketRing
 from actors.preview import Job, PreviewError, Recent
 from actors.source import open_frames
 from actors.store import AuditStore, PeopleStore
@@ -80,6 +85,22 @@ def ask(system: DashboardSystem, camera: str = "gate", token: str = "", **body: 
 
 def crossings(side: dict[str, Any]) -> int:
     return sum(n for by_class in side["counts"].get("in", {}).values() for n in by_class.values())
+
+
+def hours_from_now(hours: int) -> dict[str, str]:
+    """An hour of each day, as in terms, that begins so much later than the present one."""
+    now = datetime.now(ZoneInfo("Asia/Ho_Chi_Minh")).hour
+    return {"from": f"{(now + hours) % 24:02d}:00", "to": f"{(now + hours + 1) % 24:02d}:00"}
+
+
+def replays() -> list[psutil.Process]:
+    """The processes of previews that this one started."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "actors.preview_worker" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def test_another_line_counts_others_and_the_look_is_in_the_record(system: DashboardSystem) -> None:
@@ -148,11 +169,66 @@ def test_outside_the_hours_of_its_owner_nothing_of_it_is_shown(system: Dashboard
     assert "06:00" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        (lambda: {"terms": {"hours": [hours_from_now(6)]}}, "outside the hours its owner shares it"),
+        (lambda: {"enabled": False}, "switched off"),
+    ],
+)
+def test_a_recording_of_a_camera_that_does_not_run_is_not_shown_when_the_camera_is_not_to_be(
+    system: DashboardSystem, clip: Callable[[str], Path], fields: Callable[[], dict[str, Any]], why: str
+) -> None:
+    document = system.fleet.model_dump(mode="json", by_alias=True)
+    document["cameras"][0] |= {"source": str(clip("plaza.mp4"))} | fields()
+    system.fleet = Fleet.model_validate(document)
+    system.show_fleet()
+    assert system.board.statuses() == {}
+    answer = ask(system)
+    assert (answer.status_code, why in answer.text) == (409, True)
+    assert AuditStore(system.store.engine).page(action=LOOK)[0] == []
+
+
 def test_one_runs_at_a_time(system: DashboardSystem) -> None:
     with ThreadPoolExecutor(3) as pool:
         codes = sorted(answer.status_code for answer in pool.map(lambda _: ask(system), range(3)))
     assert codes[0] == 200
     assert codes[-1] == 429
+
+
+def test_who_closes_the_connection_leaves_no_room_until_the_replay_is_over(system: DashboardSystem) -> None:
+    """Ray Serve ends the task of a request whose connection is closed: here it is ended the same way."""
+
+    async def left() -> tuple[int, int]:
+        asking = httpx.AsyncClient(transport=httpx.ASGITransport(app=system.app), base_url=system.url)
+        headers = {"Authorization": f"Bearer {system.token}"}
+        async with asking as client:
+
+            async def once() -> int:
+                wanted = {"zones": [DOOR], "lines": [ACROSS]}
+                where = f"{system.url}/cameras/gate/shapes/preview"
+                return (await client.post(where, json=wanted, headers=headers, timeout=90)).status_code
+
+            first = asyncio.create_task(once())
+            while not replays():
+                assert not first.done()
+                await asyncio.sleep(0.02)
+            (replay,) = replays()
+            replay.suspend()  # so that it lasts until the other was answered
+            try:
+                first.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await first
+                second = await once()
+                running = len(replays())
+            finally:
+                replay.kill()
+            return second, running
+
+    assert asyncio.run(left()) == (429, 1)
+    while (again := ask(system, camera="square")).status_code == 429:
+        time.sleep(0.2)
+    assert again.status_code == 409  # it was looked for what there is to try it on
 
 
 def test_what_a_looped_file_shows_is_tried_on_the_file_with_its_privacy_zones_black(
@@ -219,6 +295,37 @@ def test_a_running_camera_gives_what_it_keeps_and_what_is_to_be_hidden_in_it(
     assert {zone["id"] for zone in recent.hidden} == {"window"}
     with pytest.raises(PreviewError):  # of a camera without a model of that name nothing is tried
         preview.preview(Job(_camera(""), _camera(""), "none@0"), recent.clip)
+
+
+def test_an_edit_while_the_clip_is_cut_leaves_what_was_private_hidden(
+    clip: Callable[[str], Path],
+    make_camera: Callable[..., Camera],
+    tmp_path: Path,
+    yolox: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, after = ({"id": id, "polygon": [[0, 0], [0.2, 0], [0.2, 0.2]]} for id in ("before", "after"))
+    fields = {"source": str(clip(CLIP))}
+    camera = make_camera(**fields, privacy_zones=[before])
+    runtime = CameraRuntime(camera, peers=[], node="n", publisher=Nowhere(), board=None, data_dir=tmp_path)
+    runtime.start()
+    try:
+        while runtime.recent() is None:
+            time.sleep(0.1)
+        cut = PacketRing.cut
+
+        def cut_and_edited(ring: PacketRing, from_s: float, to_s: float) -> Clip:
+            made = cut(ring, from_s, to_s)
+            runtime.configure(make_camera(**fields, privacy_zones=[after]))
+            return made
+
+        monkeypatch.setattr(PacketRing, "cut", cut_and_edited)
+        recent = runtime.recent()
+    finally:
+        monkeypatch.undo()
+        runtime.stop()
+    assert recent is not None
+    assert {zone["id"] for zone in recent.hidden} == {"before", "after"}
 
 
 def _camera(source: str) -> dict[str, Any]:

@@ -331,6 +331,17 @@ def test_without_the_models_all_but_the_subject_is_a_mosaic(tmp_path: Path, monk
     assert detail(at, 300, 200, 600, 340) < 5
 
 
+def test_a_vehicle_is_hidden_by_whatever_name_its_model_has_for_it(redactor: Redactor) -> None:
+    class Names:
+        labels, input_width, input_height = ("person", "car", "Van"), 640, 360
+
+        def infer(self, batch: Any) -> list[Any]:
+            return [np.array([[100, 100, 200, 200, 0.9, 1], [300, 100, 400, 200, 0.9, 2]], np.float32)]
+
+    found = redactor._find(striped(), None, Names())  # type: ignore[arg-type]
+    assert len(found.vehicles) == 2
+
+
 def test_people_on_a_real_street_lose_their_faces_in_stills_and_clip(redactor: Redactor, clip: Any) -> None:
     """PETS: people whom YOLOX finds. The subject's box is a corner of the lawn without anybody."""
     with av.open(str(clip("pets-s2l1-v1.mp4"))) as container:
