@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hoaban.moves import MOST_LOST, MOST_MOVING, MOVE_LIMIT_S, Mover, Seat, leaving
-from hoaban.placement import Node, Place, inference_places
+from hoaban.placement import Node, Place, inference_places, place_named
 from hoaban.pool_size import REST_S, Load, PoolSettings, PoolSize
 from hoaban.scheduling import FrameScheduler
 from hoaban.succession import LEAVE_S, START_LIMIT_S, Succession
@@ -130,6 +130,27 @@ def test_actors_of_a_few_processors_never_have_more_than_the_node_and_are_spread
     found = inference_places([Node("a" * 20, 5, 0), Node("b" * 20, 2, 0), Node("c" * 20, 1, 0)], threads=2)
     assert [(place.node[0], place.threads) for place in found] == [("a", 2), ("b", 2), ("c", 1), ("a", 2)]
     assert len({place.name for place in found}) == len(found)
+
+
+def test_an_actor_of_other_threads_has_another_name_and_is_replaced() -> None:
+    node = Node("a" * 20, 8, 0)
+    two, four = inference_places([node], threads=2), inference_places([node], threads=4)
+    assert not {place.name for place in two} & {place.name for place in four}
+    names = [place.name for place in two]
+    succession = Succession()
+    succession.update(two, [], [], 0)
+    assert set(succession.update(four, names, names, 1).kept) == {*two, *four}
+
+
+@given(st.integers(1, 9), st.integers(0, 3), st.sampled_from(["", "7"]), st.none() | st.integers(1, 12))
+def test_a_place_is_found_again_by_its_actors_name(cpus: int, gpus: int, era: str, threads: int | None) -> None:
+    nodes = [Node("a" * 20, cpus, gpus), Node("b" * 20, cpus, gpus), HEAD]
+    for place in inference_places(nodes, era, threads):
+        assert place_named(place.name, nodes) == place
+        assert place_named(place.name, [HEAD]) is None
+    assert place_named(f"inference:{'a' * 8}:0.3", nodes[:1]) == Place(
+        f"inference:{'a' * 8}:0.3", "a" * 20, min(gpus, 1), 2 if gpus else cpus
+    )
 
 
 SETTINGS = PoolSettings(least=1, most=4, grow_after_s=10, shrink_after_s=60)
