@@ -105,9 +105,9 @@ class Supervisor:
         pool = self._fleet.models.pool if self._fleet else None
         places = self._scaler.places(nodes, self._moves.era, pool, self._pool.loads)
         if self._fleet is None:
-            return self._pool.keep(places, [])
+            return self._pool.keep(places, self._nodes, [])
         models = sorted({camera.model for camera in self._fleet.cameras if camera.model})
-        steps = self._pool.keep(places, models, self._fleet.models.unload_after_s)
+        steps = self._pool.keep(places, self._nodes, models, self._fleet.models.unload_after_s)
         if not self._pool.peers:
             self._moves.tick({}, self._nodes, self._pool.nodes)
             return steps
