@@ -262,6 +262,25 @@ def test_of_a_cluster_without_room_one_more_is_asked_for_and_not_ever_more() -> 
     assert wanted[-1] == 2
 
 
+def test_the_pool_does_not_grow_again_before_the_actor_it_added_answers() -> None:
+    size, late = PoolSize(), Load(3.0, 1.0)
+    wanted = [size.update(SETTINGS, [late], float(now_s), 8) for now_s in range(600)]
+    first, second = (wanted.index(count) for count in (2, 3))
+    assert second - first >= START_LIMIT_S  # it never comes: another may
+    size, loads = PoolSize(), [late]
+    for now_s in range(100):
+        if size.update(SETTINGS, loads, float(now_s), 8) == 2 and now_s >= first + 60:
+            loads = [late, late]
+    assert size.wanted == 3
+
+
+def test_a_pool_goes_on_from_what_was_wanted_before_within_its_bounds() -> None:
+    for before, wanted in ((3, 3), (9, SETTINGS.most), (0, SETTINGS.least)):
+        size = PoolSize()
+        size.resume(before)
+        assert size.update(SETTINGS, [], 0.0, 8) == wanted
+
+
 def test_bounds_that_cross_are_refused() -> None:
     with pytest.raises(ValueError, match="more than most"):
         PoolSettings(least=3, most=2)
