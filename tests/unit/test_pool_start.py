@@ -10,9 +10,11 @@ import pytest
 from actors.board import DRAINS, ERA, POOL, Board
 from actors.crew import Crew
 from actors.embedded_redis import EmbeddedRedis
-from actors.pool import _models
+from actors.pool import PoolCrew, _models
 from actors.pool_scaler import PoolScaler
+from actors.promotions import PromotionRegistry
 from actors.supervisor import Supervisor, SystemSettings
+from actors.turns import ModelTurns
 from hoaban.placement import Node, inference_places
 from hoaban.pool_health import Pulse, hang_of
 from hoaban.pool_size import PoolSettings
@@ -114,6 +116,35 @@ def test_a_supervisor_that_starts_amid_an_upgrade_and_a_drain_ends_none_before_i
     assert supervisor.tick() == []
     assert {f"inference:{name}" for name in supervisor._pool.actors} == set(runs)
     assert {place.name for place in supervisor._pool.peers} == set(runs)
+
+
+def test_what_an_actor_tells_of_its_models_decides_whether_it_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = NODES[:1]
+    old, new = inference_places(nodes, "1"), inference_places(nodes, "2")
+    names = [place.name.removeprefix("inference:") for place in (*old, *new)]
+
+    def adopt(crew: Crew) -> None:
+        crew.actors = {name: _Runs() for name in names}
+        crew._observed = {name: Observed(Phase.STARTING, time.monotonic()) for name in names}
+
+    monkeypatch.setattr(Crew, "_adopt", adopt)
+    crew = PoolCrew("s", ModelTurns(PromotionRegistry(tmp_path)))
+    has = Pulse(loaded=frozenset({"m"}))
+
+    def peers(**told: Pulse) -> set[str]:
+        for name, pulse in told.items():
+            crew.read(names[("old", "new").index(name)], pulse)
+        crew.keep(new, nodes, ["m"])
+        return {place.name for place in crew.peers}
+
+    both = {place.name for place in (*old, *new)}
+    assert peers(old=has, new=Pulse(loading=("m", 1.0), lacking=frozenset({"m"}))) == both
+    assert peers(new=Pulse(lacking=frozenset({"m"}))) == both
+    assert peers(new=has) == {new[0].name}
+    crew.died(names[1], 1, "")
+    assert peers() == both
 
 
 def test_an_actor_of_code_from_before_does_not_tell_of_its_models_and_is_heard() -> None:
