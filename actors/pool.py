@@ -41,7 +41,7 @@ class PoolCrew(Crew):
         self.loads: dict[str, Load] = {}
         """of those that are ready: they answer, and load no model"""
         self._have: dict[str, Models] = {}
-        """of the same"""
+        """of these, too"""
         self._lacking: Mapping[str, frozenset[str]] = {}
         self._hangs: dict[str, Hang] = {}
         self._quarantine: dict[str, Quarantine] = {}

@@ -196,7 +196,7 @@ class ModelShelf:
         return (min(began)[1], time.monotonic() - min(began)[0]) if began else None
 
     def lacking(self) -> frozenset[str]:
-        """Models that are to stay loaded, were asked for and are not there: loaded now, or refused."""
+        """Models that are to stay loaded, were asked for and are not there: being loaded, or refused."""
         with self._lock:
             return self._kept & self._asked.keys() - self._loaded.keys()
 
