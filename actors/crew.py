@@ -107,7 +107,7 @@ class Crew:
                 self._take(step)
             except Exception:  # one actor's trouble is no reason to leave the others alone; the next tick looks again
                 log.exception("step failed", action=step.action.value, kind=self.kind, name=step.name)
-        self._ask()
+        self.ask()
         return steps
 
     def move(self, name: str, why: str) -> None:
@@ -156,7 +156,8 @@ class Crew:
                     self.actors[name] = ray.get_actor(entry["name"], namespace=NAMESPACE)
                     self._observed[name] = Observed(Phase.STARTING, time.monotonic())
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask all of them how they are that are not asked yet."""
         waiting = set(self._asked.values())
         for name, actor in self.actors.items():
             if name not in waiting and self._observed[name].phase is not Phase.ENDING:

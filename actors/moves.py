@@ -40,7 +40,8 @@ class Moves:
         self._shown: dict[str, Any] = {}
         self._shown_s = float("-inf")
         self.era = ""
-        self._begun = False
+        self.begun = False
+        """whether it is known what is to be drained, and what era it is"""
 
     def look(self, nodes: Sequence[Node]) -> list[Node]:
         """The nodes that may carry something."""
@@ -52,10 +53,10 @@ class Moves:
         else:
             alive = {node.id for node in nodes}
             self._asked = {node: how for node, how in asked.items() if node in alive}
-            if era != self.era and self._begun:
+            if era != self.era and self.begun:
                 log.info("processes are replaced", era=era)
                 self._moved.pop("", None)
-            self.era, self._begun = era, True
+            self.era, self.begun = era, True
         self._moved = {node: cameras for node, cameras in self._moved.items() if node in {"", *self._asked}}
         self._drained &= self._asked.keys()
         self._cameras.era, self._cameras.closed = self.era, self._asked.keys()

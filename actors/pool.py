@@ -1,7 +1,7 @@
 """The inference actors of a cluster, kept as hoaban/placement.py wants them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,11 +13,11 @@ from actors.inference import InferenceActor
 from actors.shadows import ShadowKeeper
 from actors.turns import ModelTurns
 from hoaban.fleet import UNLOAD_AFTER_S
-from hoaban.placement import Place
+from hoaban.placement import Node, Place
 from hoaban.pool_health import Hang, Pulse, Quarantine, hang_of
 from hoaban.pool_size import Load
 from hoaban.reconcile import Step
-from hoaban.succession import Succession
+from hoaban.succession import Models, Succession
 
 log = structlog.get_logger(__name__)
 
@@ -40,21 +40,32 @@ class PoolCrew(Crew):
         """those that cameras turn to"""
         self.loads: dict[str, Load] = {}
         """of those that are ready: they answer, and load no model"""
+        self._have: dict[str, Models] = {}
+        """of these, too"""
+        self._lacking: Mapping[str, frozenset[str]] = {}
         self._hangs: dict[str, Hang] = {}
         self._quarantine: dict[str, Quarantine] = {}
         super().__init__(KIND, MOST_STARTING)
 
     def keep(
-        self, places: Sequence[Place], models: Sequence[str], unload_after_s: float | None = UNLOAD_AFTER_S
+        self,
+        places: Sequence[Place],
+        nodes: Sequence[Node],
+        models: Sequence[str],
+        unload_after_s: float | None = UNLOAD_AFTER_S,
     ) -> list[Step]:
         """One step towards actors in these places; see hoaban/succession.py for those that run in others.
 
-        models: what a new one loads at once, and what stays loaded in all of them. unload_after_s: how long any other
-        model stays that no camera asks for; None: it stays too.
+        nodes: all of the cluster. models: what a new one loads at once, and what stays loaded in all of them.
+        unload_after_s: how long any other model stays that no camera asks for; None: it stays too.
         """
         standing = self._succession.update(
-            places, [self.ray_name(name) for name in self.actors], self.loads.keys(), time.monotonic()
+            places, [self.ray_name(name) for name in self.actors], self._have, time.monotonic(), nodes
         )
+        if standing.lacking != self._lacking:
+            self._lacking = standing.lacking
+            lacking = {name: sorted(models) for name, models in standing.lacking.items()}
+            log.warning("inference actors before them stay while models cannot be loaded", lacking=lacking)
         self.peers = standing.peers
         self._places = {place.name.removeprefix(f"{KIND}:"): place for place in standing.kept}
         self._models, self._unload_after_s = list(models), unload_after_s
@@ -104,16 +115,18 @@ class PoolCrew(Crew):
         self._hangs.pop(name, None)
         if answer.loading is None:
             self.loads[self.ray_name(name)] = Load(answer.lag, answer.busy)
+            self._have[self.ray_name(name)] = _models(answer)
         if (hang := hang_of(answer)) is None:
             return "", ""
         self._hangs[name] = hang
         return "", hang.why
 
     def died(self, name: str, deaths: int, why: str) -> None:
-        self.loads.pop(self.ray_name(name), None)
+        self.gone(name)
 
     def gone(self, name: str) -> None:
         self.loads.pop(self.ray_name(name), None)
+        self._have.pop(self.ray_name(name), None)
 
     def killed(self, name: str) -> None:
         hang = self._hangs.pop(name, None)
@@ -122,3 +135,8 @@ class PoolCrew(Crew):
         ended = self._shadows is not None and self._shadows.hung(hang.model, hang.why)
         if not (ended or self._turns.hung(name, hang.model, hang.why)):
             self._quarantine.setdefault(name, Quarantine()).hung(hang.model, time.monotonic())
+
+
+def _models(pulse: Pulse) -> Models:
+    """Which models an actor has. One that runs code of before pulses told of them has left these fields unset."""
+    return Models(getattr(pulse, "lacking", frozenset()), getattr(pulse, "loaded", None))

@@ -27,20 +27,34 @@ class PoolScaler:
         self._asked: list[dict[str, float]] | None = None
         self._shown_s = float("-inf")
         self._shown: int | None = None
+        self._resumed = False
 
     def places(
-        self, nodes: Sequence[Node], era: str, settings: PoolSettings | None, loads: Mapping[str, Load]
+        self, nodes: Sequence[Node], era: str, settings: PoolSettings | None, loads: Mapping[str, Load], running: int
     ) -> list[Place]:
-        """Where inference actors are to stand now. loads: of those that are ready."""
+        """Where inference actors are to stand now. loads: of those that are ready. running: how many there are."""
         room = inference_places(nodes, era, None if settings is None else settings.threads)
         if settings is None:
             self._ask_ray([])
             self._show_fixed()
             return room
+        self._resume(running)
         wanted = self._size.update(settings, list(loads.values()), time.monotonic(), len(room))
         self._ask_ray([{"GPU": 1.0} if any(node.gpus for node in nodes) else {"CPU": float(settings.threads)}] * wanted)
         self._show(settings, wanted, len(room), len(loads))
         return room[:wanted]
+
+    def _resume(self, running: int) -> None:
+        """Where actors run already, go on from the number that an earlier supervisor wanted: none has answered yet."""
+        if self._resumed:
+            return
+        self._resumed = True
+        try:
+            told = (self._board.get_json(POOL) or {}) if running else {}
+        except Exception:
+            log.warning("the pool's size of before is not known; as many as run are wanted", exc_info=True)
+            told = {}
+        self._size.resume(told.get("wanted", running))
 
     def _ask_ray(self, bundles: list[dict[str, float]]) -> None:
         """Tell Ray's autoscaler what the actors need together; a cluster without one takes no notice."""

@@ -195,6 +195,11 @@ class ModelShelf:
         began = [(at_s, name) for name, at_s in dict(self._began).items()]
         return (min(began)[1], time.monotonic() - min(began)[0]) if began else None
 
+    def lacking(self) -> frozenset[str]:
+        """Models that are to stay loaded, were asked for and are not there: being loaded, or refused."""
+        with self._lock:
+            return self._kept & self._asked.keys() - self._loaded.keys()
+
     def swap(self, name: str, package: ModelPackage, budget_s: float | None = None) -> LoadedModel:
         """Put a package in the place of the model `name` for a trial: loaded beside it, warmed up, then switched to.
 

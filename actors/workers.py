@@ -86,6 +86,8 @@ class Workers:
                 stalled_s=min(now - self._moved_s, self._scheduler.waited_s(now)),
                 lag=self._lag,
                 busy=self._busy,
+                lacking=self._shelf.lacking(),
+                loaded=frozenset(name for name, _ in self._shelf),
             )
 
     def _look_at_load(self, now: float) -> None:

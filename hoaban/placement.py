@@ -1,5 +1,6 @@
 """Where inference actors stand in a cluster, and which of them a camera turns to first."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,12 +38,13 @@ def inference_places(nodes: Sequence[Node], era: str = "", threads: int | None =
     """One actor per GPU; in a cluster without any, one per node with as many threads as the node has processors.
 
     Nodes without processors (a head that only governs) get none. Names are stable while the node lives. era: part of
-    the names; actors of another one are replaced. threads: in a cluster without GPUs, so many processors for one actor,
-    and as many actors on a node as it has room for; those that come first are spread over the nodes.
+    the names, as an actor's threads are: those of another era or size are replaced. threads: in a cluster without GPUs,
+    so many processors for one actor, and as many actors on a node as it has room for; those that come first are spread
+    over the nodes.
     """
     tail = f".{era}" if era else ""
     on_gpus = [
-        Place(f"inference:{node.id[:8]}:{index}{tail}", node.id, 1, GPU_THREADS)
+        Place(f"inference:{node.id[:8]}:{index}x{GPU_THREADS}{tail}", node.id, 1, GPU_THREADS)
         for node in nodes
         for index in range(node.gpus)
     ]
@@ -50,12 +52,28 @@ def inference_places(nodes: Sequence[Node], era: str = "", threads: int | None =
         return _spread(on_gpus) if threads else on_gpus
     return _spread(
         [
-            Place(f"inference:{node.id[:8]}:{index}{tail}", node.id, 0, min(threads or node.cpus, node.cpus))
+            Place(f"inference:{node.id[:8]}:{index}x{each}{tail}", node.id, 0, each)
             for node in nodes
             if node.cpus > 0
-            for index in range(max(1, node.cpus // (threads or node.cpus)))
+            for each in [min(threads or node.cpus, node.cpus)]
+            for index in range(node.cpus // each)
         ]
     )
+
+
+NAMED = re.compile(r"inference:([^:]+):\d+(?:x(\d+))?(?:\..*)?")
+
+
+def place_named(name: str, nodes: Sequence[Node]) -> Place | None:
+    """The place of an actor that runs, by its name; None where none of the nodes has it.
+
+    Names of before threads were part of them are known too, so that what runs since then is replaced in order.
+    """
+    found = NAMED.fullmatch(name)
+    node = next((node for node in nodes if node.id[:8] == found[1]), None) if found else None
+    if found is None or node is None:
+        return None
+    return Place(name, node.id, min(node.gpus, 1), int(found[2] or (GPU_THREADS if node.gpus else node.cpus)))
 
 
 def _spread(places: Sequence[Place]) -> list[Place]:

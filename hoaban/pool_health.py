@@ -27,6 +27,9 @@ class Pulse:
     """periods of their cameras that due frames wait for a thread, lately"""
     busy: float = 0.0
     """share of its threads' time that batches took, lately"""
+    lacking: frozenset[str] = frozenset()
+    """models that it was to load at once and does not have: while it loads none, those that were refused"""
+    loaded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

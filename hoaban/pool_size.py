@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import Field, model_validator
 
 from hoaban.shapes import Strict
+from hoaban.succession import START_LIMIT_S
 
 LATE = 0.5
 """periods: at this lag a frame is taken halfway to the next"""
@@ -19,7 +20,8 @@ BUSY = 0.6
 """share of their time at which those that would be left may work: beyond it they would soon be late again"""
 GROW_AFTER_S, SHRINK_AFTER_S = 10.0, 120.0
 REST_S = 30.0
-"""after a change nothing is judged: an actor starts, loads its models, and cameras find it or leave it"""
+"""after a change nothing is judged: cameras find an actor or leave it. Nor is one more wanted before all that are
+wanted answer, but for START_LIMIT_S at most"""
 
 
 class PoolSettings(Strict):
@@ -55,8 +57,13 @@ class PoolSize:
         self.lag = self.busy = 0.0
         self.why = ""
         self._changed_s = float("-inf")
+        self._short_since_s: float | None = None
         self._late_since_s: float | None = None
         self._spare_since_s: float | None = None
+
+    def resume(self, wanted: int) -> None:
+        """Go on from a number of before, within the bounds of the next update; 0: from what is ready then."""
+        self.wanted = wanted
 
     def update(self, settings: PoolSettings, loads: Sequence[Load], now_s: float, room: int) -> int:
         """How many are wanted. loads: of those that are ready. room: how many the cluster's nodes could hold now.
@@ -68,10 +75,12 @@ class PoolSize:
         self.wanted = min(max(before, settings.least), settings.most)
         self.lag = max((load.lag for load in loads), default=0.0)
         self.busy = sum(load.busy for load in loads) / len(loads) if loads else 0.0
+        short = len(loads) < min(self.wanted, room)
+        self._short_since_s = (self._short_since_s if self._short_since_s is not None else now_s) if short else None
         if now_s - self._changed_s < REST_S or not loads:
             self._late_since_s = self._spare_since_s = None
             return self.wanted
-        late = self.lag >= LATE
+        late = self.lag >= LATE and not (short and _for(self._short_since_s, now_s) < START_LIMIT_S)
         spare = self.lag <= PROMPT and self.busy * len(loads) <= BUSY * (self.wanted - 1)
         self._late_since_s = (self._late_since_s if self._late_since_s is not None else now_s) if late else None
         self._spare_since_s = (self._spare_since_s if self._spare_since_s is not None else now_s) if spare else None
@@ -87,7 +96,7 @@ class PoolSize:
 
     def _change(self, by: int, why: str, now_s: float) -> None:
         self.wanted, self.why, self._changed_s = self.wanted + by, why, now_s
-        self._late_since_s = self._spare_since_s = None
+        self._short_since_s = self._late_since_s = self._spare_since_s = None
 
 
 def _for(since_s: float | None, now_s: float) -> float:

@@ -91,7 +91,8 @@ class Pool:
 
     def __init__(self, models: list[str], data: Path = Path("/nowhere")) -> None:
         node = ray.get_runtime_context().get_node_id()
-        self.places, self.models = inference_places([Node(node, 2, 0)]), models
+        self.nodes = [Node(node, 2, 0)]
+        self.places, self.models = inference_places(self.nodes), models
         self.unload_after_s: float | None = UNLOAD_AFTER_S
         session = secrets.token_hex(4)
         self.shadows = ShadowKeeper(data)
@@ -101,7 +102,7 @@ class Pool:
 
     def tick(self) -> list[Step]:
         self.crew.hear()
-        steps = self.crew.keep(self.places, self.models, self.unload_after_s)
+        steps = self.crew.keep(self.places, self.nodes, self.models, self.unload_after_s)
         self.steps += steps
         return steps
 

@@ -141,7 +141,8 @@ def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_fu
     told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = InferenceService("pulse", os.urandom(4).hex(), [told], threads=2, device="cpu")
-    assert service.pulse() == Pulse()
+    idle = Pulse(loaded=frozenset({told}))
+    assert service.pulse() == idle
     monkeypatch.setattr("actors.workers.SUSPECT_AFTER_S", 0.0)
     detector, go = service.shelf[told].detector, threading.Event()
     detector.infer = lambda batch: go.wait(60) and [np.zeros((0, 6), np.float32)] * len(batch)
@@ -156,4 +157,11 @@ def test_a_pulse_tells_what_is_run_for_how_long_and_a_model_at_a_loss_gets_no_fu
     assert not first.result(timeout=60).failed
     assert not second.result(timeout=60).failed
     until(lambda: service.pulse().busy > 0)
-    until(lambda: replace(service.pulse(), lag=0.0, busy=0.0) == Pulse())  # these two tell of the last seconds
+    until(lambda: replace(service.pulse(), lag=0.0, busy=0.0) == idle)  # these two tell of the last seconds
+
+
+def test_a_pulse_tells_which_models_are_there_and_which_were_refused(told: str) -> None:
+    service = InferenceService("lacks", os.urandom(4).hex(), [told, "none-such"], threads=1, device="cpu")
+    assert service.pulse() == Pulse(lacking=frozenset({"none-such"}), loaded=frozenset({told}))
+    service.shelf.keep([told, "never asked for"], None)
+    assert service.pulse().lacking == frozenset()
