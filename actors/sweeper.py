@@ -1,7 +1,7 @@
 """Spools of cameras that no longer run where they were: every node's are looked at, after a change and now and then."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class SpoolSweeper:
     def due(self) -> None:
         """A camera has gone or died: what it left is to be looked at, once it had time to start again."""
         self._due_s = min(self._due_s, time.monotonic() + self._soon_s)
+
+    def empty(self, nodes: Collection[str]) -> None:
+        """The nodes that carry nothing: what was seen on another says nothing, its cameras may leave more there."""
+        self._emptying = {node: asked for node, asked in self._emptying.items() if node in nodes}
 
     def emptied(self, node: str) -> bool:
         """Whether what dead cameras left on a node is with Redis, and stays there; asked again until it is."""
