@@ -9,8 +9,10 @@ import pytest
 
 from actors import moves
 from actors.board import DRAINS, ERA, NODES
+from actors.bus import EventBus
+from actors.journal import Journal
 from actors.moves import Moves
-from actors.sweeper import SpoolSweeper
+from actors.sweeper import MARK, SpoolSweeper, is_empty
 from cli.nodes import _seen, drain_trouble, replacing_trouble
 from hoaban.moves import MOVE_LIMIT_S
 from hoaban.placement import Node
@@ -172,3 +174,30 @@ def test_a_node_that_is_gone_was_drained_only_if_it_was_seen_so() -> None:
     assert "not empty yet" in drain_trouble({"state": "draining"})
     assert drain_trouble({"state": "draining", "halted": "a, b, c came to no picture"}).startswith("a, b, c")
     assert drain_trouble({"state": "drained", "lost": []}) == ""
+
+
+NO_REDIS = EventBus("redis://127.0.0.1:1/0", timeout_s=0.2)
+
+
+def test_a_spool_is_not_empty_while_a_process_that_may_be_dying_holds_it(tmp_path: Path) -> None:
+    assert is_empty(tmp_path / "none", NO_REDIS, "head")
+    dying = Journal.create(tmp_path / "cam")
+    dying.append([b"{}"])
+    assert not is_empty(tmp_path, NO_REDIS, "head")
+    (tmp_path / MARK).write_text("another head's")
+    assert not is_empty(tmp_path, NO_REDIS, "head")
+    (tmp_path / MARK).write_text("head")  # the folder is shared: who holds it may live, elsewhere
+    assert is_empty(tmp_path, NO_REDIS, "head")
+    dying.close()
+    assert not is_empty(tmp_path, NO_REDIS, "head")  # it is dead, and Redis takes nothing
+
+
+def test_a_spool_that_cannot_be_read_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "cam" / f"{1:020d}" / f"{1:020d}.jsonl").mkdir(parents=True)
+    assert not is_empty(tmp_path, NO_REDIS, "head")
+
+
+def test_the_heads_spools_bear_its_mark(tmp_path: Path) -> None:
+    sweeper = SpoolSweeper(tmp_path / "spool", "")
+    assert (tmp_path / "spool" / MARK).read_text() == sweeper._mark
+    SpoolSweeper(Path("/dev/null/spool"), "")  # a full or broken disk stops no supervisor
