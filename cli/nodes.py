@@ -102,6 +102,11 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
     folder = data_folder(data)
     board = _board(folder)
     _view(board)
+    if errors := (board.get_json("fleet") or {}).get("errors"):  # a new supervisor does not know the last good one
+        refuse(
+            f"the fleet file as it is now is refused: {errors[0]}; mend it or take the edit back, then upgrade; what "
+            "needs the new version is written into it afterwards"
+        )
     store_or_refuse(folder).close()  # brings the tables up to date: they fit the old code, too, see docs/runbook.md
     eras = [(board.get_json(key) or {}).get("era") or "0" for key in (ERA, ASKED)]  # an earlier one may have failed
     era = str(max(map(int, eras)) + 1)
