@@ -8,6 +8,7 @@ import typer
 
 from actors.board import NODES
 from cli import nodes
+from cli import renewal as renewal_module
 from cli.renewal import HEAD, FleetRefusedError, Renewal, check_fleet
 
 FLEET = "version: 1\nprovince: {name: Test}\ndistricts: []\nagencies: []\ncameras: []\n"
@@ -26,7 +27,9 @@ class Told:
         self.kept[key] = document
 
 
-def test_the_installed_version_reads_the_fleet_before_anything_is_replaced(tmp_path: Path) -> None:
+def test_the_installed_version_reads_the_fleet_before_anything_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(FLEET)
     bad.write_text(FLEET.replace("cameras: []", "cameras: 3"))
@@ -35,7 +38,8 @@ def test_the_installed_version_reads_the_fleet_before_anything_is_replaced(tmp_p
         check_fleet([str(bad)])
     board, said = Told(), list[str]()
     renewal = Renewal(board, None, said.append, [str(bad)])  # type: ignore[arg-type]
-    renewal._run("1")  # without a Ray in which anything could be replaced
+    monkeypatch.setattr(renewal_module, "ray", None)  # nothing that runs on this machine is ever replaced by this
+    renewal._run("1")
     assert board.kept[HEAD]["error"].startswith("nothing is replaced: the installed version refuses the fleet file")
     assert "bad.yaml:5: cameras" in said[-1]
 
