@@ -7,6 +7,7 @@ else with it.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -99,6 +100,8 @@ class CameraRuntime:
         self.revision = camera.revision()
         """of the configuration that was taken over whole"""
         self._changing, self._stopped = threading.Lock(), False
+        self._over_s = float("inf")
+        """when `stop` is through, at the latest"""
         self._evidence = None if evidence_url is None else EvidenceKeeper(camera, evidence_url, self._cut, live=True)
         self._plates = PlateWatcher(camera, live=pacing == "live", board=board, data_dir=data_dir)
         folder = None if evidence_url is None else Disagreements(folder_beside(evidence_url))
@@ -164,7 +167,16 @@ class CameraRuntime:
         with self._changing:
             if not self._stopped:
                 self._stopped = True
-                self._stop()
+                self._over_s = time.monotonic() + END_LIMIT_S
+                try:
+                    self._stop()
+                finally:
+                    self._over_s = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """It was stopped, and had the time to save what it saves: it never runs again."""
+        return time.monotonic() >= self._over_s
 
     def _stop(self) -> None:
         """All within STOP_S: whoever waits ends the process soon after. What is not done then, the next start does."""
@@ -335,12 +347,12 @@ class CameraActor:
         self._runtime.start()
 
     def ping(self) -> str:
-        """Alive; the revision of the configuration it runs."""
-        return self._runtime.revision
+        """Alive; the revision of the configuration it runs, "" once it was stopped."""
+        return "" if self._runtime.over else self._runtime.revision
 
     def configure(self, camera: Camera) -> str:
         self._runtime.configure(camera)
-        return self._runtime.revision
+        return "" if self._runtime.over else self._runtime.revision
 
     def set_peers(self, peers: list[Peer]) -> None:
         self._runtime.set_peers(peers)

@@ -97,6 +97,10 @@ class CameraCrew(Crew):
     def stop(self, name: str) -> Any:
         return self.actors[name].stop.remote()
 
+    def read(self, name: str, answer: Any) -> tuple[str, str]:
+        """Who stopped it was a supervisor that is no more: the one that adopted it is the one to end it."""
+        return str(answer), "" if answer else "it was stopped, and nobody ended it"
+
     def died(self, name: str, deaths: int, why: str) -> None:
         self._left()
         self._show(name, f"the camera's process ended {deaths} time(s) in a row ({why}); it is started again")

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 SEGMENT_BYTES = 256 * 1024
 LOCK, SUFFIX, UNBORN = "lock", ".jsonl", ".new-"
+OLD_SPOOL = "events.jsonl"
+"""the one file of a spool as earlier versions wrote it"""
 
 
 @dataclass(slots=True)
@@ -262,7 +264,7 @@ def abandoned(parent: Path) -> Iterator[Journal]:
 
 def _convert(parent: Path) -> None:
     """A spool as earlier versions wrote it, one file, becomes a journal."""
-    old = parent / "events.jsonl"
+    old = parent / OLD_SPOOL
     if old.exists():
         journal = Journal.create(parent)
         old.rename(journal.folder / f"{1:020d}{SUFFIX}")

@@ -34,6 +34,8 @@ class Moves:
         self._moved: dict[str, dict[str, None]] = {}
         """node, "" for those replaced where they were allowed to stay -> the cameras that left it"""
         self._drained: set[str] = set()
+        self._ended: dict[str, None] = {}
+        """nodes that were drained to their end"""
         self._left = Leaving({}, {})
         self._seats: dict[str, Seat] = {}
         self._settled_era: str | None = None
@@ -59,12 +61,13 @@ class Moves:
             self.era, self.begun = era, True
         self._moved = {node: cameras for node, cameras in self._moved.items() if node in {"", *self._asked}}
         self._drained &= self._asked.keys()
+        self._sweeper.empty(self._asked)
         self._cameras.era, self._cameras.closed = self.era, self._asked.keys()
         return [node for node in nodes if node.id not in self._asked]
 
     def tick(self, sites: Mapping[str, str | None], nodes: Sequence[Node], on: Mapping[str, str]) -> None:
         """Move who is due. sites: of the cameras that should run. on: inference actors that run -> their nodes."""
-        if not (self._asked or self._settled_era != self.era or self._mover.moving):
+        if not (self._asked or self._settled_era != self.era or self._mover.moving or self._mover.lost):
             self._left = Leaving({}, {})
             self._show(nodes)
             return
@@ -74,33 +77,42 @@ class Moves:
             log.warning("where cameras are is not known", exc_info=True)
             return
         self._left = leaving(self._seats, sites, nodes, self._asked.keys(), self.era)
-        for camera in self._mover.due(self._left.why, self._seats, time.monotonic()):
+        fleet = self._cameras.configs.keys()  # `sites` are none while nothing can be moved
+        for camera in self._mover.due(self._left.why, self._seats, fleet, time.monotonic()):
             node = self._seats[camera].node
             self._moved.setdefault(node if node in self._asked and node is not None else "", {})[camera] = None
             self._cameras.move(camera, self._left.why[camera])
         waited_for = [name for name in self._cameras.actors if name not in self._seats]
         old_models = [name for name in on if name.rpartition(":")[2].partition(".")[2] != self.era]
-        if not (self._left.why or self._left.stuck or self._mover.moving or waited_for or old_models):
+        unseen = fleet - sites.keys()
+        if not (self._left.why or self._left.stuck or self._mover.moving or waited_for or old_models or unseen):
             self._settled_era = self.era
-        for node in self._asked:
-            self._empty(node, waited_for, on)
+        empty = [] if waited_for else [node for node in self._asked if not self._carries(node, on)]
+        self._drained &= set(empty)
+        self._sweeper.empty(empty)
+        for node in empty:
+            self._end(node)
         self._show(nodes)
 
-    def _empty(self, node: str, waited_for: Sequence[str], on: Mapping[str, str]) -> None:
-        """See whether a node carries nothing any more, and have it ended then if that was asked for."""
-        there = [name for name, seat in self._seats.items() if seat.node == node] or waited_for
-        if there or node in on.values():
-            self._drained.discard(node)
-        elif node not in self._drained and self._sweeper.emptied(node):
+    def _carries(self, node: str, on: Mapping[str, str]) -> bool:
+        """Whether something runs on a node, or is on its way from there and seen nowhere yet."""
+        on_their_way = self._mover.moving & self._moved.get(node, {}).keys()
+        return bool(on_their_way) or node in on.values() or any(seat.node == node for seat in self._seats.values())
+
+    def _end(self, node: str) -> None:
+        """See whether an empty node has nothing on its disk either, and have it ended then if that was asked for."""
+        if node not in self._drained and self._sweeper.emptied(node):
             self._drained.add(node)
             log.info("node drained", node=node)
             if self._asked[node].get("end"):
+                self._ended[node] = None
                 end_node(node)
 
     # --- how far it is
 
     def _show(self, nodes: Sequence[Node]) -> None:
         view = {"era": self.era, "upgrade": self._upgrade(), "nodes": {node.id: self._node(node) for node in nodes}}
+        view |= {"ended": list(self._ended)}
         now = time.monotonic()
         if view == self._shown and now - self._shown_s < SHOWN_EVERY_S:
             return
@@ -113,7 +125,8 @@ class Moves:
     def _upgrade(self) -> dict[str, Any]:
         left = [camera for camera in self._left.why if self._seats[camera].node not in self._asked]
         done = self._settled_era == self.era
-        return {"done": done, "replaced": list(self._moved.get("", ())), "left": left, "halted": self._mover.halted}
+        replaced = list(self._moved.get("", ()))
+        return {"done": done, "replaced": replaced, "left": left, "lost": self._lost(""), "halted": self._mover.halted}
 
     def _node(self, node: Node) -> dict[str, Any]:
         view: dict[str, Any] = {name: getattr(node, name) for name in ("address", "host", "head", "cpus", "gpus")}
@@ -127,8 +140,13 @@ class Moves:
             "left": there,
             "moved": moved,
             "stuck": {name: why for name, why in self._left.stuck.items() if name in there},
+            "lost": self._lost(node.id),
             "halted": self._mover.halted,
         }
+
+    def _lost(self, left: str) -> list[str]:
+        """Of those that left a node, see _moved, the ones that give no picture any more."""
+        return [camera for camera in self._mover.lost if camera in self._moved.get(left, ())]
 
 
 def _seat(status: Mapping[str, Any]) -> Seat:

@@ -4,7 +4,8 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -13,7 +14,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_when_ev
 from tenacity.nap import sleep_using_event
 
 from actors.bus import EventBus
-from actors.journal import Journal, Position, abandoned, journals
+from actors.journal import OLD_SPOOL, Journal, Position, abandoned, journals
 from hoaban.events import Event
 
 log = structlog.get_logger(__name__)
@@ -278,11 +279,18 @@ class SpoolingPublisher:
         return True
 
 
-def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """events: those left because Redis is away. journals: all that are not known to be empty, whoever has them."""
+
+    events: int
+    journals: int
+
+
+def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> Swept:
     """Send what dead processes left in the spools of a data folder: of cameras that were removed, renamed or moved.
 
-    A journal younger than idle_s is left to its camera, which may be about to start again. How many events are left
-    because Redis is away.
+    A journal younger than idle_s is left to its camera, which may be about to start again.
     """
     found: list[Journal] = []
     settled = False
@@ -309,7 +317,19 @@ def sweep(spools: Path, bus: EventBus, idle_s: float = IDLE_S) -> int:
             journal.rewind()
         left += journal.unsent
         journal.close()
-    return left
+    return Swept(left, _not_empty(spools, {journal.folder for journal in found if journal.empty}))
+
+
+def _not_empty(spools: Path, empty: Container[Path]) -> int:
+    """Journals of which nobody knows that nothing is in them: that another process holds, or that cannot be read."""
+    try:
+        folders = [folder for folder in spools.iterdir() if folder.is_dir()] if spools.is_dir() else []
+        return sum(
+            sum(folder / name not in empty for name in journals(folder)) + (folder / OLD_SPOOL).exists()
+            for folder in folders
+        )
+    except OSError:
+        return 1
 
 
 def _idle(folder: Path, idle_s: float) -> bool:

@@ -5,7 +5,7 @@ The commands leave their wish on the live store; the supervisor carries it out, 
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -64,22 +64,21 @@ def drain(
     shown = dict[str, Any]()
 
     def done() -> bool:
-        shown.update(_view(board)["nodes"].get(id_, {"state": "gone"}))
+        shown.update(_seen(_view(board), id_, shown.get("state")))
         return shown["state"] in ("drained", "gone") or bool(shown.get("halted"))
 
-    in_time = _wait(done, limit_s, lambda: f"{len(shown.get('left', ()))} cameras left")
-    fits = in_time and not shown.get("halted")
+    _wait(done, limit_s, lambda: f"{len(shown.get('left', ()))} cameras left")
+    trouble = drain_trouble(shown)
     if as_json:
-        print_json(
-            {"node": id_, "drained": fits} | {key: shown.get(key) for key in ("state", "moved", "left", "stuck")}
-        )
+        told = {key: shown.get(key) for key in ("state", "moved", "left", "stuck", "lost")}
+        print_json({"node": id_, "drained": shown["state"] == "drained"} | told)
     else:
         for camera, to in (shown.get("moved") or {}).items():
             print(f"moved    {camera}  to {to[:12] if to else 'nowhere yet'}")
         for camera, why in (shown.get("stuck") or {}).items():
             print(f"stuck    {camera}  {why}")
-        print(_told(shown, fits))
-    raise typer.Exit(0 if fits else 1)
+        print(f"not done: {trouble}" if trouble else f"{len(shown.get('moved') or ())} cameras moved; drained")
+    raise typer.Exit(1 if trouble else 0)
 
 
 def undrain(node: Name, reason: Reason = None, data: Data = None) -> None:
@@ -103,6 +102,11 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
     folder = data_folder(data)
     board = _board(folder)
     _view(board)
+    if errors := (board.get_json("fleet") or {}).get("errors"):  # a new supervisor does not know the last good one
+        refuse(
+            f"the fleet file as it is now is refused: {errors[0]}; mend it or take the edit back, then upgrade; what "
+            "needs the new version is written into it afterwards"
+        )
     store_or_refuse(folder).close()  # brings the tables up to date: they fit the old code, too, see docs/runbook.md
     eras = [(board.get_json(key) or {}).get("era") or "0" for key in (ERA, ASKED)]  # an earlier one may have failed
     era = str(max(map(int, eras)) + 1)
@@ -114,14 +118,14 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
         head, view = board.get_json(HEAD) or {}, board.get_json(NODES) or {}
         shown.clear()
         shown.update(view.get("upgrade", {}) if view.get("era") == era else {})
-        shown["error"] = (head.get("error") if head.get("era") == era else "") or shown.get("halted") or ""
+        shown["error"] = (head.get("error") if head.get("era") == era else "") or replacing_trouble(shown)
         shown["step"] = head.get("step") if head.get("era") == era else "not begun"
         return bool(shown.get("done") or shown["error"])
 
     in_time = _wait(done, limit_s, lambda: f"{shown['step']}; {len(shown.get('left', ()))} cameras left")
     fits = in_time and not shown["error"]
     if as_json:
-        print_json({"era": era, "done": fits} | {key: shown.get(key) for key in ("replaced", "left", "error")})
+        print_json({"era": era, "done": fits} | {key: shown.get(key) for key in ("replaced", "left", "lost", "error")})
     elif fits:
         print(f"replaced: the head's parts, the models, {len(shown['replaced'])} cameras")
     else:
@@ -129,11 +133,34 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
     raise typer.Exit(0 if fits else 1)
 
 
-def _told(shown: dict[str, Any], fits: bool) -> str:
-    if fits:
-        return f"{len(shown.get('moved') or ())} cameras moved; {shown['state']}"
-    why = shown.get("halted") or "it is not empty yet, and goes on by itself; `hoaban undrain` takes it back"
-    return f"not drained: {why}"
+def _seen(view: Mapping[str, Any], node: str, before: str | None) -> dict[str, Any]:
+    """What the supervisor tells of a node. One that it tells of no more is "gone", unless it was drained before."""
+    if node in view["nodes"]:
+        return dict(view["nodes"][node])
+    return {"state": "drained" if before == "drained" or node in view.get("ended", ()) else "gone"}
+
+
+def drain_trouble(shown: Mapping[str, Any]) -> str:
+    """Why a node is not drained with all cameras well elsewhere, by what was told of it last; "" where it is."""
+    if shown.get("halted"):
+        return str(shown["halted"])
+    if shown["state"] == "gone":
+        return (
+            "it left the cluster before it was seen empty; events may lie in its spool, and are sent when a node "
+            "runs on that machine again"
+        )
+    if shown["state"] != "drained":
+        return "it is not empty yet, and goes on by itself; `hoaban undrain` takes it back"
+    return _without_pictures(shown.get("lost"))
+
+
+def replacing_trouble(shown: Mapping[str, Any]) -> str:
+    """What is wrong with cameras that an upgrade replaced; lost ones are told of when the others are through."""
+    return str(shown.get("halted") or "") or (_without_pictures(shown.get("lost")) if shown.get("done") else "")
+
+
+def _without_pictures(lost: Sequence[str] | None) -> str:
+    return f"{', '.join(lost)} gave pictures before the move and none since; all else is through" if lost else ""
 
 
 def _board(folder: Path) -> Board:

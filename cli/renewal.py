@@ -6,9 +6,11 @@ supervisor's, which is told the new era last of all (actors/moves.py, hoaban/suc
 """
 
 import os
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
@@ -25,11 +27,21 @@ STORING = ("writer", "evidence", "keeper", "courier")
 BACK_LIMIT_S = 120.0
 
 
+class FleetRefusedError(Exception):
+    """The installed version does not take the fleet file; the message says why."""
+
+
 class Renewal:
     """redeploy: replaces the API's process; returns when that is done. None: somebody else runs it."""
 
-    def __init__(self, board: Board, redeploy: Callable[[], object] | None, say: Callable[[str], None]) -> None:
-        self._board, self._redeploy, self._say = board, redeploy, say
+    def __init__(
+        self,
+        board: Board,
+        redeploy: Callable[[], object] | None,
+        say: Callable[[str], None],
+        fleet_files: Sequence[str],
+    ) -> None:
+        self._board, self._redeploy, self._say, self._fleet_files = board, redeploy, say, fleet_files
         # Who starts is new altogether, whatever was asked of the one before.
         self.era = str((board.get_json(ASKED) or {}).get("era", ""))
         board.put_json(ERA, {"era": self.era})
@@ -49,12 +61,17 @@ class Renewal:
         self._say("upgrade: the head's parts are replaced")
         try:
             self._renew(era)
+        except FleetRefusedError as refused:
+            self._say(f"upgrade: {refused}")
+            self._tell("", str(refused))
         except Exception as error:
             log.exception("upgrade failed")
             self._say(f"upgrade: could not go on: {error}")
             self._tell("", f"{type(error).__name__}: {error}".split("\n")[0])
 
     def _renew(self, era: str) -> None:
+        self._tell("fleet file")
+        check_fleet(self._fleet_files)
         there = {
             one["name"] for one in ray.util.list_named_actors(all_namespaces=True) if one["namespace"] == NAMESPACE
         }
@@ -74,6 +91,18 @@ class Renewal:
 
     def _tell(self, step: str, error: str = "") -> None:
         self._board.put_json(HEAD, {"era": self.era, "step": step, "error": error})
+
+
+def check_fleet(files: Sequence[str]) -> None:
+    """Have the code that is installed now read the fleet: a new supervisor that cannot has no fleet at all.
+
+    In a process of its own, since this one has the code from before. Raises FleetRefusedError, TimeoutExpired.
+    """
+    command = [sys.executable, "-P", "-c", "from cli.main import main; main()", "check", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BACK_LIMIT_S)  # noqa: S603
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
+        raise FleetRefusedError(f"nothing is replaced: the installed version refuses the fleet file: {why}")
 
 
 def restart(name: str) -> None:

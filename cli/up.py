@@ -203,7 +203,7 @@ class _System:
         self._board = Board(redis_url)
         deploy = self._api(redis_url, store_url, api_port, dashboard_port, files, alone=ray_address is None)
         redeploy = partial(deploy, again=True) if self._with_api else None
-        self._renewal = Renewal(self._board, redeploy, say)
+        self._renewal = Renewal(self._board, redeploy, say, files)
         self._actors([path.resolve() for path in fleet], redis_url, store_url)
         if self._with_api:
             self._step("API")

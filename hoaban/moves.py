@@ -5,7 +5,7 @@ once: two processes would tell of the same vehicle under two names. So few are o
 goes when the last has come.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from hoaban.placement import SITE, Node
@@ -74,7 +74,7 @@ class Mover:
         self._lost: dict[str, None] = {}
 
     @property
-    def moving(self) -> Collection[str]:
+    def moving(self) -> Set[str]:
         """Those on their way."""
         return self._moving.keys()
 
@@ -90,8 +90,12 @@ class Mover:
             return ""
         return f"{', '.join(self._lost)} came to no picture within {MOVE_LIMIT_S:.0f} s: nobody else is moved"
 
-    def due(self, why: Mapping[str, str], seats: Mapping[str, Seat], now_s: float) -> list[str]:
-        """Those to move now, of the ones that have to go: never more than `most` on their way, and none once halted."""
+    def due(self, why: Mapping[str, str], seats: Mapping[str, Seat], fleet: Collection[str], now_s: float) -> list[str]:
+        """Those to move now, of the ones that have to go: never more than `most` on their way, and none once halted.
+
+        fleet: the cameras that there are; one that is removed on its way is awaited no longer.
+        """
+        self._moving = {camera: since for camera, since in self._moving.items() if camera in fleet}
         for camera, (since_s, was_settled) in list(self._moving.items()):
             seat = seats.get(camera)
             if camera not in why and seat is not None and (seat.settled or not was_settled):
@@ -100,7 +104,11 @@ class Mover:
                 del self._moving[camera]
                 if was_settled:
                     self._lost[camera] = None
-        self._lost = {camera: None for camera in self._lost if camera not in seats or not seats[camera].settled}
+        self._lost = {
+            camera: None
+            for camera in self._lost
+            if camera in fleet and (camera not in seats or not seats[camera].settled)
+        }
         if self.halted:
             return []
         waiting = [camera for camera in why if camera not in self._moving and camera not in self._lost]

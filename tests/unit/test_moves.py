@@ -38,7 +38,7 @@ def test_all_come_and_never_more_than_so_many_are_on_their_way(cameras: int, ste
     why = {f"c{i}": "its node is drained" for i in range(cameras)}
     seats, away, now_s = {name: Seat("old", "", True) for name in why}, dict[str, int](), 0.0
     while why or mover.moving:
-        for name in mover.due(why, seats, now_s):
+        for name in mover.due(why, seats, seats, now_s):
             away[name] = steps
         assert len(mover.moving) <= MOST_MOVING
         for name in list(away):
@@ -57,7 +57,7 @@ def test_where_cameras_get_no_pictures_no_more_are_sent() -> None:
     seats = {name: Seat("old", "", True) for name in why}
     sent, now_s = [], 0.0
     while now_s < 20 * MOVE_LIMIT_S:
-        for name in mover.due(why, seats, now_s):
+        for name in mover.due(why, seats, seats, now_s):
             sent.append(name)
             seats[name] = Seat("new", "", False)
             del why[name]
@@ -65,15 +65,27 @@ def test_where_cameras_get_no_pictures_no_more_are_sent() -> None:
     assert len(sent) == MOST_LOST
     assert all(name in mover.halted for name in sent)
     seats[sent[0]] = Seat("new", "", True)  # its network was mended
-    assert mover.due(why, seats, now_s) == ["c3"]
+    assert mover.due(why, seats, seats, now_s) == ["c3"]
 
 
 def test_one_that_had_no_pictures_before_holds_nobody_up() -> None:
     mover = Mover(most=1)
     seats = {"down": Seat("old", "", False), "next": Seat("old", "", True)}
-    assert mover.due({"down": "", "next": ""}, seats, 0.0) == ["down"]
+    assert mover.due({"down": "", "next": ""}, seats, seats, 0.0) == ["down"]
     seats["down"] = Seat("new", "", False)
-    assert mover.due({"next": ""}, seats, 3.0) == ["next"]
+    assert mover.due({"next": ""}, seats, seats, 3.0) == ["next"]
+
+
+def test_a_camera_that_is_removed_on_its_way_is_neither_awaited_nor_lost() -> None:
+    mover = Mover()
+    why, seats = {"removed": "", "lost": ""}, {name: Seat("old", "", True) for name in ("removed", "lost")}
+    assert mover.due(why, seats, seats, 0.0) == ["removed", "lost"]
+    assert mover.due({}, {}, {"lost"}, 1.0) == []
+    assert list(mover.moving) == ["lost"]
+    mover.due({}, {}, {"lost"}, MOVE_LIMIT_S + 1)
+    assert mover.lost == ["lost"]
+    mover.due({}, {}, set(), MOVE_LIMIT_S + 2)
+    assert mover.lost == []
 
 
 def places(era: str, cpus: int = 2, gpus: int = 0) -> list[Place]:
