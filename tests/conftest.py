@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import settings
 
 from actors.models import ModelError, find_clip, find_model
 from actors.store import EventStore, people
@@ -17,6 +18,9 @@ from tests.postgres import Postgres, find_binaries
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+settings.register_profile("hoaban", deadline=None)  # no test asserts how long something took
+settings.load_profile("hoaban")
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 

@@ -119,7 +119,20 @@ BAD_ARGUMENTS: dict[str, tuple[list[str], str]] = {
     "plan, costs missing": (["plan", "FLEET", "--costs", "DIR/no"], "cannot be read"),
     "plan, costs are text": (["plan", "FLEET", "--costs", "FLEET"], "measure anew"),
     "backup, no fleet": (["backup", "DIR/out", "--data", "DIR", "--fleet", "DIR/no"], "name a fleet file"),
-    "restore, no backup": (["restore", "DIR", "--data", "DIR/new"], "name a folder of `hoaban backup`"),
+    "restore, no backup": (
+        ["restore", "DIR", "--data", "DIR/new", "--without-erasures", "for a test of it"],
+        "name a folder of `hoaban backup`",
+    ),
+    "restore, no erasures": (["restore", "DIR", "--data", "DIR/new"], "give --erasures"),
+    "evidence save-erasures, no data": (
+        ["evidence", "save-erasures", "DIR/out", "--data", "DIR/no"],
+        "no store is in it",
+    ),
+    "evidence vouch-erasure, no data": (["evidence", "vouch-erasure", "x", "--data", "DIR/no"], "no store is in it"),
+    "evidence confirm-restore, no restore": (
+        ["evidence", "confirm-restore", "--reason", "for a test of it", "--data", "DIR"],
+        "no restore waits there",
+    ),
     "bench, too many": (["bench", "--cameras", "999"], "not in the range"),
     "audit, no store": (["audit", "verify", "--data", "DIR/no"], "name the folder of `hoaban up`"),
     "evidence, missing": (["evidence", "verify", "DIR/no"], ""),
