@@ -168,7 +168,7 @@ def confirm_restore(
         refuse("--reason: empty; say how it is known that all legal holds are there")
     folder = data_folder(data)
     if not (folder / RESTORED).exists():
-        refuse(f"{folder}: no restore waits there to be confirmed; name the folder restored into with --data")
+        refuse(f"{folder}: no restore waits there to be confirmed; name the folder of `hoaban up` with --data")
     try:
         with recorded(folder, "backup.confirm_restore", str(folder), reason=reason):
             (folder / RESTORED).unlink()
