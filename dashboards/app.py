@@ -11,7 +11,7 @@ from dashboards import attend, person, session
 from dashboards.words import LANGUAGES, language, t
 
 HERE = Path(__file__).parent
-SEE = ("camera.see",)
+SEE, AUDIT = ("camera.see",), ("audit.read", "hold.change", "retention.change")
 
 st.set_page_config(page_title="Hoa Ban", page_icon="🌸", layout="wide", initial_sidebar_state="collapsed")
 if (wanted := st.query_params.get("lang")) in LANGUAGES:
@@ -21,6 +21,8 @@ st.html(HERE / "style.css")
 api = session.someone()
 held = person.permissions()
 chosen = attend.preferences(api)
+# Whoever reads the record and may look at no camera begins there: asking for cameras would write a refusal into it.
+reads_only = not person.allowed(SEE, held) and person.allowed(AUDIT, held)
 
 
 def page(file: str, title: str, icon: str, needs: tuple[str, ...] = (), default: bool = False) -> st.Page:
@@ -38,7 +40,7 @@ def page(file: str, title: str, icon: str, needs: tuple[str, ...] = (), default:
 navigation = st.navigation(
     {
         "": [
-            page("situation", t("Situation"), "monitoring", SEE, default=True),
+            page("situation", t("Situation"), "monitoring", SEE, default=not reads_only),
             page("incidents", t("Incidents"), "notification_important", ("incident.see",)),
             page("cameras", t("Cameras"), "videocam", SEE),
             page("traffic", t("Traffic"), "traffic", SEE),
@@ -55,7 +57,7 @@ navigation = st.navigation(
         t("System"): [
             page("models", t("Models"), "neurology", ("model.see",)),
             page("cluster", t("Cluster"), "lan", ("metrics.read",)),
-            page("audit", t("Audit and privacy"), "shield_person", ("audit.read", "hold.change", "retention.change")),
+            page("audit", t("Audit and privacy"), "shield_person", AUDIT, default=reads_only),
             page("settings", t("Settings"), "tune"),
         ],
     },
