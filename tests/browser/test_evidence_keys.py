@@ -1,5 +1,6 @@
 """Violations review in real Chromium: decided by keyboard, and never by what an officer types into a note."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.3")
     assert video.evaluate("video => [video.videoWidth, video.videoHeight, video.error]") == [320, 180, None]
     facts = page.locator(".hb-facts")
-    for name, value in (("Rule", "red_light:stop"), ("Track", "0"), ("Saw", "car"), ("Model", "sim-colours 1")):
+    track = re.compile("^[012]$")  # three cases of one second are queued in any order
+    for name, value in (("Rule", "red_light:stop"), ("Track", track), ("Saw", "car"), ("Model", "sim-colours 1")):
         expect(facts.locator(f"dt:text-is('{name}') + dd")).to_have_text(value)
     expect(page.get_by_text("Car may have run the red light at stop")).to_be_visible()
     screenshot(page, "moment")
