@@ -227,8 +227,9 @@ class _System:
                     self._valkey.start()
                 except EmbeddedRedisError as error:  # the cameras' journals keep what it cannot take
                     say(f"{error}; it is tried again")
-            with contextlib.suppress(redis.RedisError):
-                self._renewal.look()
+            if self._renewal is not None:
+                with contextlib.suppress(redis.RedisError):
+                    self._renewal.look()
             with contextlib.suppress(Exception):
                 statuses = self._board.statuses().values()
                 states = [status["state"] for status in statuses]

@@ -96,6 +96,7 @@ def build_app(
     app.state.data_dir = settings.data_dir
     app.state.looks = Looks()
     app.state.refusals = Refusals()
+    app.state.citizen_limiters = {}
     app.state.citizen_proxies = settings.access.citizen_proxies
     app.state.misuse = settings.access.misuse
     app.state.people = PeopleStore(app.state.store.engine)

@@ -5,7 +5,6 @@ address no more than so many reports an hour are taken; `citizen_proxies` says h
 believed, for what a citizen's own browser wrote into it is not.
 """
 
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -51,8 +50,8 @@ class CitizenView(BaseModel):
 async def file_report(request: Request, machine: Machine) -> Filed:
     """File a report. The answer holds the tracking number and the access code, which is shown this once."""
     settings = (await run_in_threadpool(cases.ground, request)).settings.reports
-    _take("filed", settings.per_hour, _address(request))
-    _take("filed by all", settings.most_per_hour, "all")
+    _take(request, "filed", settings.per_hour, _address(request))
+    _take(request, "filed by all", settings.most_per_hour, "all")
     report, code = await run_in_threadpool(file, request, await filing(request), machine, "public")
     return filed(report, code)
 
@@ -65,8 +64,8 @@ def status(
     x_access_code: Annotated[str, Header(description="the code that was shown when the report was filed")],
 ) -> CitizenView:
     """What has become of a report. The same answer for a wrong number and a wrong code."""
-    _take("asked", TRIES_PER_HOUR, _address(request))
-    _take("asked for one", TRIES_PER_HOUR, bare(tracking[:64]))
+    _take(request, "asked", TRIES_PER_HOUR, _address(request))
+    _take(request, "asked for one", TRIES_PER_HOUR, bare(tracking[:64]))
     intake: Intake = request.app.state.intake
     found = intake.store.of_citizen(tracking[:64], x_access_code[:64])
     if found is None:
@@ -79,17 +78,13 @@ def status(
     )
 
 
-def _take(what: str, per_hour: int, who: str) -> None:
+def _take(request: Request, what: str, per_hour: int, who: str) -> None:
     """Raises HTTPException 429 beyond so many an hour."""
-    limiter = _limiter(what, per_hour)
+    # One for each purpose and limit: an edit of the fleet file begins to count anew.
+    limiters: dict[tuple[str, int], Limiter] = request.app.state.citizen_limiters
+    limiter = limiters.setdefault((what, per_hour), Limiter(f"{per_hour}/hour"))
     if not limiter.take(who):
         raise HTTPException(429, "too many within the hour; try again later", {"Retry-After": str(limiter.wait_s(who))})
-
-
-@lru_cache(maxsize=64)
-def _limiter(what: str, per_hour: int) -> Limiter:
-    """One for each purpose and limit: an edit of the fleet file begins to count anew."""
-    return Limiter(f"{per_hour}/hour")
 
 
 def _address(request: Request) -> str:

@@ -32,7 +32,6 @@ def refused_after(api: Api, forwarded: Any, tries: int = 70) -> bool:
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     from serve import citizens
 
-    citizens._limiter.cache_clear()
     monkeypatch.setattr(citizens, "TRIES_PER_HOUR", 5)
 
 
