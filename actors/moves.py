@@ -15,7 +15,7 @@ from actors.camera_crew import CameraCrew
 from actors.cluster import end_node
 from actors.sweeper import SpoolSweeper
 from hoaban.moves import Leaving, Mover, Seat, leaving
-from hoaban.placement import Node
+from hoaban.placement import Node, era_named
 from hoaban.status import SourceState
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ class Moves:
             self._moved.setdefault(node if node in self._asked and node is not None else "", {})[camera] = None
             self._cameras.move(camera, self._left.why[camera])
         waited_for = [name for name in self._cameras.actors if name not in self._seats]
-        old_models = [name for name in on if name.rpartition(":")[2].partition(".")[2] != self.era]
+        old_models = [name for name in on if era_named(name) != self.era]
         unseen = fleet - sites.keys()
         if not (self._left.why or self._left.stuck or self._mover.moving or waited_for or old_models or unseen):
             self._settled_era = self.era

@@ -61,7 +61,13 @@ def inference_places(nodes: Sequence[Node], era: str = "", threads: int | None =
     )
 
 
-NAMED = re.compile(r"inference:([^:]+):\d+(?:x(\d+))?(?:\..*)?")
+NAMED = re.compile(r"inference:([^:]+):\d+(?:x(\d+))?(?:\.(.*))?")
+
+
+def era_named(name: str) -> str:
+    """The era in an inference actor's name; "" where it has none."""
+    found = NAMED.fullmatch(name)
+    return (found[3] or "") if found else ""
 
 
 def place_named(name: str, nodes: Sequence[Node]) -> Place | None:
