@@ -82,7 +82,8 @@ def _take(request: Request, what: str, per_hour: int, who: str) -> None:
     """Raises HTTPException 429 beyond so many an hour."""
     # One for each purpose and limit: an edit of the fleet file begins to count anew.
     limiters: dict[tuple[str, int], Limiter] = request.app.state.citizen_limiters
-    limiter = limiters.setdefault((what, per_hour), Limiter(f"{per_hour}/hour"))
+    if (limiter := limiters.get((what, per_hour))) is None:
+        limiter = limiters[what, per_hour] = Limiter(f"{per_hour}/hour")
     if not limiter.take(who):
         raise HTTPException(429, "too many within the hour; try again later", {"Retry-After": str(limiter.wait_s(who))})
 
