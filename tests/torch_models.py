@@ -1,13 +1,29 @@
 """Model packages that tests write: TorchScript modules that do as the test wants."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import ray
 import torch
 import yaml
 
+from actors.local_ray import start_local
+
 SIZE = 64
+
+
+@contextlib.contextmanager
+def ray_with_models(folder: Path) -> Iterator[None]:
+    """Ray on two processors of this machine, whose workers find the models of a folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOABAN_MODEL_PATH", str(folder))  # Ray's workers inherit it
+        start_local(2)
+        yield
+        ray.shutdown()
 
 
 def write_model(folder: Path, name: str, module: Any, size: int = SIZE, version: str = "1") -> str:

@@ -27,7 +27,6 @@ from actors.channel import SPARE
 from actors.crew import Crew, death_of
 from actors.embedded_redis import EmbeddedRedis
 from actors.link import ModelLink, Peer
-from actors.local_ray import start_local
 from actors.models import ModelError
 from actors.pool import PoolCrew
 from actors.promotions import PromotionRegistry, ShadowRegistry
@@ -40,7 +39,7 @@ from hoaban.placement import Node, inference_places
 from hoaban.reconcile import Action, Step
 from hoaban.shadow import ShadowStep, running
 from tests.misbehaving import video
-from tests.torch_models import Bright, Hangs, write_model
+from tests.torch_models import Bright, Hangs, ray_with_models, write_model
 
 pytestmark = pytest.mark.integration
 
@@ -50,14 +49,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "bright", Bright())
     write_model(folder, "hangs", Hangs())
-    before = os.environ.get("HOABAN_MODEL_PATH")
-    os.environ["HOABAN_MODEL_PATH"] = str(folder)  # Ray's workers inherit it
-    start_local(2)
-    yield folder
-    ray.shutdown()
-    os.environ.pop("HOABAN_MODEL_PATH")
-    if before is not None:
-        os.environ["HOABAN_MODEL_PATH"] = before
+    with ray_with_models(folder):
+        yield folder
 
 
 class Watched:

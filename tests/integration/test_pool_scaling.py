@@ -1,6 +1,5 @@
 """The inference pool under a planted load: a second actor starts, and ends when the load is over; real actors."""
 
-import os
 import secrets
 import threading
 import time
@@ -14,10 +13,9 @@ import ray
 from actors.board import POOL, Board
 from actors.embedded_redis import EmbeddedRedis
 from actors.link import ModelLink, Peer
-from actors.local_ray import start_local
 from actors.supervisor import Supervisor, SystemSettings
 from serve.metrics import pool_metrics
-from tests.torch_models import Bright, Slow, write_model
+from tests.torch_models import Bright, Slow, ray_with_models, write_model
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
 
@@ -44,14 +42,8 @@ ON_THEIR_WAY = 4
 def models(tmp_path: Path) -> Iterator[Path]:
     write_model(tmp_path / "models", "slow", Slow())
     write_model(tmp_path / "models", "bright", Bright())
-    before = os.environ.get("HOABAN_MODEL_PATH")
-    os.environ["HOABAN_MODEL_PATH"] = str(tmp_path / "models")  # Ray's workers inherit it
-    start_local(2)
-    yield tmp_path
-    ray.shutdown()
-    os.environ.pop("HOABAN_MODEL_PATH")
-    if before is not None:
-        os.environ["HOABAN_MODEL_PATH"] = before
+    with ray_with_models(tmp_path / "models"):
+        yield tmp_path
 
 
 class Planted:
