@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from actors.processes import die_with_parent
+from actors.processes import dying_with_us
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,7 @@ def _answer(job: dict[str, Any], handed: tuple[int, ...]) -> dict[str, Any]:
             timeout=job["limit_s"] + GRACE_S,
             env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             pass_fds=handed,
-            preexec_fn=die_with_parent,
+            preexec_fn=dying_with_us(),
         )
     except subprocess.TimeoutExpired:
         raise PreviewError("the machine is too busy to try it now; try again") from None

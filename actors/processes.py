@@ -5,14 +5,22 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
-def die_with_parent() -> None:
-    """In a child before exec: be ended when the parent is, even by kill -9; and leave Ctrl-C to the parent."""
-    os.setpgrp()
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+def dying_with_us() -> Callable[[], None]:
+    """For a child before exec: be ended when we are, even by kill -9; and leave Ctrl-C to us."""
+    us = os.getpid()
+
+    def before_exec() -> None:
+        os.setpgrp()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # exec would forget what a handler of ours had noted
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != us:  # we died before the child had asked to be told of it
+            os._exit(128 + signal.SIGTERM)
+
+    return before_exec
 
 
 def free_port() -> int:
@@ -37,7 +45,7 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | No
     """A child that writes its output to the end of a file and does not outlive us."""
     with log.open("ab") as file:
         return subprocess.Popen(  # noqa: S603  (command lines of our own making)
-            command, env=environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+            command, env=environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL, preexec_fn=dying_with_us()
         )
 
 

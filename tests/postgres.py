@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from actors.processes import die_with_parent, end
+from actors.processes import dying_with_us, end
 
 PASSWORD = "only for tests"
 
@@ -59,7 +59,7 @@ class Postgres:
                 log = (self._folder / "log").open("ab")
                 with log:
                     self._process = subprocess.Popen(  # type: ignore[call-overload]
-                        command, stdout=log, stderr=log, cwd=self._folder, preexec_fn=die_with_parent, **self._as
+                        command, stdout=log, stderr=log, cwd=self._folder, preexec_fn=dying_with_us(), **self._as
                     )
             with contextlib.suppress(psycopg.OperationalError), self.connect("postgres"):
                 return

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 
-from actors.processes import die_with_parent, end
+from actors.processes import dying_with_us, end
 from hoaban.access.settings import AccessSettings
 from tests.api_system import Api, running_api
 
@@ -48,7 +48,7 @@ class RunningProvider:
         file.write_text(json.dumps({"keys": [self.keys.as_dict(private=True)]}))
         shutil.copy(HERE / "provider.js", self._modules.parent / "provider.js")
         command = ["node", str(self._modules.parent / "provider.js"), str(self.port), str(file), self._callback]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=dying_with_us())
         assert self._process.stdout is not None
         assert any("ready" in line for line in self._process.stdout)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from actors.models.base import in_short
-from actors.processes import die_with_parent
+from actors.processes import dying_with_us
 from hoaban.models.backend import ModelError
 
 LIMIT_S = 60.0
@@ -53,7 +53,7 @@ def try_out(folder: Path, limit_s: float = LIMIT_S, memory_bytes: int = MEMORY_B
             stderr=log,
             cwd=scratch,
             env=environment,
-            preexec_fn=die_with_parent,  # it may hang, with nobody left to end it
+            preexec_fn=dying_with_us(),  # it may hang, with nobody left to end it
         )
         try:
             code = process.wait(limit_s)
