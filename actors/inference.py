@@ -22,7 +22,7 @@ from actors.models import ModelError
 from actors.models.files import ModelPackage, open_package
 from actors.seats import OutdatedError, Seats
 from actors.shelf import ModelShelf
-from actors.workers import Workers
+from actors.workers import MODEL_NICENESS, Workers
 from hoaban.evaluation.report import ModelIdentity
 from hoaban.fleet import UNLOAD_AFTER_S
 from hoaban.pool_health import Pulse
@@ -36,6 +36,7 @@ class InferenceService:
     the next batch and answers the last. most: cameras in one batch; by default what is best on the model's device.
     barred: models that may not be loaded yet -> for how many seconds. stands_for: names that a promoted model has the
     place of. models stay loaded; any other is unloaded when no camera asked for it for unload_after_s, None: never.
+    niceness: of the threads that run models, more than of the rest.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class InferenceService:
         barred: Mapping[str, float] | None = None,
         stands_for: Mapping[str, ModelIdentity] | None = None,
         unload_after_s: float | None = UNLOAD_AFTER_S,
+        niceness: int = 0,
     ) -> None:
         cv2.setNumThreads(1)
         self.name = name
@@ -59,7 +61,7 @@ class InferenceService:
             with contextlib.suppress(ModelError):  # the cameras that want it hear why; the others are served
                 self.shelf.load(model)
         self.seats = Seats(self.shelf, wire.address(session, name), lambda loaded: self.workers.suspect(loaded))
-        self.workers = Workers(self.seats, self.shelf, threads)
+        self.workers = Workers(self.seats, self.shelf, threads, niceness)
         self.seats.start()
         self.workers.start()
 
@@ -118,7 +120,14 @@ class InferenceActor:
         unload_after_s: float | None = UNLOAD_AFTER_S,
     ) -> None:
         self._service = InferenceService(
-            name, session, [], threads=threads, device=device, barred=barred, stands_for=stands_for
+            name,
+            session,
+            [],
+            threads=threads,
+            device=device,
+            barred=barred,
+            stands_for=stands_for,
+            niceness=0 if ray.get_gpu_ids() else MODEL_NICENESS,  # a thread that feeds a GPU is to be quick
         )
         self._service.shelf.keep(models, unload_after_s)
         for model in models:

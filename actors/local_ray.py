@@ -16,6 +16,8 @@ SETTINGS = {
     "RAY_worker_niceness": "0",
     # Each worker wakes a hundred times a second to look for signals; without statistics of that it costs a sixth less.
     "RAY_event_stats": "0",
+    # Nor are workers kept that nobody asked for: each is 60 MB and wakes as often.
+    "RAY_num_workers_soft_limit": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_DEDUP_LOGS": "0",
     # Serve ends a door that is not open within 5 s and starts another: on a busy machine none would ever open.

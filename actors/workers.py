@@ -1,6 +1,7 @@
 """The worker threads of an inference process: batches of cameras through models, and a candidate's looks in between."""
 
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -28,6 +29,9 @@ FIRST_LOOK_S = 0.05
 """what a candidate's first look is expected to take where nothing is known yet"""
 SMOOTH_S = 3.0
 """of the load that a pulse tells: what was seen so long ago weighs a third"""
+MODEL_NICENESS = 5
+"""of threads that run models on the processors that cameras share: a camera's work is short and its frame waits for it,
+a model's is long and there is always more"""
 NO_ROWS = np.zeros((0, 6), np.float32)
 
 
@@ -45,8 +49,8 @@ class _Job:
 class Workers:
     """Threads that serve the cameras of `seats` by the models of `shelf`, each one batch at a time."""
 
-    def __init__(self, seats: Seats, shelf: ModelShelf, threads: int) -> None:
-        self._seats, self._shelf = seats, shelf
+    def __init__(self, seats: Seats, shelf: ModelShelf, threads: int, niceness: int = 0) -> None:
+        self._seats, self._shelf, self._niceness = seats, shelf, niceness
         self._scheduler, self._gate = seats.scheduler, ShadowGate()
         self._jobs: dict[int, _Job] = {}
         self._moved_s = time.monotonic()
@@ -111,6 +115,7 @@ class Workers:
 
     def _work(self, number: int) -> None:
         buffers: dict[Shape, NDArray[np.uint8]] = {}
+        os.nice(self._niceness)  # on Linux of this thread alone
         while True:
             self._turn(number, buffers)  # a call: what it knew is let go of, so that a model can be unloaded
 

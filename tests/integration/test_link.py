@@ -1,11 +1,13 @@
 """A camera's link to a model, on its own node and to another: the same answers, and a refusal in words."""
 
+import os
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
+import psutil
 import pytest
 import ray
 
@@ -13,6 +15,7 @@ from actors import wire
 from actors.inference import InferenceActor
 from actors.link import LinkedModel, ModelLink, Peer
 from actors.local_ray import start_local
+from actors.workers import MODEL_NICENESS
 
 pytestmark = pytest.mark.integration
 SESSION = secrets.token_hex(4)
@@ -93,3 +96,9 @@ def test_a_link_to_another_node_stopped_in_its_welcome_ends(node: str) -> None:
     link.stop(timeout_s=30)
     assert not link._thread.is_alive()
     ray.kill(actor)
+
+
+def test_models_on_the_processor_wait_for_cameras(node: str) -> None:
+    (process,) = (p for p in psutil.Process().children(recursive=True) if "InferenceActor" in "".join(p.cmdline()))
+    nice = [os.getpriority(os.PRIO_PROCESS, thread.id) for thread in process.threads()]
+    assert sorted(nice)[-2:] == [0, MODEL_NICENESS]  # the one thread that runs models, no other
