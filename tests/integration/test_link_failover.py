@@ -66,8 +66,8 @@ class Camera:
 
     def is_served(self, by: str) -> bool:
         """Whether a peer serves it and answers."""
-        before = len(self.answered)
         until(lambda: self.link.peer == by)
+        before = len(self.answered)  # only now: what the peer before it answered last does not count
         until(lambda: len(self.answered) > before)
         return self.link.peer == by
 
