@@ -15,23 +15,31 @@ from hoaban.fleet_yaml import MOST_CHARACTERS
 
 MOST_BYTES = 4 * MOST_CHARACTERS
 """of a file in UTF-8"""
+Texts = Sequence[tuple[str, str]]
+"""files as they are written: name, text"""
 
 
 def load_fleet(paths: Sequence[Path], env: Mapping[str, str] | None = None) -> Fleet:
     """The fleet in these files. Raises FleetErrors, an unreadable file among them."""
-    return parse_fleet(_texts(paths), os.environ if env is None else env, _labels())
+    return fleet_of(read_texts(paths), env)
 
 
-def secrets_of(paths: Sequence[Path]) -> dict[str, SecretStr]:
-    """The environment variables that these files name, as this process has them. Raises FleetErrors.
+def fleet_of(texts: Texts, env: Mapping[str, str] | None = None) -> Fleet:
+    """The fleet in files that were read. Raises FleetErrors."""
+    return parse_fleet(texts, os.environ if env is None else env, _labels())
+
+
+def secrets_of(texts: Texts) -> dict[str, SecretStr]:
+    """The environment variables that these files name, as this process has them.
 
     Taken once, where a person started the system: a worker's environment is another one.
     """
-    names = env_names(text for _, text in _texts(paths))
+    names = env_names(text for _, text in texts)
     return {name: SecretStr(os.environ[name]) for name in sorted(names) if name in os.environ}
 
 
-def _texts(paths: Sequence[Path]) -> list[tuple[str, str]]:
+def read_texts(paths: Sequence[Path]) -> list[tuple[str, str]]:
+    """These files as they are written. Raises FleetErrors with all that cannot be read."""
     texts: list[tuple[str, str]] = []
     errors: list[FleetError] = []
     for path in paths:

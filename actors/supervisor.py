@@ -22,7 +22,7 @@ from actors.bus import EventBus
 from actors.camera_crew import CameraCrew
 from actors.cluster import HEAD_NODE
 from actors.configs import ConfigArchive
-from actors.fleet_file import load_fleet
+from actors.fleet_in_force import FleetInForce
 from actors.link import Peer
 from actors.moves import Moves
 from actors.pool import PoolCrew
@@ -35,7 +35,6 @@ from actors.turns import ModelTurns
 from hoaban import __version__
 from hoaban.events import ModelRef, Provenance, bind
 from hoaban.fleet import Camera, Fleet
-from hoaban.fleet_text import FleetErrors
 from hoaban.frames import FrameMeta
 from hoaban.placement import SITE, Node, without_a_place
 from hoaban.reconcile import END_LIMIT_S, Step
@@ -46,6 +45,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 1.0
 NODES_EVERY_S = 5.0
 SILENCE_EVERY_S = 5.0
+SHOWN_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,8 @@ class Supervisor:
     def __init__(self, settings: SystemSettings) -> None:
         self._settings = settings
         self._board = Board(settings.redis_url)
-        self._fleet: Fleet | None = None
-        self._stamp: tuple[tuple[int, int], ...] = ()
-        self._errors: list[str] = []
+        self._in_force = FleetInForce(settings.fleet_files, settings.env, Path(settings.data_dir))
+        self._shown_s: float | None = None
         self._configs: dict[str, Camera] = {}
         self._desired: dict[str, str] = {}
         self._nodes: list[Node] = []
@@ -97,19 +96,21 @@ class Supervisor:
     def tick(self) -> list[Step]:
         """Look, and take the steps that are due; returns them."""
         self._read_fleet()
+        self._show_fleet()
         self._look_at_nodes()
         self._pool.hear()
         self._cameras.hear()
         self._watch_silence()
         nodes = self._moves.look(self._nodes)
-        if self._fleet is None or not self._moves.begun:  # what runs may be just right
+        fleet = self._in_force.fleet
+        if fleet is None or not self._moves.begun:  # what runs may be just right
             self._pool.ask()
             self._cameras.ask()
             return []
-        pool, running = self._fleet.models.pool, len(self._pool.actors)
+        pool, running = fleet.models.pool, len(self._pool.actors)
         places = self._scaler.places(nodes, self._moves.era, pool, self._pool.loads, running)
-        models = sorted({camera.model for camera in self._fleet.cameras if camera.model})
-        steps = self._pool.keep(places, self._nodes, models, self._fleet.models.unload_after_s)
+        models = sorted({camera.model for camera in fleet.cameras if camera.model})
+        steps = self._pool.keep(places, self._nodes, models, fleet.models.unload_after_s)
         if not self._pool.peers:
             self._moves.tick({}, self._nodes, self._pool.nodes)
             return steps
@@ -125,45 +126,33 @@ class Supervisor:
     # --- the fleet file
 
     def _read_fleet(self) -> None:
-        paths = [Path(name) for name in self._settings.fleet_files]
-        try:
-            stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
-        except OSError as error:
-            self._refuse([str(error)])
-            self._stamp = ()  # the same file that comes back is read again, and the error goes
-            return
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            self._fleet, self._errors = load_fleet(paths, self._settings.env), []
-        except FleetErrors as errors:
-            self._refuse([str(error) for error in errors.errors])
-            return
-        self._configs = {camera.id: camera for camera in self._fleet.cameras if camera.enabled}
+        before = self._in_force.fleet
+        if self._in_force.look():
+            self._shown_s = None
+        fleet = self._in_force.fleet
+        if fleet is not None and fleet is not before:
+            self._take(fleet)
+
+    def _take(self, fleet: Fleet) -> None:
+        self._configs = {camera.id: camera for camera in fleet.cameras if camera.enabled}
         try:  # before a camera runs with it: no event names a configuration that is not kept
             self._archive.keep(self._configs.values())
         except OSError as error:
             log.error("configurations not kept; events of this fleet cannot be given again", error=str(error))
         self._desired = {name: camera.revision() for name, camera in self._configs.items()}
         self._cameras.configs = self._configs
-        log.info("fleet read", cameras=len(self._fleet.cameras))
-        self._show_fleet()
-
-    def _refuse(self, errors: list[str]) -> None:
-        """Keep the last good fleet and say why the edit was not taken."""
-        if errors != self._errors:
-            self._errors = errors
-            log.error("fleet file refused; the last good one stays", errors=errors)
-            self._show_fleet()
+        log.info("fleet read", cameras=len(fleet.cameras))
 
     def _show_fleet(self) -> None:
-        view = fleet_view(self._fleet, self._errors)
+        """What is new of it at once, and all of it now and then: a live store may come back without what it had."""
+        now = time.monotonic()
+        if self._shown_s is not None and now - self._shown_s < SHOWN_EVERY_S:
+            return
         try:
-            self._board.put_json("fleet", view)
+            self._board.put_json("fleet", self._in_force.view())
+            self._shown_s = now
         except Exception:
             log.warning("fleet not shown", exc_info=True)
-            self._stamp = ()  # read and show again at the next tick
 
     def _look_at_nodes(self) -> None:
         now = time.monotonic()
@@ -177,7 +166,7 @@ class Supervisor:
 
     def _watch_silence(self) -> None:
         """Tell of cameras whose process, or whose whole node, reports nothing: nobody else is left to tell."""
-        if self._fleet is None or time.monotonic() - self._silence_checked_s < SILENCE_EVERY_S:
+        if self._in_force.fleet is None or time.monotonic() - self._silence_checked_s < SILENCE_EVERY_S:
             return
         self._silence_checked_s = time.monotonic()
         try:
@@ -208,13 +197,6 @@ class Supervisor:
         self._cameras.end_all(limit_s)
         self._pool.end_all(0)
         self._publisher.close()
-
-
-def fleet_view(fleet: Fleet | None, errors: list[str]) -> dict[str, Any]:
-    """The fleet as others read it from the board: all that its file says, and why the newest edit was refused."""
-    if fleet is None:
-        return {"errors": errors, "cameras": []}
-    return {"errors": errors, **fleet.model_dump(mode="json", by_alias=True), "digest": fleet.digest()}
 
 
 def _node(told: dict[str, Any]) -> Node:

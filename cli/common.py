@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -28,6 +28,11 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def say(text: str) -> None:
+    """How far it is, on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def one_line(text: object) -> str:
     """A message of whatever library on one line."""
     return " ".join(str(text).split())
@@ -40,6 +45,11 @@ def fleet_or_refuse(paths: list[Path]) -> Fleet:
     except FleetErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def file_names(files: Iterable[Path]) -> tuple[str, ...]:
+    """Of fleet files, from wherever they are read. A link stays one: what it leads to may be exchanged."""
+    return tuple(str(path.absolute()) for path in files)
 
 
 def data_folder(given: Path | None) -> Path:

@@ -117,8 +117,27 @@ def _examine(check: Check, patient: Patient) -> Iterator[Finding]:
     try:
         for state, message in check(patient):
             yield Finding(name, state, message)
+    except _NothingThereError as why:
+        yield Finding(name, SKIPPED, str(why))
     except (TroubleError, ClusterAwayError, ModelError) as fault:
         yield Finding(name, FAULT, str(fault))
+
+
+class _NothingThereError(Exception):
+    """There is nothing to look at; the message says why."""
+
+
+@contextlib.contextmanager
+def _live_store(patient: Patient, what: str) -> Iterator[str]:
+    """The address of the running system's, for reading from it. Raises _NothingThereError."""
+    url = running_url(patient.data / "valkey")
+    if url is None or (not patient.running and "HOABAN_REDIS_URL" not in os.environ):
+        raise _NothingThereError(f"{what}: no live store runs")
+    try:
+        check_redis(url).close()
+        yield url
+    except (TroubleError, redis.RedisError):
+        raise _NothingThereError(f"{what}: the live store does not answer") from None
 
 
 def _fleet(patient: Patient) -> Found:
@@ -132,6 +151,24 @@ def _fleet(patient: Patient) -> Found:
             yield FAULT, f"{error}"
         return
     yield OK, f"fleet: {len(found.cameras)} cameras, nothing wrong"
+
+
+def _fleet_in_force(patient: Patient) -> Found:
+    """Whether the running system took the fleet file as it is now, and which one it runs otherwise."""
+    from actors.board import Board
+
+    with _live_store(patient, "fleet in force") as url:
+        view = Board(url).get_json("fleet")
+    if view is None:
+        yield SKIPPED, "fleet in force: no supervisor has read one yet"
+        return
+    taken = "none is known" if view.get("digest") is None else f"that of {view.get('taken_at') or 'before'} is"
+    if errors := view["errors"]:
+        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        why = errors[0].replace(";", ",")
+        yield FAULT, f"fleet in force: {taken}, since the file is refused: {why}{more}; mend it, it is taken by itself"
+    else:
+        yield OK, f"fleet in force: {taken}, the file as it is now"
 
 
 def _disk(patient: Patient) -> Found:
@@ -190,16 +227,8 @@ def _redis(patient: Patient) -> Found:
 
 def _events(patient: Patient) -> Found:
     """What could not be stored and waits for a person."""
-    url = running_url(patient.data / "valkey")
-    if url is None or (not patient.running and "HOABAN_REDIS_URL" not in os.environ):
-        yield SKIPPED, "events: no live store runs"
-        return
-    try:
-        check_redis(url).close()
+    with _live_store(patient, "events") as url:
         letters = len(EventBus(url).dead())
-    except (TroubleError, redis.RedisError):
-        yield SKIPPED, "events: the live store does not answer"
-        return
     if letters:
         yield FAULT, f"events: {letters} could not be stored and were put aside; see `hoaban events dead list`"
     else:
@@ -212,16 +241,8 @@ def _duties(patient: Patient) -> Found:
     from actors.duties import State as Going
     from actors.duties import states
 
-    url = running_url(patient.data / "valkey")
-    if url is None or (not patient.running and "HOABAN_REDIS_URL" not in os.environ):
-        yield SKIPPED, "sealing and erasing: no live store runs"
-        return
-    try:
-        check_redis(url).close()
+    with _live_store(patient, "sealing and erasing") as url:
         found = states(Board(url), time.time())
-    except (TroubleError, redis.RedisError):
-        yield SKIPPED, "sealing and erasing: the live store does not answer"
-        return
     for one in found:
         if one.state is Going.FAILING:
             yield (
@@ -362,6 +383,6 @@ def _memory(patient: Patient) -> Found:
 
 
 CHECKS: tuple[Check, ...] = (
-    _fleet, _disk, _store, _redis, _events, _duties, _clocks, _ray, _models, _gpu, _ports, _viewers, _codecs,
-    _memory,
+    _fleet, _fleet_in_force, _disk, _store, _redis, _events, _duties, _clocks, _ray, _models, _gpu, _ports, _viewers,
+    _codecs, _memory,
 )  # fmt: skip

@@ -102,7 +102,7 @@ def upgrade(reason: Reason = None, data: Data = None, limit_s: Limit = 1800.0, a
     folder = data_folder(data)
     board = _board(folder)
     _view(board)
-    if errors := (board.get_json("fleet") or {}).get("errors"):  # a new supervisor does not know the last good one
+    if errors := (board.get_json("fleet") or {}).get("errors"):  # new code may refuse the last good one
         refuse(
             f"the fleet file as it is now is refused: {errors[0]}; mend it or take the edit back, then upgrade; what "
             "needs the new version is written into it afterwards"

@@ -94,7 +94,7 @@ class Renewal:
 
 
 def check_fleet(files: Sequence[str]) -> None:
-    """Have the code that is installed now read the fleet: a new supervisor that cannot has no fleet at all.
+    """Have the code that is installed now read the fleet: a new supervisor that cannot may have no fleet at all.
 
     In a process of its own, since this one has the code from before. Raises FleetRefusedError, TimeoutExpired.
     """

@@ -83,6 +83,7 @@ class Fleet(TypedDict):
     cameras: NotRequired[list[dict[str, Any]]]
     retention: NotRequired[dict[str, Any] | None]
     digest: NotRequired[str | None]
+    taken_at: NotRequired[str | None]
     errors: list[str]
 
 

@@ -191,7 +191,7 @@ def plan(
         capacity.StreamGuess(fps=25, width=1920, height=1080, mbit=4),
     )
     try:
-        fleet = Fleet.model_validate({key: value for key, value in view.items() if key not in ("errors", "digest")})
+        fleet = Fleet.model_validate({key: value for key, value in view.items() if key in Fleet.model_fields})
     except ValidationError:
         raise HTTPException(503, "no fleet runs yet; look again when it does") from None
     try:

@@ -109,7 +109,10 @@ class ModelView(BaseModel):
 
 
 class FleetView(BaseModel):
-    """The fleet that runs; errors: why the last edit was refused, empty when it was taken."""
+    """The fleet that runs; errors: why the last edit was refused, empty when it was taken.
+
+    taken_at: when the files of the fleet that runs were taken; while there are errors, that is the last good one.
+    """
 
     province: dict[str, Any] | None = None
     districts: list[dict[str, Any]] = []
@@ -118,4 +121,5 @@ class FleetView(BaseModel):
     retention: dict[str, Any] | None = None
     digest: str | None = None
     cameras: list[dict[str, Any]] = []
+    taken_at: str | None = None
     errors: list[str] = []

@@ -71,10 +71,18 @@ def top() -> None:
     fleet = session.fleet(api)
     if fleet["errors"]:
         listed = "\n".join(f"- {plain(line)}" for line in fleet["errors"])
-        st.warning(f"**{t('The edited fleet file was refused; the last good one runs.')}**\n\n{listed}", icon="📄")
+        st.warning(f"**{t('The fleet file was refused.')} {in_force(fleet)}**\n\n{listed}", icon="📄")
     st.html(strip(cameras, fleet))
     if error is None:
         starting(cameras)
+
+
+def in_force(fleet: Fleet) -> str:
+    """Which fleet runs while its file is refused."""
+    if not (taken_at := fleet.get("taken_at")):
+        return t("No other is known: nothing new is started until the file is mended.")
+    when = datetime.fromisoformat(taken_at).astimezone(zone()).strftime("%d/%m/%Y %H:%M")
+    return t("The last good one, of {when}, runs until the file is mended.", when=when)
 
 
 def open_incidents() -> list[Incident] | None:

@@ -220,3 +220,15 @@ def test_how_many_proxies_stand_before_the_dashboard(looked: Looked, monkeypatch
     assert told()[0] == "ok"
     access.write_text("dashboard_proxies: x\n")
     assert looked.fault().startswith("viewers: ")
+
+
+def test_a_running_system_that_refused_its_fleet_file(looked: Looked, redis: EmbeddedRedis) -> None:
+    view = {"errors": ["f.yaml:6: cameras[0].role: no; use one", "f.yaml:7: b"], "cameras": [], "digest": "d"}
+    Board(redis.url).put_json("fleet", view | {"taken_at": "2026-11-25T09:00:00+00:00"})
+    told = looked.fault()
+    assert "that of 2026-11-25T09:00:00+00:00 is, since the file is refused: f.yaml:6: cameras[0].role: no, use" in told
+    assert told.endswith(" and 1 more; mend it, it is taken by itself")
+    Board(redis.url).put_json("fleet", {"errors": ["f.yaml:6: a"], "cameras": []})
+    assert "fleet in force: none is known, since the file is refused" in looked.fault()
+    Board(redis.url).put_json("fleet", view | {"errors": []})
+    assert looked.findings() == []

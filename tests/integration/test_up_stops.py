@@ -13,7 +13,7 @@ import pytest
 
 from actors.processes import free_port
 from actors.side_by_side import at_once
-from cli.up import STOPPED_BY_S
+from cli.ending import STOPPED_BY_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.bus import STREAM, EventBus, connect
-from cli.up import _System
+from cli.system import System
 from hoaban.access.settings import AccessSettings
 from hoaban.integrations import IntegrationSettings
 from tests.events import some_events
@@ -23,7 +23,7 @@ def test_an_embedded_valkey_that_was_killed_comes_back_with_its_data_at_its_addr
 ) -> None:
     monkeypatch.delenv("HOABAN_REDIS_URL", raising=False)
     stop = threading.Event()
-    system = _System(tmp_path, stop, AccessSettings(), (IntegrationSettings(), {}), None)
+    system = System(tmp_path, stop, AccessSettings(), (IntegrationSettings(), {}), None)
     url, _ = system._stores()
     connect(url).config_set("appendfsync", "always")  # the kill comes sooner than the second it has for that
     EventBus(url).publish(some_events(5))

@@ -11,10 +11,9 @@ import pytest
 
 from actors import wire
 from actors.camera import CameraRuntime
-from actors.supervisor import fleet_view
 from actors.workers import infer
 from hoaban.events import Event, ModelRef
-from hoaban.fleet import Camera, Fleet
+from hoaban.fleet import Camera
 
 
 class Nowhere:
@@ -81,11 +80,3 @@ def test_a_model_that_answers_too_few_pictures_has_failed_on_them() -> None:
 def test_a_control_message_as_deep_as_python_is_none() -> None:
     with pytest.raises(wire.WireError, match="not a control message"):
         wire.parse_json(b"[" * 100_000)
-
-
-def test_all_that_the_fleet_file_says_is_on_the_board(make_camera: Callable[..., Camera]) -> None:
-    fleet = Fleet.model_validate({"version": 1, "province": {"name": "P"}, "retention": {"events_days": 3}})
-    view = fleet_view(fleet.model_copy(update={"cameras": (make_camera(),)}), ["refused"])
-    assert set(Fleet.model_fields) <= set(view)
-    assert view["retention"]["events_days"] == 3
-    assert (view["errors"], len(view["cameras"]), len(view["digest"])) == (["refused"], 1, 64)

@@ -322,7 +322,7 @@ def test_up_refuses_a_store_that_cannot_be_used(
 ) -> None:
     make, words = STORES[name]
     monkeypatch.setenv("HOABAN_STORE_URL", make(folder))
-    monkeypatch.setattr("cli.up._System._stores", lambda system: ("redis://none", os.environ["HOABAN_STORE_URL"]))
+    monkeypatch.setattr("cli.system.System._stores", lambda system: ("redis://none", os.environ["HOABAN_STORE_URL"]))
     _, err = refused(folder, ["up", "FLEET", "--data", "DIR/data", "--no-dashboard", "--api-port", "47831"], capsys)
     assert words in err
     one_line(err, "hoaban up: ")
@@ -344,7 +344,7 @@ def test_up_refuses_a_token_file_that_is_none(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "data" / "token").mkdir(parents=True)
-    monkeypatch.setattr("cli.up._System._stores", lambda system: ("", f"sqlite:///{folder / 'data' / 'h.db'}"))
+    monkeypatch.setattr("cli.system.System._stores", lambda system: ("", f"sqlite:///{folder / 'data' / 'h.db'}"))
     _, err = refused(folder, ["up", "FLEET", "--data", "DIR/data", "--no-dashboard", "--api-port", "47831"], capsys)
     assert "remove it, so that a new token is made" in err
     one_line(err, "hoaban up: ")

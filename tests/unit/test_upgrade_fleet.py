@@ -1,4 +1,4 @@
-"""No upgrade begins on a fleet file that the installed version refuses: a new supervisor would have no fleet."""
+"""No upgrade begins on a fleet file that the installed version refuses: a new supervisor might have no fleet."""
 
 from pathlib import Path
 from typing import Any
