@@ -46,6 +46,11 @@ class Board:
         records = (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
         return {status["camera"]: status["reported_s"] for status in records if status.get("pid") is not None}
 
+    def whereabouts(self) -> dict[str, str]:
+        """camera id -> the node on which its process ran when it reported last."""
+        records = (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
+        return {status["camera"]: status["node"] for status in records if status.get("node")}
+
     def drop_status(self, camera: str) -> None:
         self._redis.hdel(STATUS, camera)
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from actors.camera import CameraActor
 from actors.crew import Crew
 from actors.link import Peer
 from hoaban.fleet import Camera
-from hoaban.placement import SITE, peers_in_order
+from hoaban.placement import SITE, share_out
 from hoaban.shadow import ShadowOrder
 from hoaban.status import CameraStatus, SourceState
 
@@ -42,19 +42,25 @@ class CameraCrew(Crew):
         self._left = left
         self._board, self._redis_url, self._data_dir = board, redis_url, data_dir
         self._evidence_url = evidence_url or str(Path(data_dir) / "evidence")
-        self._peers: dict[str, Peer] = {}
+        self._given: tuple[Mapping[str, Peer], Mapping[str, str | None]] | None = None
+        self._peers: dict[str, list[Peer]] = {}
         self._shown: dict[str, tuple[str, float]] = {}
         self._shadows: Mapping[str, ShadowOrder] | None = None
         """None: what an earlier supervisor told them is not known"""
         super().__init__("camera", MOST_STARTING)
 
-    def set_peers(self, peers: list[Peer]) -> None:
-        """The inference actors that cameras turn to."""
+    def set_peers(self, peers: Sequence[Peer], nodes: Mapping[str, str]) -> None:
+        """The inference actors that cameras turn to. nodes: camera -> where it runs, as far as that is known."""
         by_name = {peer.name: peer for peer in peers}
-        if by_name != self._peers:
-            self._peers = by_name
-            for name, actor in self.actors.items():
-                actor.set_peers.remote(self._peers_of(name))
+        given = by_name, {camera: nodes.get(camera) for camera in self.configs}
+        if given == self._given:
+            return
+        self._given, before = given, self._peers
+        orders = share_out(given[1], {peer.name: peer.node for peer in peers})
+        self._peers = {camera: [by_name[name] for name in order] for camera, order in orders.items()}
+        for name, actor in self.actors.items():
+            if name in self._peers and self._peers[name] != before.get(name):
+                actor.set_peers.remote(self._peers[name])
 
     def set_shadows(self, orders: Mapping[str, ShadowOrder]) -> None:
         """camera -> the candidate that it shows pictures to; the others show none."""
@@ -82,7 +88,7 @@ class CameraCrew(Crew):
             max_concurrency=4,
         ).remote(
             camera,
-            self._peers_of(name),
+            self._peers[name],
             self._redis_url,
             str(Path(self._data_dir) / "spool"),
             "live",
@@ -130,6 +136,3 @@ class CameraCrew(Crew):
         status = CameraStatus(name, SourceState.FAILED, now, now, error=error)
         with contextlib.suppress(Exception):
             self._board.put_status(name, status.as_dict(), SHOWN_S)
-
-    def _peers_of(self, name: str) -> list[Peer]:
-        return [self._peers[peer] for peer in peers_in_order(name, list(self._peers))]

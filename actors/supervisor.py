@@ -81,6 +81,7 @@ class Supervisor:
         self._nodes_checked_s = self._silence_checked_s = float("-inf")
         self._silence: SilenceWatch | None = None
         self._reported: dict[str, float] = {}
+        self._whereabouts: dict[str, str] = {}
         spools = Path(settings.data_dir) / "spool"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
         self._sweeper = SpoolSweeper(spools, settings.redis_url)
@@ -115,7 +116,7 @@ class Supervisor:
             self._moves.tick({}, self._nodes, self._pool.nodes)
             return steps
         peers = [Peer(place.name, place.node, self._settings.session) for place in self._pool.peers]
-        self._cameras.set_peers(peers)
+        self._cameras.set_peers(peers, self._whereabouts)
         sites = {name: camera.site for name, camera in self._configs.items()}
         held = without_a_place(sites, nodes)
         self._cameras.show_held(held)
@@ -161,6 +162,10 @@ class Supervisor:
         self._nodes_checked_s = now
         self._nodes = [_node(node) for node in ray.nodes() if node["Alive"]]
         self._sweeper.tick([node.id for node in self._nodes])
+        try:
+            self._whereabouts |= self._board.whereabouts()
+        except Exception:  # cameras stay with the models they have
+            log.warning("where cameras run is not known", exc_info=True)
 
     # --- cameras that nobody hears of
 

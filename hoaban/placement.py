@@ -1,7 +1,7 @@
 """Where inference actors stand in a cluster, and which of them a camera turns to first."""
 
+import hashlib
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,10 +105,60 @@ def without_a_place(sites: Mapping[str, str | None], nodes: Sequence[Node]) -> d
     }
 
 
-def peers_in_order(camera: str, names: Sequence[str]) -> list[str]:
-    """The inference actors a camera tries, first choice first: spread evenly over cameras, the same on every call."""
-    ordered = sorted(names)
-    if not ordered:
-        return []
-    first = zlib.crc32(camera.encode()) % len(ordered)
-    return ordered[first:] + ordered[:first]
+def share_out(cameras: Mapping[str, str | None], actors: Mapping[str, str]) -> dict[str, list[str]]:
+    """camera -> the inference actors it tries, first choice first.
+
+    cameras: id -> the node where it runs, None where that is not known. actors: name -> node.
+
+    First choices are on the camera's node where that has any, and no actor has more of them than an even division gives
+    the fullest one. Otherwise a camera's order is its own (rendezvous hashing, Thaler and Ravishankar 1998, here with
+    room for so many: Mirrokni et al. 2016), so one camera or actor more or less moves few others, and the cameras of an
+    actor that dies go to many. The same on every call: a supervisor that starts anew moves none.
+    """
+    wishes = {camera: {actor: _wish(camera, actor) for actor in actors} for camera in cameras}
+    here: dict[str | None, list[str]] = {}
+    nodes = set(actors.values())
+    for camera, node in cameras.items():
+        here.setdefault(node if node in nodes else None, []).append(camera)
+    first: dict[str, str] = {}
+    for node in sorted(nodes):
+        first |= _first_choices(here.get(node, ()), wishes, dict.fromkeys(_of(actors, node), 0))
+    loads = dict.fromkeys(actors, 0)
+    for actor in first.values():
+        loads[actor] += 1
+    first |= _first_choices(here.get(None, ()), wishes, loads)
+
+    def order(camera: str) -> list[str]:
+        def nearness(actor: str) -> tuple[bool, bool, int]:
+            return actor != first[camera], actors[actor] != cameras[camera], -wishes[camera][actor]
+
+        return sorted(actors, key=nearness)
+
+    return {camera: order(camera) for camera in cameras}
+
+
+def _first_choices(
+    cameras: Sequence[str], wishes: Mapping[str, Mapping[str, int]], loads: Mapping[str, int]
+) -> dict[str, str]:
+    """camera -> an actor of `loads`, which says how many cameras each has already: the strongest wish that has room."""
+    if not cameras or not loads:
+        return {}
+    level = -(-(len(cameras) + sum(loads.values())) // len(loads))
+    while sum(max(0, level - load) for load in loads.values()) < len(cameras):
+        level += 1
+    room = {actor: level - load for actor, load in loads.items()}
+    chosen: dict[str, str] = {}
+    for _, camera, actor in sorted(((wishes[c][a], c, a) for c in cameras for a in loads), reverse=True):
+        if camera not in chosen and room[actor] > 0:
+            chosen[camera] = actor
+            room[actor] -= 1
+    return chosen
+
+
+def _of(actors: Mapping[str, str], node: str) -> list[str]:
+    return [actor for actor, where in actors.items() if where == node]
+
+
+def _wish(camera: str, actor: str) -> int:
+    """How much a camera wishes for an actor: a number of its own for each pair, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(f"{camera} {actor}".encode(), digest_size=8).digest())

@@ -31,8 +31,8 @@ CAMERA = (
     '  - {{id: cam-{0}, name: N, role: shared, district: d, owner: o, source: "sim://yard?size=160x90&fps=2&seed={0}",'
     " analysis_fps: 3, motion_gate: false, model: bright, rules: []}}\n"
 )
-NAMES = range(2, 6)
-"""of two actors, the first two of these cameras turn to one and the others to the other (peers_in_order)"""
+NAMES = range(4)
+"""two of these cameras turn to each of two actors"""
 CAMERAS, PLANTED = len(NAMES), 6
 ON_THEIR_WAY = 4
 """frames of a camera that two looks may find between a model and its count: at the look's end, and as it goes over"""

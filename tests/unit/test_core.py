@@ -8,7 +8,7 @@ from hoaban.diff import diff_events
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.frames import FrameMeta
 from hoaban.motion import MotionGate
-from hoaban.placement import Node, inference_places, peers_in_order
+from hoaban.placement import Node, inference_places
 from hoaban.reconcile import Action, Observed, Phase, after_death, backoff_s, plan_steps
 from hoaban.sampling import FrameSampler
 from hoaban.scheduling import FrameScheduler, jain_index
@@ -135,11 +135,9 @@ def test_a_camera_that_was_removed_starts_again_only_when_it_is_gone() -> None:
     assert [step.action for step in plan_steps({"a": "d"}, {}, 18.6)] == [Action.START]
 
 
-def test_placement_prefers_gpus_and_spreads_cameras() -> None:
+def test_placement_prefers_gpus() -> None:
     assert [p.gpus for p in inference_places([Node("a" * 20, 8, 2), Node("b" * 20, 8, 0)])] == [1, 1]
     assert [p.threads for p in inference_places([Node("a" * 20, 8, 0), Node("b" * 20, 0, 0)])] == [8]
-    firsts = [peers_in_order(f"cam-{i}", ["x", "y"])[0] for i in range(200)]
-    assert 60 < firsts.count("x") < 140
 
 
 def test_source_states_and_backoff() -> None:
