@@ -28,9 +28,12 @@ unit: $(STAMP)
 
 # Seeded faults and odd requests, many of them; `make test` has a few. HOABAN_FAULT_SEED=N begins at another seed.
 PROCESS_FAULTS ?= 20
+FAULT_REPORT := $(VENV)/faults.jsonl
 faults: $(STAMP)
-	HOABAN_FAULT_RUNS=200 HOABAN_PUBLISHING_FAULT_RUNS=30 HOABAN_SOURCE_CHANGES=1000 \
-		HOABAN_PROCESS_FAULT_RUNS=$(PROCESS_FAULTS) $(BIN)/python -m pytest -m faults
+	rm -f $(FAULT_REPORT)
+	HOABAN_FAULT_RUNS=200 HOABAN_PUBLISHING_FAULT_RUNS=30 HOABAN_SOURCE_CHANGES=1000 HOABAN_FAULT_REPORT=$(FAULT_REPORT) \
+		HOABAN_PROCESS_FAULT_RUNS=$(PROCESS_FAULTS) $(BIN)/python -m pytest -m faults; \
+		code=$$?; $(BIN)/python -m tests.faults.summary $(FAULT_REPORT) && exit $$code
 	HOABAN_ODD_REQUESTS=200 $(BIN)/python -m pytest tests/integration/test_odd_requests.py
 	HOABAN_KILL_RUNS=20 $(BIN)/python -m pytest tests/integration/test_exactly_once.py tests/integration/test_killed_proof.py
 

@@ -5,7 +5,6 @@ be cut. Ray's control store keeps what it knows in a Valkey (RAY_REDIS_ADDRESS),
 """
 
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -31,17 +30,9 @@ from actors.local_ray import SETTINGS
 from actors.processes import free_port
 from cli.sim import fleet_document
 from hoaban.sim.address import parse_address
-from tests.faults.test_process_faults import (
-    LEAST_SHARE,
-    RUNS,
-    SCENES,
-    WATCH_S,
-    Journals,
-    System,
-    nothing_lost_or_doubled,
-    shares,
-    until,
-)
+from tests.faults.test_process_faults import RUNS
+from tests.faults.whole_system import SCENES, WATCH_S, Outcome, System, count, judged, kept, until
+from tests.journals import Journals
 
 pytestmark = [
     pytest.mark.faults,
@@ -216,25 +207,18 @@ def gone(process: psutil.Process) -> bool:
 def judge(nodes: Nodes, what: str, strike: Callable[[], None], same: set[str], back: Callable[[Any], bool]) -> None:
     """Have a fault; same: cameras whose processes it leaves alone and whose analysis goes on as before."""
     system = nodes.system
-    began = until(lambda: system.live({}), LIMIT_S)
-    time.sleep(WATCH_S)
-    before = until(lambda: system.live({}), LIMIT_S)
-    struck_s = time.monotonic()
-    strike()
-    healed_s = time.monotonic()
-    after = until(lambda: (now := system.live({})) and back(now) and now, LIMIT_S)
-    took_s = time.monotonic() - healed_s
-    time.sleep(WATCH_S)
-    after = until(lambda: system.live({}), LIMIT_S)
-    first, second = shares(began, before), shares(before, after)
-    kept = {camera: round(second[camera] / first[camera], 2) for camera in second}
-    lost = nothing_lost_or_doubled(system, after)
-    print(
-        f"{what}: lasted {healed_s - struck_s:.1f} s, all live {took_s:.1f} s later; {lost}; "
-        f"shares of frames kept {json.dumps(kept)}"
-    )
-    assert same <= set(kept), "a camera's process ended that had nothing to do with it"
-    assert min(kept[camera] for camera in same) >= LEAST_SHARE
+    with judged(Outcome(what, what, ""), same) as outcome:
+        began = until(lambda: system.live({}), LIMIT_S)
+        time.sleep(WATCH_S)
+        before = until(lambda: system.live({}), LIMIT_S)
+        strike()
+        healed_s = time.monotonic()
+        until(lambda: (now := system.live({})) and back(now) and now, LIMIT_S)
+        outcome.back_s = round(time.monotonic() - healed_s, 1)
+        time.sleep(WATCH_S)
+        after = until(lambda: system.live({}), LIMIT_S)
+        outcome.kept = kept(began, before, after, same)
+        count(system, after, outcome)
 
 
 def test_a_cut_network_costs_no_event(nodes: Nodes) -> None:
