@@ -2,10 +2,11 @@
 
 REPORT: the file that HOABAN_FAULT_REPORT named, whose tests may have run in several pieces. HOABAN_BACK_WITHIN_S (10 by
 default) is how soon all must be back after each fault, and HOABAN_SHARE_KEPT (0.95) what share of their frames the
-cameras that a kind of fault leaves alone must have kept in the mean: one fault's window has 15 frames, so it cannot tell
-5 % by itself.
+cameras that a kind of fault leaves alone must have kept in the mean: one fault's window has 15 frames, so by itself it
+cannot tell 5 %.
 """
 
+import itertools
 import json
 import math
 import os
@@ -27,8 +28,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def said(outcomes: Sequence[Outcome]) -> int:
     """Events told in all: an outcome has those since its system began, and a smaller number is another system's."""
-    after = [*(outcome.said for outcome in outcomes[1:]), 0]
-    return sum(outcome.said for outcome, next_ in zip(outcomes, after, strict=True) if next_ < outcome.said)
+    so_far = [*(outcome.said for outcome in outcomes), 0]
+    return sum(now for now, then in itertools.pairwise(so_far) if then < now)
 
 
 def line(kind: str, outcomes: Sequence[Outcome]) -> str:

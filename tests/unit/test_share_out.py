@@ -13,8 +13,8 @@ from actors.link import Peer
 from hoaban.placement import Node as Machine
 from hoaban.placement import inference_places, share_out
 
-MOST_MOVED = 2.0
-"""cameras an actor, in the mean"""
+MOST_MOVED = 4.0
+"""other cameras, in the mean, by one camera more or less"""
 CAMERA = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=24)
 FLEETS = st.lists(CAMERA, min_size=8, max_size=212, unique=True) | st.builds(
     lambda prefix, n: [f"{prefix}{i}" for i in range(n)], CAMERA, st.integers(8, 212)
@@ -58,11 +58,13 @@ def test_cameras_stay_on_their_node_and_are_even_there(
         assert max(loads.values(), default=0) <= even(len(here), len(there))
         for camera in here:  # and their next choices are near before they are far
             assert set(shared[camera][: len(there)]) == set(there)
-    # Those from elsewhere fill up what has least: nobody gets one of them above the level that takes them all.
+    # Those from elsewhere fill up what has least: an actor gets one of them above its even share of all only where
+    # less would not take them all.
     own = Counter(shared[camera][0] for camera in cameras if on[camera] in names.values())
     all_ = Counter(first(shared).values())
     fullest = max((all_[actor] for actor in names if all_[actor] > own[actor]), default=0)
-    assert sum(max(0, fullest - 1 - own[actor]) for actor in names) < max(1, len(cameras) - own.total())
+    room_below = sum(max(0, fullest - 1 - own[actor]) for actor in names)
+    assert fullest <= even(len(cameras), len(names)) or room_below < len(cameras) - own.total()
 
 
 @given(FLEETS, st.integers(2, 8), st.randoms(use_true_random=False))
@@ -87,12 +89,12 @@ def test_one_more_or_less_moves_few(n: int, actors: int) -> None:
     shared = share_out(cameras, fewer)
     added = [moved(shared, share_out(cameras | {f"new-{i}": None}, fewer)) for i in range(10)]
     taken = [moved(shared, share_out({c: None for c in cameras if c != gone}, fewer)) for gone in list(cameras)[:10]]
-    assert mean(added) <= MOST_MOVED * actors
-    assert mean(taken) <= MOST_MOVED * actors
-    # An actor more has to get its share from somewhere; hardly anybody else moves.
+    assert mean(added) <= MOST_MOVED
+    assert mean(taken) <= MOST_MOVED
+    # An actor more has to get its share from somewhere; few others move.
     grown = share_out(cameras, names)
     share = Counter(first(grown).values())[list(names)[-1]]
-    assert moved(shared, grown) <= share + MOST_MOVED * actors
+    assert moved(shared, grown) <= share + 2 * actors
 
 
 def test_the_cameras_of_an_actor_that_dies_go_to_many() -> None:
