@@ -34,10 +34,11 @@ def said(outcomes: Sequence[Outcome]) -> int:
 
 def line(kind: str, outcomes: Sequence[Outcome]) -> str:
     """A row of a table in Markdown."""
-    back = [outcome.back_s for outcome in outcomes if outcome.back_s is not None]
-    kept = [share for outcome in outcomes for share in outcome.kept.values()]
+    timed = [outcome for outcome in outcomes if not outcome.stood_still_s]
+    back = [outcome.back_s for outcome in timed if outcome.back_s is not None]
+    kept = [share for outcome in timed for share in outcome.kept.values()]
     times = " / ".join(f"{percentile(back, share):.1f}" for share in (0.5, 0.95, 1.0)) if back else "–"
-    late = len(outcomes) - sum(value <= BACK_WITHIN_S for value in back)
+    late = len(timed) - sum(value <= BACK_WITHIN_S for value in back)
     shares = f"{statistics.mean(kept):.3f}, {min(kept):.3f}" if kept else "–"
     lost, doubled = sum(outcome.lost for outcome in outcomes), sum(outcome.doubled for outcome in outcomes)
     return f"| {kind} | {len(outcomes)} | {lost} | {doubled} | {times} | {late} | {shares} |"
@@ -49,9 +50,10 @@ def wrong(outcomes: Sequence[Outcome]) -> list[str]:
     for kind, ours in kinds(outcomes).items():
         if bad := [outcome.name for outcome in ours if outcome.lost or outcome.doubled]:
             found.append(f"{kind}: events lost or doubled: {', '.join(bad)}")
-        if late := [one.name for one in ours if one.back_s is None or one.back_s > BACK_WITHIN_S]:
+        timed = [outcome for outcome in ours if not outcome.stood_still_s]
+        if late := [one.name for one in timed if one.back_s is None or one.back_s > BACK_WITHIN_S]:
             found.append(f"{kind}: not back within {BACK_WITHIN_S:g} s: {', '.join(late)}")
-        kept = [share for outcome in ours for share in outcome.kept.values()]
+        kept = [share for outcome in timed for share in outcome.kept.values()]
         if kept and statistics.mean(kept) < SHARE_KEPT:
             found.append(f"{kind}: the others kept {statistics.mean(kept):.3f} of their frames")
     return found
@@ -66,7 +68,8 @@ def kinds(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 def main(report: Path) -> int:
     outcomes = [Outcome(**json.loads(text)) for text in report.read_text().splitlines()]
-    print(f"{len(outcomes)} faults, {said(outcomes)} events told")
+    still = sum(outcome.stood_still_s > 0 for outcome in outcomes)
+    print(f"{len(outcomes)} faults, {said(outcomes)} events told; {still} of them not timed, for the test stood still")
     print(f"| fault | times | lost | doubled | back after, s: median / p95 / most | over {BACK_WITHIN_S:g} s |", end="")
     print(" the others' share of frames kept: mean, least |\n|---|---|---|---|---|---|---|")
     for kind, ours in kinds(outcomes).items():
