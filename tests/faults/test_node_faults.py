@@ -33,7 +33,7 @@ from actors.processes import free_port
 from cli.sim import fleet_document
 from hoaban.sim.address import parse_address
 from tests.faults.test_process_faults import RUNS
-from tests.faults.whole_system import SCENES, WATCH_S, Outcome, System, count, judged, kept, until
+from tests.faults.whole_system import BACK_WITHIN_S, SCENES, WATCH_S, Outcome, System, count, judged, kept, until
 from tests.journals import Journals
 
 pytestmark = [
@@ -47,6 +47,8 @@ SITES = {"road": "east", "plaza": "west", "yard": "west"}
 LIMIT_S = 300.0
 KEPT_IN_DATA = ("audit-anchor.json", "evidence-keys", "configs")
 """of a backup, what the head's data folder had"""
+NODE_BACK_WITHIN_S = 60.0
+"""a node that joins anew starts Ray's processes, the models and each camera before anything is live on it"""
 CUT_S = 10.0
 """short of what Ray takes for a node's death"""
 
@@ -235,10 +237,17 @@ def gone(process: psutil.Process) -> bool:
         return True
 
 
-def judge(nodes: Nodes, what: str, strike: Callable[[], None], same: set[str], back: Callable[[Any], bool]) -> None:
+def judge(
+    nodes: Nodes,
+    what: str,
+    strike: Callable[[], None],
+    same: set[str],
+    back: Callable[[Any], bool],
+    within_s: float = BACK_WITHIN_S,
+) -> None:
     """Have a fault; same: cameras whose processes it leaves alone and whose analysis goes on as before."""
     system = nodes.system
-    with judged(Outcome(what, what, ""), same) as outcome:
+    with judged(Outcome(what, what, "", within_s=within_s), same) as outcome:
         began = until(lambda: system.live({}), LIMIT_S)
         time.sleep(WATCH_S)
         before = until(lambda: system.live({}), LIMIT_S)
@@ -298,7 +307,7 @@ def test_a_raylet_that_is_killed_takes_its_node_along_and_the_others_go_on(nodes
     def again(now: dict[str, dict[str, Any]]) -> bool:
         return all(now[camera]["pid"] != old[camera] for camera in ("plaza", "yard"))
 
-    judge(nodes, "raylet killed", kill, {"road"}, again)
+    judge(nodes, "raylet killed", kill, {"road"}, again, NODE_BACK_WITHIN_S)
 
 
 def test_a_head_that_is_lost_with_its_disk_is_begun_anew_from_a_backup(nodes: Nodes) -> None:

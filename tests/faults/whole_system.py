@@ -37,6 +37,7 @@ from tests.journals import Journals
 
 LIVE_LIMIT_S = 150.0
 LOOKS_S = 0.1
+BACK_WITHIN_S = float(os.environ.get("HOABAN_BACK_WITHIN_S", "10"))
 WATCH_S = 3.0
 LEAST_SHARE = 0.8
 """of the frames that a camera analysed before, by one which the fault leaves alone: a window of WATCH_S has 15 frames,
@@ -175,6 +176,8 @@ class Outcome:
     said: int = 0
     lost: int = 0
     doubled: int = 0
+    within_s: float = BACK_WITHIN_S
+    """how soon all has to be back"""
     stood_still_s: float = 0.0
     """for how long the test was stopped meanwhile: its time and its shares say nothing then"""
     kept: dict[str, float] = field(default_factory=dict)
