@@ -98,7 +98,8 @@ class DashboardSystem:
     def show_fleet(self, errors: tuple[str, ...] = ()) -> None:
         """Put the fleet on the board as the supervisor does."""
         view = self.fleet.model_dump(mode="json", by_alias=True)
-        self.board.put_json("fleet", view | {"errors": list(errors), "digest": self.fleet.digest()})
+        more = {"errors": list(errors), "digest": self.fleet.digest(), "taken_at": "2026-11-25T09:00:00+00:00"}
+        self.board.put_json("fleet", view | more)
 
     def report(self, camera: str, state: SourceState = SourceState.LIVE, **more: object) -> None:
         """A camera's report, as its actor writes it."""

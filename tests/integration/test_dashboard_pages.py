@@ -155,7 +155,8 @@ def test_counts_of_today_are_those_of_the_api(system: DashboardSystem) -> None:
 
 def test_a_refused_fleet_file_is_shown_with_its_reason(system: DashboardSystem) -> None:
     system.show_fleet(errors=("fleet.yaml:9: cameras.0.analysis_fps: not a number; write 5",))
-    assert "fleet.yaml:9: cameras.0.analysis_fps" in said(opened()).replace("\\", "")
+    assert "fleet.yaml:9: cameras.0.analysis_fps" in (text := said(opened()).replace("\\", ""))
+    assert "The last good one, of 25/11/2026 16:00, runs until the file is mended." in text  # UTC+7
 
 
 def test_the_page_of_cameras_shows_each_and_the_chosen_one_in_full(system: DashboardSystem) -> None:
