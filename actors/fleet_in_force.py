@@ -29,6 +29,7 @@ class FleetInForce:
         self._stamp: tuple[tuple[int, int, int], ...] = ()
         self._last_good = LastGoodFile(data)
         self._to_keep: Texts | None = None
+        self._not_kept = ""
 
     def look(self) -> bool:
         """Read the files where they changed; whether any of the three above is another now."""
@@ -80,9 +81,11 @@ class FleetInForce:
         try:
             self.taken_s = self._last_good.keep(self._to_keep, time.time()).taken_s
         except OSError as error:
-            log.error("the last good fleet is not kept; it is tried again", error=str(error))
+            if str(error) != self._not_kept:
+                log.error("the last good fleet is not kept; it is tried again", error=str(error))
+            self._not_kept = str(error)
         else:
-            self._to_keep = None
+            self._to_keep, self._not_kept = None, ""
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:
