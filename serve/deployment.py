@@ -18,6 +18,8 @@ from serve.settings import ApiSettings
 APP_NAME = "hoaban"
 LONG_LIVED = 2000
 """streams a replica holds at once: they wait far more than they work"""
+LOOKED_AT_EVERY_S = 2.0
+"""how soon Serve, which looks every 10 s by itself, hears that the replica died and starts another"""
 ONE: Mapping[str, Any] = {"num_replicas": 1}
 BESIDE: Mapping[str, Any] = {
     "autoscaling_config": {
@@ -71,6 +73,7 @@ def application(settings: ApiSettings, replicas: Mapping[str, Any] = ONE) -> App
     api = serve.deployment(
         name="api",
         max_ongoing_requests=LONG_LIVED,
+        health_check_period_s=LOOKED_AT_EVERY_S,
         ray_actor_options={"num_cpus": 0, "resources": ON_HEAD},
         **replicas,
     )(serve.ingress(build)())
