@@ -53,11 +53,10 @@ def test_without_the_token_nobody_runs_code() -> None:
                 return "never"
             return done.stdout
 
-        with ThreadPoolExecutor() as all_at_once:
-            ours, anothers, nobodys = all_at_once.map(ran, ("a" * 64, "b" * 64, None))
-        assert "ran: 42" in ours
-        assert "ran:" not in anothers
-        assert "ran:" not in nobodys
+        assert "ran: 42" in ran("a" * 64)
+        with ThreadPoolExecutor() as both_at_once:  # either may be refused, or wait in vain
+            for answer in both_at_once.map(ran, ("b" * 64, None)):
+                assert "ran:" not in answer
         ask = "import sys; from actors.cluster import reach; reach(sys.argv[1])"
         told = subprocess.run(
             [sys.executable, "-c", ask, where], env=environment("b" * 64), capture_output=True, text=True, check=False
