@@ -18,7 +18,7 @@ from actors.analyser import Analyser, Pacing, Seen
 from actors.board import Board
 from actors.link import Peer
 from actors.picture import Picture
-from actors.watchlist import GalleryFeed
+from actors.watchlist.feed import GalleryFeed
 from hoaban import __version__
 from hoaban.admission import Admission
 from hoaban.events import Event

@@ -12,7 +12,7 @@ import structlog
 from actors.board import Board
 from actors.picture import Picture
 from actors.plates import PlateReader, reader_or_reason
-from actors.watchlist import PlateFeed
+from actors.watchlist.feed import PlateFeed
 from hoaban import __version__
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef

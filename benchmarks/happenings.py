@@ -8,6 +8,7 @@ LATE_S later. `late_s` is the median time from that moment to the event, below 0
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -89,14 +90,20 @@ def starts(events: list[Event], kind: str) -> list[float]:
 
 def happened(address: str, watched: Watched) -> Iterator[HappeningTruth]:
     """What the scene's truth says happened, of the kind and in the zone that a rule watches."""
-    for record in Film(parse_address(address)).truth(frames=False):
+    for record in _told(address):
         if (
-            isinstance(record, HappeningTruth)
-            and record.kind.value == watched.rule["type"]
+            record.kind.value == watched.rule["type"]
             and record.zone == watched.rule["zone"]
             and (not watched.lasts or record.to_s - record.from_s >= watched.least_s)
         ):
             yield record
+
+
+@lru_cache(maxsize=4)
+def _told(address: str) -> tuple[HappeningTruth, ...]:
+    """The happenings of a scene; all of its rules are judged by them."""
+    truth = Film(parse_address(address)).truth(frames=False)
+    return tuple(record for record in truth if isinstance(record, HappeningTruth))
 
 
 def match(told: list[float], truth: list[HappeningTruth], watched: Watched) -> tuple[list[float], int]:

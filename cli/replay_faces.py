@@ -10,7 +10,7 @@ import structlog
 from actors.models import find_model, load_face_model
 from actors.models.face_model import FaceModel
 from actors.picture import Picture
-from actors.watchlist import WatchlistStore
+from actors.watchlist.store import WatchlistStore
 from cli.replay_lists import read_list
 from hoaban import __version__
 from hoaban.admission import Admission

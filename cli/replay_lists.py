@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.models import ModelError
-from actors.watchlist import KeyMissingError, PlateStore, WatchlistKey, WatchlistStore
+from actors.watchlist.key import KeyMissingError, WatchlistKey
+from actors.watchlist.store import PlateStore, WatchlistStore
 from cli.trouble import open_store
 
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from actors.plate_watch import PlateWatcher
-from actors.watchlist import PlateStore
+from actors.watchlist.store import PlateStore
 from cli.replay_lists import read_list
 from hoaban.fleet import Camera
 

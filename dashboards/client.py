@@ -3,6 +3,7 @@
 import os
 import ssl
 from collections.abc import Generator
+from functools import cache
 from typing import Any, NotRequired, TypedDict, cast
 
 import httpx
@@ -218,11 +219,17 @@ class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
         raise ApiError(str(detail or answer.reason_phrase), answer.status_code)
 
 
-def _trusted() -> ssl.SSLContext | bool:
+@cache
+def _any_good_one() -> ssl.SSLContext:
+    """Trusts the authorities of the whole web. Made once: to read them takes 40 ms, and each session has a client."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def _trusted() -> ssl.SSLContext:
     """Whose certificate an https API may show: HOABAN_API_CERTIFICATE alone, under whatever name; else any good one."""
     pinned = os.environ.get("HOABAN_API_CERTIFICATE")
     if not pinned:
-        return True
+        return _any_good_one()
     context = ssl.create_default_context(cafile=pinned)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False  # it is this very certificate that is trusted, not a name

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from actors.store import IncidentStore, ReportStore, WorkOrderStore
-from actors.watchlist import WatchlistKey
+from actors.watchlist.key import WatchlistKey
 from serve import citizens, incidents, reports, work_orders
 from serve.cases import ConflictError
 from serve.filing import Intake

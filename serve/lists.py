@@ -11,7 +11,7 @@ import structlog
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from actors.watchlist import ListedInfo, ListStore, WatchlistError
+from actors.watchlist.store import ListedInfo, ListStore, WatchlistError
 from hoaban.access import Person
 from hoaban.shapes import Id
 from serve.problems import Problem

@@ -8,16 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, HTTPException, Request
 from pydantic import Field
 
-from actors.watchlist import (
-    PLATES,
-    NewPlate,
-    PlateInfo,
-    PlateStore,
-    WatchlistError,
-    WatchlistKey,
-    publish_plates,
-    was_published,
-)
+from actors.watchlist.feed import PLATES, publish_plates, was_published
+from actors.watchlist.key import WatchlistKey
+from actors.watchlist.store import NewPlate, PlateInfo, PlateStore, WatchlistError
 from hoaban.access import Permission, Person
 from serve.auditing import Looks, recorded
 from serve.auth import may

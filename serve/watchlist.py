@@ -15,17 +15,9 @@ from actors.enrol import MOST_BYTES, EnrolmentError, template_of_photo
 from actors.models import ModelError, find_model, load_face_model
 from actors.models.face_model import FaceModel
 from actors.store import EventStore
-from actors.watchlist import (
-    GALLERY,
-    EntryInfo,
-    KeyMissingError,
-    NewEntry,
-    WatchlistError,
-    WatchlistKey,
-    WatchlistStore,
-    publish_gallery,
-    was_published,
-)
+from actors.watchlist.feed import GALLERY, publish_gallery, was_published
+from actors.watchlist.key import KeyMissingError, WatchlistKey
+from actors.watchlist.store import EntryInfo, NewEntry, WatchlistError, WatchlistStore
 from hoaban.access import Permission, Person
 from serve.auditing import Looks, recorded
 from serve.auth import may

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import httpx
 import pytest
 from argon2 import PasswordHasher
 from hypothesis import settings
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 settings.register_profile("hoaban", deadline=None)  # no test asserts how long something took
 settings.load_profile("hoaban")
+
+# httpx reads the authorities of the whole web for each request that is made without a client: 40 ms of a processor, and
+# tests ask several times a second until something has come about.
+httpx._transports.default.create_ssl_context = cache(httpx._transports.default.create_ssl_context)
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
@@ -67,7 +72,7 @@ def real_hasher() -> Iterator[PasswordHasher]:
     cheap, real = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), people._hasher
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(people, "_hasher", cheap)
-        patch.setattr(people, "_NOBODYS", cheap.hash("nobody's"))
+        patch.setattr(people, "_NOBODYS", people._nobodys(cheap))
         yield real
 
 

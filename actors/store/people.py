@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from base64 import b64encode
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
 from sqlalchemy.engine import Connection, Row
 
 from actors.store.grants import (
@@ -34,7 +36,18 @@ MOST_PASSWORD = 200
 _hasher = PasswordHasher()
 _checking = threading.Semaphore(2)
 """each check takes 64 MiB: a flood of them must not take all memory"""
-_NOBODYS = _hasher.hash(secrets.token_urlsafe(16))
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """A hash of no known password, not computed: to compute one takes every process that imports this 64 MiB."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(length)).rstrip(b"=").decode() for length in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
+
+
+_NOBODYS = _nobodys(_hasher)
 """checked for a name that is not there, so that the time to refuse does not tell which names are"""
 
 

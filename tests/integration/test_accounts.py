@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from argon2 import PasswordHasher, Type
+from argon2 import PasswordHasher, Type, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 import serve.auditing
+from actors.store.people import _nobodys
 from hoaban.access import Grant, Role, Scope
 from hoaban.access.settings import AccessSettings
 from hoaban.audit import broken
@@ -49,6 +51,12 @@ def since(api: Api, seq: int) -> list[tuple[str, str, str, str | None]]:
 def test_passwords_are_kept_by_what_rfc_9106_recommends(real_hasher: PasswordHasher) -> None:
     """Its second choice, for machines that cannot spare 2 GiB a check. The tests themselves use a cheaper one."""
     assert (real_hasher.type, real_hasher.time_cost, real_hasher.memory_cost) == (Type.ID, 3, 64 * 1024)
+
+
+def test_a_name_that_is_not_there_costs_what_one_that_is_costs(real_hasher: PasswordHasher) -> None:
+    assert extract_parameters(_nobodys(real_hasher)) == extract_parameters(real_hasher.hash(PASSWORD))
+    with pytest.raises(VerifyMismatchError):  # it was computed: a hash that cannot be read is refused at once
+        real_hasher.verify(_nobodys(real_hasher), PASSWORD)
 
 
 def test_a_person_is_made_signs_in_renews_and_signs_out(api: Api, admin: str) -> None:

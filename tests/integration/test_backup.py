@@ -19,7 +19,7 @@ from actors.proof.keys import Keys
 from actors.proof.sealer import Sealer
 from actors.retention import Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, NewReport, ReportStore, RetentionStore
-from actors.watchlist import WatchlistKey
+from actors.watchlist.key import WatchlistKey
 from hoaban.access import Person
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.evidence.review import Verdict

@@ -40,7 +40,7 @@ def system(tmp_path: Path, clip: Callable[[str], Path], monkeypatch: pytest.Monk
 
 
 def _key(folder: Path) -> Any:
-    from actors.watchlist import WatchlistKey
+    from actors.watchlist.key import WatchlistKey
 
     return WatchlistKey.load_or_make(folder)
 

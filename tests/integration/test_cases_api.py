@@ -21,7 +21,7 @@ from actors.store.incident_keeping import Ground, follow, keep_time
 from actors.store.incident_tables import incidents
 from actors.store.sessions import SessionStore
 from actors.store.tables import people as people_table
-from actors.watchlist import WatchlistKey
+from actors.watchlist.key import WatchlistKey
 from hoaban.access import Grant, Role, Scope
 from hoaban.access.settings import AccessSettings
 from hoaban.events import Finding, ModelRef, Provenance, bind

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 def test_each_happening_of_a_scene_is_told_once(scene: str, round_s: int) -> None:
     """One round of each scene: each rule's happenings are found and none is told that was not."""
     watched = [one for one in happenings.WATCHED if one.scene == scene]
-    address = f"sim://{scene}?seed=1&duration={round_s}"
+    address = f"sim://{scene}?seed=1&duration={round_s}&fps=5"  # as many as are analysed
     events = happenings.replayed(address, [one.rule for one in watched])
     for one in watched:
         truth = list(happenings.happened(address, one))

@@ -41,6 +41,7 @@ class Camera:
 
     def __init__(self, peers: list[Peer], node: str = "here", model: str = SIM_MODEL) -> None:
         self.answered: list[int] = []
+        self.answered_by: list[str | None] = []
         self.link = ModelLink({"camera": "cam", "model": model, "rate": 5.0}, peers, node, self._take)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._offer)
@@ -63,13 +64,12 @@ class Camera:
 
     def _take(self, result: wire.Result, _: LinkedModel) -> None:
         self.answered.append(result.seq)
+        self.answered_by.append(self.link.peer)  # called on the link's thread, while that peer serves
 
-    def is_served(self, by: str) -> bool:
-        """Whether a peer serves it and answers."""
-        until(lambda: self.link.peer == by)
-        before = len(self.answered)  # only now: what the peer before it answered last does not count
-        until(lambda: len(self.answered) > before)
-        return self.link.peer == by
+    def wait_for_answer_of(self, peer: str) -> None:
+        """On a busy machine any peer may be too late once, and another answers meanwhile."""
+        before = len(self.answered_by)
+        until(lambda: peer in self.answered_by[before:])
 
 
 def service(name: str, session: str) -> InferenceService:
@@ -122,11 +122,11 @@ def test_a_killed_nearer_peer_is_left_and_gone_back_to_when_it_lives_again(
     far = service("far", session)
     near = process("near")
     with Camera([Peer("near", "here", session), Peer("far", "here", session)]) as camera:
-        assert camera.is_served("near")
+        camera.wait_for_answer_of("near")
         near.kill()
-        assert camera.is_served("far")
+        camera.wait_for_answer_of("far")
         process("near")
-        assert camera.is_served("near")
+        camera.wait_for_answer_of("near")
         until(lambda: camera.link._home is None)  # nobody is looked for any more
         # One frame may be answered twice: an offer may be heard after its frame was taken for the one before.
         assert camera.answered == sorted(camera.answered)
@@ -141,14 +141,14 @@ def test_a_frozen_nearer_peer_is_left_and_no_way_home_until_it_thaws(
     far = service("far", session)
     near = process("near")
     with Camera([Peer("near", "here", session), Peer("far", "here", session)]) as camera:
-        assert camera.is_served("near")
+        camera.wait_for_answer_of("near")
         near.send_signal(signal.SIGSTOP)  # the kernel still takes connections for it
-        assert camera.is_served("far")
-        served = far.stats()["served"]["cam"]
+        camera.wait_for_answer_of("far")
+        before, served = len(camera.answered_by), far.stats()["served"]["cam"]
         until(lambda: far.stats()["served"]["cam"] > served + 50)
-        assert camera.link.peer == "far"
+        assert set(camera.answered_by[before:]) == {"far"}
         near.send_signal(signal.SIGCONT)
-        assert camera.is_served("near")
+        camera.wait_for_answer_of("near")
 
 
 def test_a_model_that_takes_frames_and_never_answers_is_left_for_the_next_in_order(quick: None, session: str) -> None:
@@ -165,14 +165,14 @@ def test_a_model_that_takes_frames_and_never_answers_is_left_for_the_next_in_ord
     links: list[str | None] = []
     with Camera(peers) as camera:
         until(lambda: camera.link.peer == "hung")
-        assert camera.is_served("fine")
+        camera.wait_for_answer_of("fine")
         served = fine.stats()["served"]["cam"]
         while fine.stats()["served"]["cam"] < served + 100:
             links.append(camera.link.peer)
             time.sleep(0.01)
         assert set(links) == {"fine"}  # it welcomes the camera all the while, and is not fallen for
         free.set()
-        assert camera.is_served("hung")
+        camera.wait_for_answer_of("hung")
 
 
 def test_a_link_stopped_in_its_welcome_ends_and_leaves_nothing_open(session: str) -> None:
@@ -195,7 +195,7 @@ def test_a_link_stopped_while_it_tries_a_nearer_peer_ends(quick: None, session: 
     listener = wire.listen(wire.address(session, "mute"))
     camera = Camera([Peer("far", "here", session)])
     with camera:
-        assert camera.is_served("far")
+        camera.wait_for_answer_of("far")
         camera.link.set_peers([Peer("mute", "here", session), Peer("far", "here", session)])
         connection, _ = listener.accept()
         connection.recv(1000)

@@ -14,7 +14,7 @@ from tests.api_system import Api, running_api
 from tests.integration.test_rights import ENDLESS, FOR
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-EACH = int(os.environ.get("HOABAN_ODD_REQUESTS", "6"))
+EACH = int(os.environ.get("HOABAN_ODD_REQUESTS", "4"))
 """requests an operation, the same ones each time; `make faults` asks more"""
 KEPT = ("method", "url", "headers", "params", "json", "data", "content", "cookies")
 WITHOUT_INPUT = {"GET /healthz", "GET /readyz"}

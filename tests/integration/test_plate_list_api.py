@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from actors.board import Board
 from actors.store import AuditStore, EventStore, PeopleStore
-from actors.watchlist import PlateFeed
+from actors.watchlist.feed import PlateFeed
 from hoaban.access import Role
 from serve.app import build_app
 from serve.settings import ApiSettings

@@ -50,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "LONGEST_PAUSE_S", 0.3)
 
 
-RUNS = int(os.environ.get("HOABAN_PUBLISHING_FAULT_RUNS", "2"))
+RUNS = int(os.environ.get("HOABAN_PUBLISHING_FAULT_RUNS", "1"))
 FIRST_SEED = int(os.environ.get("HOABAN_FAULT_SEED", "0"))
 GENEROUS_S = 120.0
 """how long what must come is waited for"""

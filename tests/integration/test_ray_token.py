@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,9 @@ def test_without_the_token_nobody_runs_code() -> None:
             return done.stdout
 
         assert "ran: 42" in ran("a" * 64)
-        assert "ran:" not in ran("b" * 64)
-        assert "ran:" not in ran(None)
+        with ThreadPoolExecutor() as both_at_once:  # either may be refused, or wait in vain
+            for answer in both_at_once.map(ran, ("b" * 64, None)):
+                assert "ran:" not in answer
         ask = "import sys; from actors.cluster import reach; reach(sys.argv[1])"
         told = subprocess.run(
             [sys.executable, "-c", ask, where], env=environment("b" * 64), capture_output=True, text=True, check=False

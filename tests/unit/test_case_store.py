@@ -20,7 +20,7 @@ from actors.store import (
 )
 from actors.store.incident_keeping import Ground, follow, keep_time
 from actors.store.incident_tables import handovers, incident_log, reports, work_orders
-from actors.watchlist import KeyMissingError, WatchlistKey
+from actors.watchlist.key import KeyMissingError, WatchlistKey
 from hoaban.access import Person
 from hoaban.events import Event, Finding, ModelRef, Provenance, bind
 from hoaban.frames import FrameMeta

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from actors.store import EventStore
-from actors.watchlist import WatchlistStore
+from actors.watchlist.store import WatchlistStore
 from cli.main import app, main
 from cli.replay_lists import read_list
 from cli.trouble import TroubleError

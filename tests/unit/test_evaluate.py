@@ -1,8 +1,10 @@
 """`hoaban models evaluate`, `promote`, `rollback` and `current`: what is passed, what is refused, and what is kept."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,16 @@ def judged(made: Path, suite: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return report
 
 
+@pytest.fixture(scope="module")
+def told_of_half(made: Path, suite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
+    """The report on which `half` was refused against `blocks`, and what the command said."""
+    report, out, err = tmp_path_factory.mktemp("refused") / "half.json", io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("HOABAN_MODEL_PATH", str(made))
+        code = run(report.parent, "evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
+    return report, (code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture
 def passed(judged: Path, tmp_path: Path) -> Path:
     """A report on which `equal` passed against `blocks`; a copy of the test's own."""
@@ -92,9 +104,10 @@ def test_the_same_models_give_the_same_report(
     assert (report.present.sha256, report.candidate.ref) == (find_model("blocks").card.sha256, "equal@2")
 
 
-def test_a_worse_model_is_refused_with_what_it_lost(hoaban: Callable[..., Answer], suite: Path, tmp_path: Path) -> None:
-    report = tmp_path / "half.json"
-    code, out, _ = hoaban("evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
+def test_a_worse_model_is_refused_with_what_it_lost(
+    hoaban: Callable[..., Answer], told_of_half: tuple[Path, Answer]
+) -> None:
+    report, (code, out, _) = told_of_half
     assert code == 1
     assert "REFUSED: traffic_counting: errors per happening 0.000 -> 1.000: no better than seeing" in out
     assert out.count("    - 00:0") == 80
@@ -161,11 +174,12 @@ def test_a_report_holds_for_exactly_the_models_that_it_judged(
 
 
 def test_a_report_with_another_verdict_written_into_it_is_refused(
-    hoaban: Callable[..., Answer], suite: Path, tmp_path: Path
+    hoaban: Callable[..., Answer], told_of_half: tuple[Path, Answer], tmp_path: Path
 ) -> None:
     report = tmp_path / "half.json"
-    hoaban("evaluate", "half", "--against", "blocks", "--suite", suite, "--out", report)
-    report.write_text(report.read_text().replace('"passed": false', '"passed": true'))
+    text = told_of_half[0].read_text()
+    assert '"passed": false' in text
+    report.write_text(text.replace('"passed": false', '"passed": true'))
     assert hoaban("promote", "half@1", "--report", report)[0] == 1
 
 

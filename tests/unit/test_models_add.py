@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -249,35 +250,38 @@ def test_a_version_beside_another_does_not_take_its_place(tmp_path: Path, target
     assert next(p for p in list_models() if p.card.name == "yolox-nano").card.version == "0.1.1"
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Installs a package into a folder of its own, as `pip install` does."""
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which `pip install` put the example; it is built from a copy, so that nothing is left beside it."""
+    folder = tmp_path_factory.mktemp("example")
+    for name in ("pyproject.toml", "hoaban_brightness.py"):
+        shutil.copy(EXAMPLE / name, folder)
+    flags = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *flags, "--target", str(folder / "site"), str(folder)]
+    subprocess.run(command, check=True, cwd=folder)
+    return folder / "site"
 
-    def install(package: Path) -> None:
-        site = tmp_path / "site"
-        flags = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-        command = [sys.executable, "-m", "pip", "install", *flags, "--target", str(site), str(package)]
-        subprocess.run(command, check=True, cwd=tmp_path)
+
+@pytest.fixture
+def install(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the example's package importable here and in processes that are started."""
+
+    def install(source: str | None = None) -> None:
+        """source: other code for its module."""
+        site = Path(shutil.copytree(example, tmp_path / "site"))
+        shutil.rmtree(site / "__pycache__", ignore_errors=True)  # of the code that was there
+        if source is not None:
+            (site / "hoaban_brightness.py").write_text(source)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
         monkeypatch.syspath_prepend(str(site))
 
     return install
 
 
-def copied(package: Path, target: Path, source: str | None = None) -> Path:
-    """The example package, so that building it leaves nothing in the project. source: other code for its module."""
-    target.mkdir()
-    for name in ("pyproject.toml", "hoaban_brightness.py"):
-        (target / name).write_text((package / name).read_text())
-    if source is not None:
-        (target / "hoaban_brightness.py").write_text(source)
-    return target
-
-
 def test_the_example_back_end_of_another_package_runs(
-    tmp_path: Path, target: Path, installed: Callable[[Path], None]
+    tmp_path: Path, target: Path, install: Callable[..., None]
 ) -> None:
-    installed(copied(EXAMPLE, tmp_path / "example"))
+    install()
     folder = with_file(of_torch(tmp_path, Bright()), "threshold.txt", b"180", backend="brightness")
     add(folder)
     from actors.models import load_model
@@ -309,11 +313,11 @@ def test_a_back_end_that_crashes_takes_nobody_with_it(
     words: str,
     tmp_path: Path,
     target: Path,
-    installed: Callable[[Path], None],
+    install: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOABAN_TOKEN", "secret")
-    installed(copied(EXAMPLE, tmp_path / "example", source))
+    install(source)
     with pytest.raises(ModelError, match=words):
         add(with_file(of_torch(tmp_path, Bright()), "threshold.txt", b"180", backend="brightness"))
     assert list(target.iterdir()) == []

@@ -18,7 +18,9 @@ from actors.picture import Picture
 from actors.plate_watch import PlateWatcher
 from actors.store import EventStore
 from actors.store.tables import watchlist_plates
-from actors.watchlist import NewPlate, PlateFeed, PlateStore, WatchlistError, WatchlistKey, publish_plates
+from actors.watchlist.feed import PlateFeed, publish_plates
+from actors.watchlist.key import WatchlistKey
+from actors.watchlist.store import NewPlate, PlateStore, WatchlistError
 from hoaban.access import Person
 from hoaban.detections import Tracks
 from hoaban.events import Event, ModelRef

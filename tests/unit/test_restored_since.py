@@ -17,7 +17,8 @@ from actors.purge import Purger
 from actors.retention import RESTORED, Eraser
 from actors.store import AuditStore, EventStore, EvidenceRecords, PeopleStore, RetentionStore
 from actors.store.sessions import SessionStore
-from actors.watchlist import NewPlate, PlateStore, WatchlistKey
+from actors.watchlist.key import WatchlistKey
+from actors.watchlist.store import NewPlate, PlateStore
 from cli.main import app
 from hoaban.access import Person
 from hoaban.events import Event

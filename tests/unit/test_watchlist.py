@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from actors.store import EventStore
 from actors.store.tables import watchlist_entries
-from actors.watchlist import KeyMissingError, NewEntry, WatchlistError, WatchlistKey, WatchlistStore
+from actors.watchlist.key import KeyMissingError, WatchlistKey
+from actors.watchlist.store import NewEntry, WatchlistError, WatchlistStore
 from hoaban.access import Person
 from hoaban.events import ModelRef
 
