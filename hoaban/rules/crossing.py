@@ -1,52 +1,23 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.detections import Tracks
-from hoaban.events import format_time, utc
-from hoaban.frames import FrameMeta
-from hoaban.geometry import segments_meet, signed_distance
-from hoaban.rules.base import Site, box_of
+from hoaban.geometry import segments_meet
+from hoaban.rules.base import Site
+from hoaban.rules.gauges import FootGauge, Gauge
 from hoaban.rules.heirs import Heirs
-from hoaban.rules.seen import Seen
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.track_table import F64, FORGET_S, Rows, TrackTable
 
-Box = tuple[float, float, float, float]
-
-LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
-"""usual lengths; a camera's rule may say others"""
-OTHER_LENGTH_M = 4.4
 HIDES = 0.8
 """share of a box's lower edge that a nearer object must cover to hide its foot"""
 STANDS_S = 2.0
 """beyond the line, yet too near to be believed, for so long: it stands there"""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A track in one analysed frame. bbox: xyxy pixels of the source frame."""
-
-    seq: int
-    captured_s: float
-    bbox: Box
-
-    @classmethod
-    def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
-        return cls(frame.seq, frame.captured_s, box_of(tracks, row))
-
-    def as_dict(self) -> dict[str, Any]:
-        """As an event carries it: plain JSON values."""
-        return {
-            "seq": self.seq,
-            "captured_s": round(self.captured_s, 6),
-            "time": format_time(utc(self.captured_s)),
-            "bbox": [round(value, 1) for value in self.bbox],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,149 +51,6 @@ class Crossing:
         if self.unseen_s <= max_gap_s:
             return []
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
-
-
-class Sightings:
-    """Where each track was seen last, kept once for all rules of a camera."""
-
-    def __init__(self, site: Site) -> None:
-        self._site, self._rows = site, site.shared.rows
-        self._table = TrackTable(self._rows, seen=(np.nan,) * 6)
-        self._last: tuple[Tracks, float] | None = None
-
-    @classmethod
-    def of(cls, site: Site) -> "Sightings":
-        return site.shared.keep("sightings", lambda: cls(site))
-
-    def update(self, scene: Scene) -> None:
-        """Take a frame in. Rules may say it again in the same frame."""
-        tracks, now_s = scene.tracks, scene.now_s
-        if not len(tracks) or (self._last is not None and self._last[0] is tracks and self._last[1] == now_s):
-            return
-        self._last = tracks, now_s
-        rows = self._rows.of(tracks.ids, now_s)
-        self._table.touch(rows, now_s)
-        self._table.put("seen", rows, self._site.seen(tracks).samples(scene.frame))
-
-    def newest(self, track: int) -> Moment | None:
-        row = self._rows.find(track)
-        if row is None:
-            return None
-        seq, captured_s, x1, y1, x2, y2 = self._table["seen"][row].tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
-
-
-class Gauge(Protocol):
-    """How far objects are from some lines, and in what measure. Where an array has an axis `n`, it is one row a track.
-
-    Lines are meant by their places among the gauge's.
-    """
-
-    def points(self, seen: Seen) -> F64:
-        """(n, 2) where each object is, nan where that cannot be said."""
-        ...
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        """(lines, n) of these points from the endless lines, above 0 on their right."""
-        ...
-
-    def margins(self, seen: Seen) -> F64:
-        """(n,) nearer to a line than this, the side is not believed."""
-        ...
-
-    def lengths(self, seen: Seen) -> F64:
-        """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
-        ...
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        """(2,), (2,) the line's ends, in the measure of the points."""
-        ...
-
-    def away(self, line: int, point: F64) -> float:
-        """Of one point, what `distances` says of all."""
-        ...
-
-
-class FootGauge:
-    """By the foot point, in pixels. Lines are added before the first frame."""
-
-    def __init__(self, site: Site) -> None:
-        self._places = site.places
-        self.lines: list[str] = []
-        self._rows: list[int] = []
-
-    def add(self, line: str) -> int:
-        """The line's place among the gauge's."""
-        if line not in self.lines:
-            self.lines.append(line)
-            self._rows.append(self._places.line_rows[line])
-        return self.lines.index(line)
-
-    def points(self, seen: Seen) -> F64:
-        return seen.points
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return seen.distances_of(self._rows)
-
-    def margins(self, seen: Seen) -> F64:
-        return seen.margins(2.0, 0.06)
-
-    def lengths(self, seen: Seen) -> F64:
-        return np.asarray(seen.heights, np.float64)
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        start, end = self._places.ends[self._rows[line]]
-        return start, end
-
-    def away(self, line: int, point: F64) -> float:
-        return float(signed_distance(point[None], *self.ends(line))[0])
-
-
-class FrontGauge:
-    """By the front of a vehicle seen from behind, in metres on the ground.
-
-    Its foot point is its rear; the front lies one length further on, in the direction of travel, which is taken to be
-    straight across the line. The length is the class's usual one, so the front is known to a seventh of it at best, and
-    that much it must be over the line to count. Raises ValueError without a calibration.
-    """
-
-    LEAST_MARGIN_M, MARGIN = 0.5, 0.15
-
-    def __init__(self, line: str, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
-        ground = site.places.ground
-        if ground is None:
-            raise ValueError("the front of a vehicle is found on the ground; give the camera a calibration")
-        ends = site.places.ends[site.places.line_rows[line]]
-        self._start, self._end = ground.to_metres(ends)
-        along = ends[1] - ends[0]
-        # A point of the picture on the line's right tells which side that is on the ground, whose axes may mirror it.
-        probe = ends.mean(axis=0) + np.array([-along[1], along[0]]) / np.hypot(*along)
-        side = signed_distance(ground.to_metres(probe[None]), self._start, self._end)[0]
-        self._sign = 1.0 if side > 0 else -1.0
-        run = self._end - self._start
-        right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
-        self._ahead = right if forward else -right
-        self._lengths = LENGTHS_M | lengths_m
-
-    def points(self, seen: Seen) -> F64:
-        return np.asarray(seen.metres + self.lengths(seen)[:, None] * self._ahead, np.float64)
-
-    def lengths(self, seen: Seen) -> F64:
-        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in seen.tracks.labels])
-        lengths: F64 = by_class[seen.tracks.classes]
-        return lengths
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return (self._sign * signed_distance(points, self._start, self._end))[None]
-
-    def margins(self, seen: Seen) -> F64:
-        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(seen))
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        return self._start, self._end
-
-    def away(self, line: int, point: F64) -> float:
-        return self._sign * float(signed_distance(point[None], self._start, self._end)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 from hoaban.detections import Tracks
 from hoaban.events import Finding, format_time, utc
 from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule
-from hoaban.rules.crossing import Moment, Sightings
+from hoaban.rules.moments import Moment, Sightings
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 from hoaban.validity import Guard

@@ -10,7 +10,7 @@ from hoaban.detections import Tracks
 from hoaban.events import Event, Finding
 from hoaban.geometry import iou
 from hoaban.rules.base import SignalId, Site, ZoneId
-from hoaban.rules.crossing import Moment
+from hoaban.rules.moments import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
 from hoaban.rules.standing import Standing
 from hoaban.rules.told import box_then

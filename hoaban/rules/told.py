@@ -6,7 +6,7 @@ import numpy as np
 
 from hoaban.events import Event
 from hoaban.frames import FrameMeta
-from hoaban.rules.crossing import Box
+from hoaban.rules.moments import Box
 from hoaban.rules.lineage import GAP_S, REACH
 from hoaban.scene import Scene
 
