@@ -10,8 +10,8 @@ from hoaban.detections import Tracks
 from hoaban.events import Event, Finding
 from hoaban.geometry import iou
 from hoaban.rules.base import SignalId, Site, ZoneId
-from hoaban.rules.moments import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
+from hoaban.rules.moments import Moment
 from hoaban.rules.standing import Standing
 from hoaban.rules.told import box_then
 from hoaban.scene import Scene

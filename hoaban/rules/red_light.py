@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, SignalId, Site, ZoneId
 from hoaban.rules.crossing import Crossing, LineWatch, LineWatches
-from hoaban.rules.gauges import FrontGauge
-from hoaban.rules.moments import Moment
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, out_of_sight, red_at
+from hoaban.rules.gauges import FrontGauge
 from hoaban.rules.heirs import Heirs
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 

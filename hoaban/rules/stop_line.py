@@ -10,8 +10,8 @@ from pydantic import Field
 from hoaban.events import Finding
 from hoaban.rules.base import Site, ZoneId
 from hoaban.rules.crossing import Crossing
-from hoaban.rules.moments import Moment
 from hoaban.rules.enforcement import EnforcementRule, red_at
+from hoaban.rules.moments import Moment
 from hoaban.rules.red_light import StopLineConfig
 from hoaban.rules.standing import Standing
 from hoaban.scene import Scene

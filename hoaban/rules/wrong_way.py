@@ -7,8 +7,8 @@ from pydantic import Field
 
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, Site, ZoneId
-from hoaban.rules.moments import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.track_table import TrackTable
 
