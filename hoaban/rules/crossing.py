@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hoaban.detections import Tracks
 from hoaban.geometry import segments_meet
 from hoaban.rules.base import Site
-from hoaban.rules.gauges import FootGauge, Gauge
+from hoaban.rules.gauges import FootGauge, Gauge, Measured
 from hoaban.rules.heirs import Heirs
 from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
@@ -65,8 +65,7 @@ class _Sample:
         return float(self.seen[1])
 
     def moment(self) -> Moment:
-        seq, captured_s, x1, y1, x2, y2 = self.seen.tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
+        return Moment.of_sample(self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,17 @@ class _Pending:
     at: _Sample | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """One that is beyond a line, by where it is now. index: among the measured. place: its row in the table."""
+
+    line: int
+    index: int
+    place: int
+    was: float
+    sure: bool
+
+
 class LineWatches:
     """Crossings of some lines that are measured alike, all lines and tracks at once.
 
@@ -90,7 +100,7 @@ class LineWatches:
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
         self.gauge, self._heirs = gauge, Heirs.of(site, classes)
         self._heir_since_s: dict[int, float] = {}  # by row of the table, the oldest first
-        self._measured: tuple[int, Rows, F64] = 0, np.zeros(0, np.intp), np.zeros((1, 0))
+        self._measured: tuple[int, Measured | None] = 0, None
         self._site, self._followed = site, (classes, min_hits)
         self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
         self._last: tuple[Tracks, float, list[list[Crossing]]] | None = None
@@ -98,7 +108,7 @@ class LineWatches:
 
     def watch(self, lines: int) -> None:
         """Look at so many lines. Before the first frame."""
-        # side: 1 right, -1 left, 0 not known.
+        # side: 1 right, -1 left, 0 not known. seen, point: its last sample.
         sides, nowhere = (0.0,) * lines, (np.nan,) * 2
         self._table = TrackTable(self._site.shared.rows, FORGET_S, side=sides, seen=(np.nan,) * 6, point=nowhere)
         self._lines = lines
@@ -111,45 +121,44 @@ class LineWatches:
 
     def distances(self, line: int) -> F64:
         """(n,) see LineWatch."""
-        count, rows, away = self._measured
+        count, measured = self._measured
         distances = np.full(count, np.nan)
-        distances[rows] = away[line]
+        if measured is not None:
+            distances[measured.of(measured.followed.rows)] = measured.away[line]
         return distances
 
     def _look(self, scene: Scene) -> list[list[Crossing]]:
-        tracks, now_s = scene.tracks, scene.now_s
-        self._measured = len(tracks), np.zeros(0, np.intp), np.zeros((self._lines, 0))
+        tracks, now_s, table = scene.tracks, scene.now_s, self._table
+        self._measured = len(tracks), None
         found: list[list[Crossing]] = [[] for _ in range(self._lines)]
         if not len(tracks):
             return found
-        everywhere = self._site.shared.rows.of(tracks.ids, now_s)
+        rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
+        table.touch(rows, now_s)
         for track, heir in self._heirs.update(scene).items():
             self._inherit(track, heir.lost, now_s)
-        seen = self._site.seen(tracks)
-        points = self.gauge.points(seen)
         followed = seen.followed(*self._followed)
-        rows = (followed & (points[:, 0] == points[:, 0])).nonzero()[0]
-        away = self.gauge.distances(seen, points).take(rows, axis=1)
-        self._measured = len(tracks), rows, away
-        places = everywhere.take(rows)
-        self._table.touch(places, now_s)
-        margins, was = self.gauge.margins(seen).take(rows), np.ascontiguousarray(self._table.get("side", places).T)
-        samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
+        measured = self.gauge.measure(seen, followed)
+        self._measured = len(tracks), measured
+        places, samples = measured.of(followed.places(rows)), measured.of(followed.samples(scene.frame))
+        was = np.ascontiguousarray(table.get("side", places).T)
         # Nearly all are where they were, for certain; of these nothing need be decided.
-        lines, open_ = (away * was <= margins).nonzero()
-        if len(lines) or self._pending:
-            found = self._decide(scene, lines, open_, was, margins, samples, points)
-        self._table.put("seen", places, samples)
-        self._table.put("point", places, points)
+        open_ = measured.away * was <= measured.margins
+        if self._pending or np.count_nonzero(open_):
+            over = self._over(open_, was, places, measured, now_s)
+            if over or self._pending:
+                self._decide(scene, measured, over, places, samples, found)
+        table.put("seen", places, samples)
+        table.put("point", places, measured.points)
         return found
 
     def _inherit(self, track: int, lost: int, now_s: float) -> None:
         """What is known of a lost track holds for the one that goes on for it."""
         rows, table = self._site.shared.rows, self._table
         was, place = rows.find(lost), rows.find(track)
-        if was is None or place is None or was >= len(table.touched_s) or now_s - table.touched_s[was] > FORGET_S:
+        # Once it was measured, if that was not long ago.
+        if was is None or place is None or not now_s - table["seen"].item(was, 1) <= FORGET_S:
             return
-        table.touch(np.array([place]), float(table.touched_s[was]))  # it was not measured yet itself
         for name in ("side", "seen", "point"):
             table[name][place] = table[name][was]
         for line in range(self._lines):
@@ -160,49 +169,65 @@ class LineWatches:
         self._heir_since_s.pop(place, None)
         self._heir_since_s[place] = now_s
 
+    def _over(self, open_: NDArray[np.bool_], was: F64, places: Rows, measured: Measured, now_s: float) -> list[_Over]:
+        """Who is beyond a line, of those who are not for certain where they were. Notes where others are who are new.
+
+        open_: (lines, m) of the measured. was: (lines, m) the sides.
+        """
+        side, last = self._table["side"], self._table["seen"]
+        lines, which = open_.nonzero()
+        each = zip(
+            lines.tolist(), which.tolist(), places.take(which).tolist(), was[lines, which].tolist(),
+            measured.away[lines, which].tolist(), measured.margins.take(which).tolist(), strict=True,
+        )  # fmt: skip
+        over = []
+        for line, index, place, before, away, margin in each:
+            if before and now_s - last.item(place, 1) > FORGET_S:  # not measured for so long
+                before = side[place, line] = 0.0
+            if before == 0.0:
+                if abs(away) > margin:
+                    side[place, line] = 1.0 if away > 0 else -1.0
+            elif away * before < 0:
+                over.append(_Over(line, index, place, before, abs(away) > margin))
+        return over
+
     def _decide(
-        self, scene: Scene, lines: Rows, open_: Rows, was: F64, margins: F64, samples: F64, points: F64
-    ) -> list[list[Crossing]]:
-        """Of these lines and of these of the measured, side by side: who has gone over."""
-        tracks, now_s, (_, rows, away) = scene.tracks, scene.now_s, self._measured
-        found: list[list[Crossing]] = [[] for _ in range(self._lines)]
-        places, side = self._site.shared.rows.of(tracks.ids, now_s).take(rows), self._table["side"]
-        distances, before = away[lines, open_], was[lines, open_]
-        here, sure = np.sign(distances), np.abs(distances) > margins.take(open_)
-        begins = (sure & (before == 0)).nonzero()[0]
-        side[places.take(open_.take(begins)), lines.take(begins)] = here.take(begins)
-        over = (here * before < 0).nonzero()[0]
-        lines, there, sure = lines.take(over), open_.take(over), sure.take(over)
-        started = self._started(places, there, lines, now_s)
-        hidden = feet_hidden(tracks, rows.take(there)).tolist()
-        each = zip(there.tolist(), lines.tolist(), sure.tolist(), hidden, started, strict=True)
-        for index, line, certain, behind, pending in each:
-            row, place, sample = int(rows[index]), int(places[index]), _Sample(samples[index], points[index])
+        self,
+        scene: Scene,
+        measured: Measured,
+        over: list[_Over],
+        places: Rows,
+        samples: F64,
+        found: list[list[Crossing]],
+    ) -> None:
+        """Who of those that are beyond a line has gone over it, into `found`."""
+        tracks, now_s = scene.tracks, scene.now_s
+        known, here = self._pending, set(places.tolist())
+        # Whoever is seen now and is not beyond any more is forgotten.
+        self._pending = {key: one for key, one in known.items() if key[0] not in here}
+        if not over:
+            return
+        rows = measured.of(measured.followed.rows).take([one.index for one in over])
+        last, points = self._table["seen"], self._table["point"]
+        for one, row, behind in zip(over, rows.tolist(), feet_hidden(tracks, rows).tolist(), strict=True):
+            key, sample = (one.place, one.line), _Sample(samples[one.index], measured.points[one.index])
+            pending = known.get(key)
+            if pending is None:
+                pending = _Pending(_Sample(last[one.place].copy(), points[one.place].copy()), None)
             at = pending.at
             if behind:
-                away[line, index] = np.nan
+                measured.away[one.line, one.index] = np.nan
             elif at is None:
                 at = sample
-            if certain and not behind and at is not None:
-                side[place, line] = -was[line, index]
-                crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
+            if one.sure and not behind and at is not None:
+                self._table["side"][one.place, one.line] = -one.was
+                crossing = self._crossing(one.line, int(tracks.ids[row]), row, pending.before, at, sample)
                 if crossing is not None:
-                    concluded = crossing.before.captured_s < self._heir_since_s.get(place, 0.0)
-                    found[line].append(replace(crossing, concluded=concluded))
+                    concluded = crossing.before.captured_s < self._heir_since_s.get(one.place, 0.0)
+                    found[one.line].append(replace(crossing, concluded=concluded))
                 continue
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
-            self._pending[place, line] = _Pending(sample if stands else pending.before, at)
-        return found
-
-    def _started(self, places: Rows, there: Rows, lines: Rows, now_s: float) -> list[_Pending]:
-        """How each that is beyond a line came there. Whoever is seen now and is not beyond any more is forgotten."""
-        if not len(there) and not self._pending:
-            return []
-        keys = list(zip(places[there].tolist(), lines.tolist(), strict=True))
-        known, seen_s = self._pending, self._table.touched_s
-        self._pending = {key: one for key, one in known.items() if seen_s[key[0]] != now_s}
-        seen, points = self._table["seen"], self._table["point"]
-        return [known.get(key) or _Pending(_Sample(seen[key[0]].copy(), points[key[0]].copy()), None) for key in keys]
+            self._pending[key] = _Pending(sample if stands else pending.before, at)
 
     def _crossing(self, line: int, track: int, row: int, before: _Sample, at: _Sample, now: _Sample) -> Crossing | None:
         stood = before.captured_s >= at.captured_s
@@ -261,7 +286,7 @@ def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """
     if not len(rows):
         return np.zeros(0, np.bool_)
-    x1, y1, x2, y2 = tracks.boxes.T.astype(np.float64)
+    x1, y1, x2, y2 = np.ascontiguousarray(tracks.boxes.T, np.float64)
     left, right, foot = x1[rows][:, None], x2[rows][:, None], y2[rows][:, None]
     slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
     before = (y1 <= foot + slack) & (y2 > foot + slack)

@@ -1,39 +1,50 @@
 """How far objects are from lines: by where they stand in the picture, or by a vehicle's front on the ground."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hoaban.geometry import signed_distance
 from hoaban.rules.base import Site
-from hoaban.rules.seen import Seen
-from hoaban.track_table import F64
+from hoaban.rules.seen import Followed, Seen
+from hoaban.track_table import F64, Rows
 
 LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
 """usual lengths; a camera's rule may say others"""
 OTHER_LENGTH_M = 4.4
 
 
-class Gauge(Protocol):
-    """How far objects are from some lines, and in what measure. Where an array has an axis `n`, it is one row a track.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Some of the tracks of a frame: rows of `followed`. points: (m, 2) where each is, in the gauge's measure.
 
-    Lines are meant by their places among the gauge's.
+    away: (lines, m) from the endless lines, above 0 on their right. margins: (m,) nearer to a line than this, the side
+    is not believed.
     """
 
-    def points(self, seen: Seen) -> F64:
-        """(n, 2) where each object is, nan where that cannot be said."""
-        ...
+    followed: Followed
+    rows: Rows | None
+    """None: all"""
+    points: F64
+    away: F64
+    margins: F64
 
-    def distances(self, seen: Seen, points: F64) -> F64:
-        """(lines, n) of these points from the endless lines, above 0 on their right."""
-        ...
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Of values that have a row for each of those followed, those of the measured."""
+        return values if self.rows is None else values.take(self.rows, axis=0)
 
-    def margins(self, seen: Seen) -> F64:
-        """(n,) nearer to a line than this, the side is not believed."""
+
+class Gauge(Protocol):
+    """How far objects are from some lines, and in what measure. Lines are meant by their places among the gauge's."""
+
+    def measure(self, seen: Seen, followed: Followed) -> Measured:
+        """Those of whom it can be said where they are."""
         ...
 
     def lengths(self, seen: Seen) -> F64:
-        """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
+        """(n,) of all tracks, their own measure, in that of the distances: its length, or its box's height."""
         ...
 
     def ends(self, line: int) -> tuple[F64, F64]:
@@ -60,14 +71,10 @@ class FootGauge:
             self._rows.append(self._places.line_rows[line])
         return self.lines.index(line)
 
-    def points(self, seen: Seen) -> F64:
-        return seen.points
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return seen.distances_of(self._rows)
-
-    def margins(self, seen: Seen) -> F64:
-        return seen.margins(2.0, 0.06)
+    def measure(self, seen: Seen, followed: Followed) -> Measured:
+        rows = followed.rows
+        away = seen.distances_of(self._rows).take(rows, axis=1)
+        return Measured(followed, None, followed.points, away, seen.margins(2.0, 0.06).take(rows))
 
     def lengths(self, seen: Seen) -> F64:
         return np.asarray(seen.heights, np.float64)
@@ -105,20 +112,29 @@ class FrontGauge:
         right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
         self._ahead = right if forward else -right
         self._lengths = LENGTHS_M | lengths_m
+        self._labels: tuple[str, ...] | None = None
+        self._of_labels = np.zeros(0)
 
-    def points(self, seen: Seen) -> F64:
-        return np.asarray(seen.metres + self.lengths(seen)[:, None] * self._ahead, np.float64)
+    def measure(self, seen: Seen, followed: Followed) -> Measured:
+        lengths = self._by_class(seen.tracks.labels).take(seen.tracks.classes.take(followed.rows))
+        points = lengths[:, None] * self._ahead
+        points += seen.metres.take(followed.rows, axis=0)
+        rows = None
+        known = points[:, 0] == points[:, 0]  # not nan
+        if np.count_nonzero(known) < len(known):
+            rows = known.nonzero()[0]
+            points, lengths = points.take(rows, axis=0), lengths.take(rows)
+        away = (self._sign * signed_distance(points, self._start, self._end))[None]
+        return Measured(followed, rows, points, away, np.maximum(self.LEAST_MARGIN_M, self.MARGIN * lengths))
 
     def lengths(self, seen: Seen) -> F64:
-        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in seen.tracks.labels])
-        lengths: F64 = by_class[seen.tracks.classes]
-        return lengths
+        return self._by_class(seen.tracks.labels).take(seen.tracks.classes)
 
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return (self._sign * signed_distance(points, self._start, self._end))[None]
-
-    def margins(self, seen: Seen) -> F64:
-        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(seen))
+    def _by_class(self, labels: tuple[str, ...]) -> F64:
+        if self._labels != labels:
+            self._labels = labels
+            self._of_labels = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in labels])
+        return self._of_labels
 
     def ends(self, line: int) -> tuple[F64, F64]:
         return self._start, self._end

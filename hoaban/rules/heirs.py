@@ -181,7 +181,7 @@ def _straight_on(new: F64, lost: F64, now_s: float) -> F64:
 
 def _covering(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which stand before the foot of which: around it, and reaching lower."""
-    x1, y1, x2, y2 = boxes.T
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T, np.float64)
     middle, foot = ((some[:, 0] + some[:, 2]) / 2)[:, None], some[:, 3, None]
     slack = np.maximum(2.0, 0.05 * (some[:, 3] - some[:, 1]))[:, None]
     return np.asarray((x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack))
@@ -189,7 +189,7 @@ def _covering(some: F64, boxes: Floats) -> NDArray[np.bool_]:
 
 def _beside(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which are so near, and nearer to the camera, that one may just have come out from behind them."""
-    x1, y1, x2, y2 = boxes.T
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T, np.float64)
     left, right, foot = some[:, 0, None], some[:, 2, None], some[:, 3, None]
     wide = right - left
     return np.asarray((x1 <= right + wide) & (x2 >= left - wide) & (y1 <= foot) & (y2 > foot))

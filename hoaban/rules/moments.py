@@ -1,18 +1,20 @@
 """Where a track was in one frame, as evidence names it, and where each was seen last."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from hoaban.detections import Tracks
 from hoaban.events import format_time, utc
 from hoaban.frames import FrameMeta
 from hoaban.rules.base import Site, box_of
 from hoaban.scene import Scene
-from hoaban.track_table import TrackTable
+from hoaban.track_table import F64
 
 Box = tuple[float, float, float, float]
+
+KEEP_S = 5.0
+"""of the past: within it a vehicle that was reported may be reported again under another number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class Moment:
     def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
         return cls(frame.seq, frame.captured_s, box_of(tracks, row))
 
+    @classmethod
+    def of_sample(cls, sample: F64) -> "Moment":
+        """sample: (6,) as Seen.samples has it."""
+        seq, captured_s, x1, y1, x2, y2 = sample.tolist()
+        return cls(int(seq), captured_s, (x1, y1, x2, y2))
+
     def as_dict(self) -> dict[str, Any]:
         """As an event carries it: plain JSON values."""
         return {
@@ -38,30 +46,28 @@ class Moment:
 
 
 class Sightings:
-    """Where each track was seen last, kept once for all rules of a camera."""
+    """The tracks of the last seconds, kept once for all rules of a camera."""
 
-    def __init__(self, site: Site) -> None:
-        self._site, self._rows = site, site.shared.rows
-        self._table = TrackTable(self._rows, seen=(np.nan,) * 6)
-        self._last: tuple[Tracks, float] | None = None
+    def __init__(self) -> None:
+        self._past: deque[tuple[FrameMeta, Tracks]] = deque()
 
     @classmethod
     def of(cls, site: Site) -> "Sightings":
-        return site.shared.keep("sightings", lambda: cls(site))
+        return site.shared.keep("sightings", cls)
 
     def update(self, scene: Scene) -> None:
         """Take a frame in. Rules may say it again in the same frame."""
-        tracks, now_s = scene.tracks, scene.now_s
-        if not len(tracks) or (self._last is not None and self._last[0] is tracks and self._last[1] == now_s):
+        if self._past and self._past[-1][0] is scene.frame:
             return
-        self._last = tracks, now_s
-        rows = self._rows.of(tracks.ids, now_s)
-        self._table.touch(rows, now_s)
-        self._table.put("seen", rows, self._site.seen(tracks).samples(scene.frame))
+        self._past.append((scene.frame, scene.tracks))
+        while scene.now_s - self._past[0][0].captured_s > KEEP_S:
+            self._past.popleft()
 
-    def newest(self, track: int) -> Moment | None:
-        row = self._rows.find(track)
-        if row is None:
-            return None
-        seq, captured_s, x1, y1, x2, y2 = self._table["seen"][row].tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
+    def newest(self, track: int, after_s: float) -> Moment | None:
+        """Where a track was seen last, if that was after a time and no longer than KEEP_S ago."""
+        for frame, tracks in reversed(self._past):
+            if frame.captured_s <= after_s:
+                return None
+            if len(rows := (tracks.ids == track).nonzero()[0]):
+                return Moment.of(frame, tracks, int(rows[0]))
+        return None

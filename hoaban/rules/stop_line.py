@@ -86,7 +86,7 @@ class StopLine(EnforcementRule):
         distances = self._watch.distances
         units = np.maximum(self._watch.gauge.lengths(self.site.seen(tracks)), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
-        followed = np.flatnonzero(wanted)
+        followed = wanted.rows
         rows = dict(zip(tracks.ids[followed].tolist(), followed.tolist(), strict=True))
         findings = []
         for track, candidate in list(self._open.items()):
