@@ -242,6 +242,9 @@ def test_only_the_zone_is_searched_and_the_model_does_not_see_the_rest(watching:
     events, pipeline = walk(camera, [rows((900, 300, a))] * 5, [entry("a", a)])
     assert events == []
     assert pipeline.status(2.0)["rules"]["face_watchlist:left"]["faces_searched"] == 0
+    margin, pipeline = walk(camera, [rows((660, 300, a))] * 5, [entry("a", a)])  # seen by the model, not searched
+    assert margin == []
+    assert pipeline.status(2.0)["rules"]["face_watchlist:left"]["faces_searched"] == 0
     pixels = np.full((736, 1280, 3), 7, np.uint8)
     pipeline.hide_outside(pixels, Letterbox(1.0, 1280, 736), W, H)
     assert (pixels[:700, :640] == 7).all()
