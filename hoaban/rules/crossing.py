@@ -55,17 +55,20 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A track in one frame. seen: (6,) as Seen.samples has it. point: (2,) what the gauge measured."""
+    """A track in one frame. values: (8,) what Seen.samples has of it, and the point that the gauge measured."""
 
-    seen: F64
-    point: F64
+    values: F64
+
+    @property
+    def point(self) -> F64:
+        return self.values[6:]
 
     @property
     def captured_s(self) -> float:
-        return float(self.seen[1])
+        return float(self.values[1])
 
     def moment(self) -> Moment:
-        return Moment.of_sample(self.seen)
+        return Moment.of_sample(self.values[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,8 @@ class LineWatches:
 
     def watch(self, lines: int) -> None:
         """Look at so many lines. Before the first frame."""
-        # side: 1 right, -1 left, 0 not known. seen, point: its last sample.
-        sides, nowhere = (0.0,) * lines, (np.nan,) * 2
-        self._table = TrackTable(self._site.shared.rows, FORGET_S, side=sides, seen=(np.nan,) * 6, point=nowhere)
+        # side: 1 right, -1 left, 0 not known. last: its last sample.
+        self._table = TrackTable(self._site.shared.rows, FORGET_S, side=(0.0,) * lines, last=(np.nan,) * 8)
         self._lines = lines
 
     def update(self, scene: Scene) -> list[list[Crossing]]:
@@ -140,7 +142,9 @@ class LineWatches:
         followed = seen.followed(*self._followed)
         measured = self.gauge.measure(seen, followed)
         self._measured = len(tracks), measured
-        places, samples = measured.of(followed.places(rows)), measured.of(followed.samples(scene.frame))
+        places = measured.of(followed.places(rows))
+        samples = np.empty((len(places), 8))
+        samples[:, :6], samples[:, 6:] = measured.of(followed.samples(scene.frame)), measured.points
         was = np.ascontiguousarray(table.get("side", places).T)
         # Nearly all are where they were, for certain; of these nothing need be decided.
         open_ = measured.away * was <= measured.margins
@@ -148,8 +152,7 @@ class LineWatches:
             over = self._over(open_, was, places, measured, now_s)
             if over or self._pending:
                 self._decide(scene, measured, over, places, samples, found)
-        table.put("seen", places, samples)
-        table.put("point", places, measured.points)
+        table.put("last", places, samples)
         return found
 
     def _inherit(self, track: int, lost: int, now_s: float) -> None:
@@ -157,9 +160,9 @@ class LineWatches:
         rows, table = self._site.shared.rows, self._table
         was, place = rows.find(lost), rows.find(track)
         # Once it was measured, if that was not long ago.
-        if was is None or place is None or not now_s - table["seen"].item(was, 1) <= FORGET_S:
+        if was is None or place is None or not now_s - table["last"].item(was, 1) <= FORGET_S:
             return
-        for name in ("side", "seen", "point"):
+        for name in ("side", "last"):
             table[name][place] = table[name][was]
         for line in range(self._lines):
             if (pending := self._pending.pop((was, line), None)) is not None:
@@ -174,7 +177,7 @@ class LineWatches:
 
         open_: (lines, m) of the measured. was: (lines, m) the sides.
         """
-        side, last = self._table["side"], self._table["seen"]
+        side, last = self._table["side"], self._table["last"]
         lines, which = open_.nonzero()
         each = zip(
             lines.tolist(), which.tolist(), places.take(which).tolist(), was[lines, which].tolist(),
@@ -208,12 +211,12 @@ class LineWatches:
         if not over:
             return
         rows = measured.of(measured.followed.rows).take([one.index for one in over])
-        last, points = self._table["seen"], self._table["point"]
+        last = self._table["last"]
         for one, row, behind in zip(over, rows.tolist(), feet_hidden(tracks, rows).tolist(), strict=True):
-            key, sample = (one.place, one.line), _Sample(samples[one.index], measured.points[one.index])
+            key, sample = (one.place, one.line), _Sample(samples[one.index])
             pending = known.get(key)
             if pending is None:
-                pending = _Pending(_Sample(last[one.place].copy(), points[one.place].copy()), None)
+                pending = _Pending(_Sample(last[one.place].copy()), None)
             at = pending.at
             if behind:
                 measured.away[one.line, one.index] = np.nan

@@ -109,6 +109,7 @@ class FrontGauge:
         side = signed_distance(ground.to_metres(probe[None]), self._start, self._end)[0]
         self._sign = 1.0 if side > 0 else -1.0
         run = self._end - self._start
+        self._run, self._length = run, self._sign * float(np.hypot(*run))
         right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
         self._ahead = right if forward else -right
         self._lengths = LENGTHS_M | lengths_m
@@ -124,8 +125,11 @@ class FrontGauge:
         if np.count_nonzero(known) < len(known):
             rows = known.nonzero()[0]
             points, lengths = points.take(rows, axis=0), lengths.take(rows)
-        away = (self._sign * signed_distance(points, self._start, self._end))[None]
-        return Measured(followed, rows, points, away, np.maximum(self.LEAST_MARGIN_M, self.MARGIN * lengths))
+        # As signed_distance has it.
+        away = self._run[0] * (points[:, 1] - self._start[1])
+        away -= self._run[1] * (points[:, 0] - self._start[0])
+        away /= self._length
+        return Measured(followed, rows, points, away[None], np.maximum(self.LEAST_MARGIN_M, self.MARGIN * lengths))
 
     def lengths(self, seen: Seen) -> F64:
         return self._by_class(seen.tracks.labels).take(seen.tracks.classes)

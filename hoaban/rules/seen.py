@@ -35,7 +35,8 @@ class Places:
         calibration: Calibration | None,
     ) -> None:
         self.polygons = {name: to_pixels(zone.polygon, width, height) for name, zone in zones.items()}
-        self.outlines = {name: Outlines([polygon]) for name, polygon in self.polygons.items()}
+        self.zone_rows = {name: row for row, name in enumerate(zones)}
+        self.outlines = Outlines(list(self.polygons.values()))
         self.ground = None if calibration is None else Ground(calibration, width, height)
         self.line_rows = {name: row for row, name in enumerate(lines)}
         ends = [to_pixels([line.from_, line.to], width, height) for line in lines.values()]
@@ -93,7 +94,6 @@ class Seen:
         self.tracks, self._places = tracks, places
         self._of: dict[tuple[str, ...], Flags] = {}
         self._followed: dict[tuple[tuple[str, ...], int], Followed] = {}
-        self._inside: dict[str, Flags] = {}
         self._within: dict[tuple[str, tuple[str, ...]], Rows] = {}
         self._margins: dict[tuple[float, float], F64] = {}
         self._samples: tuple[FrameMeta, F64] | None = None
@@ -146,11 +146,14 @@ class Seen:
             self._samples = frame, samples
         return self._samples[1]
 
+    @cached_property
+    def zones(self) -> list[Flags]:
+        """Of each zone, (n,) who stands in it."""
+        return self._places.outlines.inside(*self.columns)
+
     def inside(self, zone: str) -> Flags:
         """(n,) who stands in the zone."""
-        if zone not in self._inside:
-            (self._inside[zone],) = self._places.outlines[zone].inside(*self.columns)
-        return self._inside[zone]
+        return self.zones[self._places.zone_rows[zone]]
 
     def within(self, zone: str, classes: tuple[str, ...]) -> Rows:
         """Rows of those of these classes who stand in the zone."""

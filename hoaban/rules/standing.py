@@ -18,8 +18,8 @@ class Standing:
 
     def __init__(self, still: float, site: Site, forget_s: float = FORGET_S) -> None:
         self._still, self._site = still, site
-        # Where it stands, where it came to rest, since when.
-        self._table = TrackTable(site.shared.rows, forget_s, stand=(np.nan,) * 5)
+        # where it stands, where it came to rest, since when
+        self._table = TrackTable(site.shared.rows, forget_s, place=(np.nan,) * 2, rest=(np.nan,) * 2, since_s=np.nan)
 
     def update(self, scene: Scene) -> F64:
         """(n,) watched seconds each track of this frame has stood; 0 for one that moves."""
@@ -28,8 +28,7 @@ class Standing:
             return np.zeros(0)
         rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
         self._table.touch(rows, now_s)
-        stand = self._table.get("stand", rows)
-        place, rest, since_s = stand[:, :2], stand[:, 2:4], stand[:, 4]
+        place, rest, since_s = self._table.get("place", rows), self._table.get("rest", rows), self._table["since_s"]
         reach = np.maximum(self._still * seen.heights, 2.0)
         stays = _squared(seen.points - place) <= reach**2
         stays &= _squared(seen.points - rest) <= (CREEP * reach) ** 2
@@ -37,10 +36,12 @@ class Standing:
         place *= 0.9
         place += 0.1 * seen.feet
         if len(moved):
-            arrived = seen.points.take(moved, axis=0)
-            place[moved], rest[moved], since_s[moved] = arrived, arrived, scene.watched_s
-        self._table.put("stand", rows, stand)
-        return np.asarray(scene.watched_s - since_s)
+            arrived, which = seen.points.take(moved, axis=0), rows.take(moved)
+            place[moved] = arrived
+            self._table.put("rest", which, arrived)
+            since_s[which] = scene.watched_s
+        self._table.put("place", rows, place)
+        return np.asarray(scene.watched_s - since_s.take(rows))
 
 
 def _squared(ways: F64) -> F64:
