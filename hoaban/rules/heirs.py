@@ -84,38 +84,30 @@ class Heirs:
         self._newest = int(now.ids[-1]) if len(new) else self._newest
         if not len(self._lost):
             return {}
-        covering = self._wait(now.ids.take(since.come), tracks.boxes, now_s)
-        if not len(new) or not len(self._lost):
-            return {}
-        return self._match(now.records(new), covering, tracks.boxes, now_s)
+        self._wait(now.ids.take(since.come), tracks.boxes, now_s)
+        return self._match(now.records(new), tracks.boxes, now_s) if len(new) and len(self._lost) else {}
 
-    def _wait(self, come: NDArray[np.int64], boxes: Floats, now_s: float) -> NDArray[np.bool_]:
-        """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost.
-
-        come: numbers of those that are seen and were not in the frame before.
-        """
+    def _wait(self, come: NDArray[np.int64], boxes: Floats, now_s: float) -> None:
+        """Forget whom nobody need wait for any longer. come: who is seen and was not in the frame before."""
         lost = self._lost
         hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
-        covering = np.zeros((len(lost), len(boxes)), bool)
         if len(hidden):
-            covering[hidden] = covers = _covering(lost.take(hidden, axis=0)[:, _BOX], boxes)
-            lost[hidden[covers.any(axis=1)], _COVERED] = now_s
+            covered = _covering(lost.take(hidden, axis=0)[:, _BOX], boxes).any(axis=1)
+            lost[hidden[covered], _COVERED] = now_s
         away_s = now_s - lost[:, _SEEN]
         waits = (now_s - lost[:, _COVERED] <= UNCOVERED_S) & (away_s <= HIDDEN_S)
         waits |= away_s <= GAP_S
         if len(come):
             waits &= ~(lost[:, _ID, None] == come).any(axis=1)
-        if np.count_nonzero(waits) == len(waits):
-            return covering
-        self._lost = lost[waits]
-        return np.asarray(covering[waits])
+        if np.count_nonzero(waits) < len(waits):
+            self._lost = lost[waits]
 
-    def _match(self, new: F64, covering: NDArray[np.bool_], boxes: Floats, now_s: float) -> dict[int, Heir]:
+    def _match(self, new: F64, boxes: Floats, now_s: float) -> dict[int, Heir]:
         lost = self._lost
         fit = _straight_on(new, lost, now_s)
         hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
         if len(hidden):
-            behind = _out_from_behind(new, lost.take(hidden, axis=0), covering, hidden, boxes)
+            behind = _out_from_behind(new, lost.take(hidden, axis=0), boxes)
             fit[:, hidden] = np.minimum(fit[:, hidden], behind)
         fit[(new[:, _KIND, None] != lost[:, _KIND]) | (fit > 1)] = 2.0
         if not np.count_nonzero(fit <= 1):
@@ -176,18 +168,15 @@ def _of_kinds(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.b
     return np.array([int(kind) in wanted for kind in kinds], bool)
 
 
-def _out_from_behind(new: F64, lost: F64, covering: NDArray[np.bool_], hidden: Rows, boxes: Floats) -> F64:
-    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2.
-
-    lost: those of all lost ones that are hidden. covering: of all, see Heirs.
-    """
+def _out_from_behind(new: F64, lost: F64, boxes: Floats) -> F64:
+    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2."""
     height = (new[:, 5] - new[:, 3])[:, None, None]
     away = np.abs(new[:, None, _TOP] - lost[:, _TOP]) / height
     fit = np.maximum(away[..., 0] / HIDDEN_REACH, away[..., 1] / HIDDEN_TOP)
     rows, columns = (fit <= 1).nonzero()
     found = np.full(fit.shape, 2.0)
     if len(rows):
-        by_the_same = _beside(new[rows][:, _BOX], boxes) & covering[hidden[columns]]
+        by_the_same = _beside(new[rows][:, _BOX], boxes) & _covering(lost[columns][:, _BOX], boxes)
         near = by_the_same.any(axis=1)
         found[rows[near], columns[near]] = fit[rows[near], columns[near]]
     return found
