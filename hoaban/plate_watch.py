@@ -16,8 +16,8 @@ from hoaban.fleet import Camera
 from hoaban.frames import FrameMeta
 from hoaban.plates import Plate, combine, unknown_beside
 from hoaban.rules.base import Site
-from hoaban.rules.crossing import Moment
 from hoaban.rules.lawful import why_silent
+from hoaban.rules.moments import Moment
 from hoaban.rules.plate_watchlist import PlateWatchlistRule
 from hoaban.rules.recent import Recent
 

@@ -31,6 +31,10 @@ class TrackRows:
         self._free: list[int] = []
         self._cleaned_s = float("-inf")
         self._last: tuple[NDArray[np.int64], float, Rows] | None = None
+        self.frame, self.before_s = 0, float("-inf")
+        self.come = self._rows
+        """how often other tracks or another time were asked about, when that was the time before, and the rows of those
+        tracks which were not among the ones asked about then"""
 
     @property
     def capacity(self) -> int:
@@ -50,9 +54,15 @@ class TrackRows:
             self._add(new if len(new) == 1 else np.unique(new))
             at = self._ids.searchsorted(ids)
         rows = self._rows.take(at)
+        self.frame, self.before_s = self.frame + 1, float("-inf") if self._last is None else self._last[1]
+        self.come = rows[self._seen_s.take(rows) != self.before_s]
         self._seen_s[rows] = now_s
         self._last = ids, now_s, rows
         return rows
+
+    def are_all(self, rows: Rows) -> bool:
+        """Whether these are what `of` gave last."""
+        return self._last is not None and self._last[2] is rows
 
     def find(self, track: int) -> int | None:
         """The row of a track that was seen within forget_s."""
@@ -72,6 +82,7 @@ class TrackRows:
             self._free += range(self.capacity, self.capacity + room)
             self._seen_s = np.concatenate([self._seen_s, np.full(room, -np.inf)])
         rows = np.array([self._free.pop() for _ in new], np.intp)
+        self._seen_s[rows] = -np.inf
         if not len(self._ids) or new[0] > self._ids[-1]:  # as nearly always: a tenth of an insertion's time
             self._ids, self._rows = np.concatenate([self._ids, new]), np.concatenate([self._rows, rows])
             return
@@ -100,6 +111,7 @@ class TrackTable:
         self._columns: dict[str, F64] = {name: value[:0] for name, value in self._defaults.items()}
         self._whole: dict[str, NDArray[Any]] = {}
         self._touched_s = np.zeros(0)
+        self._frame = -1  # of the rows, in which all of them were touched
 
     def __getitem__(self, column: str) -> F64:
         """The column, by row; good until the next call of `touch`."""
@@ -123,7 +135,13 @@ class TrackTable:
         """Go on with these rows, before they are read or written; those of them that began anew."""
         if len(self._touched_s) < self._rows.capacity:
             self._grow(self._rows.capacity - len(self._touched_s))
-        stale = rows[now_s - self._touched_s.take(rows) > self._forget_s]
+        doubtful = rows
+        if self._rows.are_all(rows):
+            # Who was touched in the frame before is not stale: of nearly all, nothing need be asked.
+            if self._frame == self._rows.frame - 1 and now_s - self._rows.before_s <= self._forget_s:
+                doubtful = self._rows.come
+            self._frame = self._rows.frame
+        stale = doubtful[now_s - self._touched_s.take(doubtful) > self._forget_s] if len(doubtful) else doubtful
         if len(stale):
             for name, column in self._columns.items():
                 column[stale] = self._defaults[name]

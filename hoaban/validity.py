@@ -22,9 +22,13 @@ class Guard:
         self._calibration, self._max_gap_s = calibration, max_gap_s
         self._times: deque[float] = deque()
         self._faults: dict[str, tuple[float, str]] = {}  # name -> when it was last there, in words
+        self._last: Scene | None = None
 
     def see(self, scene: Scene) -> None:
-        """Take one analysed frame in."""
+        """Take one analysed frame in. Rules may say it again in the same frame."""
+        if scene is self._last:
+            return
+        self._last = scene
         self._times.append(scene.now_s)
         while self._times[0] < scene.now_s - KEEP_S:
             self._times.popleft()

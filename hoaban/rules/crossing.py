@@ -1,52 +1,23 @@
 """Tracks followed across a line, with the frames just before and just after, and the moment between them."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hoaban.detections import Tracks
-from hoaban.events import format_time, utc
-from hoaban.frames import FrameMeta
-from hoaban.geometry import segments_meet, signed_distance
-from hoaban.rules.base import Site, box_of
+from hoaban.geometry import segments_meet
+from hoaban.rules.base import Site
+from hoaban.rules.gauges import FootGauge, Gauge, Measured
 from hoaban.rules.heirs import Heirs
-from hoaban.rules.seen import Seen
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.track_table import F64, FORGET_S, Rows, TrackTable
 
-Box = tuple[float, float, float, float]
-
-LENGTHS_M = {"car": 4.4, "motorcycle": 1.9, "bicycle": 1.8, "bus": 10.0, "truck": 7.5}
-"""usual lengths; a camera's rule may say others"""
-OTHER_LENGTH_M = 4.4
 HIDES = 0.8
 """share of a box's lower edge that a nearer object must cover to hide its foot"""
 STANDS_S = 2.0
 """beyond the line, yet too near to be believed, for so long: it stands there"""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A track in one analysed frame. bbox: xyxy pixels of the source frame."""
-
-    seq: int
-    captured_s: float
-    bbox: Box
-
-    @classmethod
-    def of(cls, frame: FrameMeta, tracks: Tracks, row: int) -> "Moment":
-        return cls(frame.seq, frame.captured_s, box_of(tracks, row))
-
-    def as_dict(self) -> dict[str, Any]:
-        """As an event carries it: plain JSON values."""
-        return {
-            "seq": self.seq,
-            "captured_s": round(self.captured_s, 6),
-            "time": format_time(utc(self.captured_s)),
-            "bbox": [round(value, 1) for value in self.bbox],
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,163 +53,22 @@ class Crossing:
         return [f"how it went over the line was not seen for {self.unseen_s:.2f} s where {max_gap_s:g} s are allowed"]
 
 
-class Sightings:
-    """Where each track was seen last, kept once for all rules of a camera."""
-
-    def __init__(self, site: Site) -> None:
-        self._site, self._rows = site, site.shared.rows
-        self._table = TrackTable(self._rows, seen=(np.nan,) * 6)
-        self._last: tuple[Tracks, float] | None = None
-
-    @classmethod
-    def of(cls, site: Site) -> "Sightings":
-        return site.shared.keep("sightings", lambda: cls(site))
-
-    def update(self, scene: Scene) -> None:
-        """Take a frame in. Rules may say it again in the same frame."""
-        tracks, now_s = scene.tracks, scene.now_s
-        if not len(tracks) or (self._last is not None and self._last[0] is tracks and self._last[1] == now_s):
-            return
-        self._last = tracks, now_s
-        rows = self._rows.of(tracks.ids, now_s)
-        self._table.touch(rows, now_s)
-        self._table.put("seen", rows, self._site.seen(tracks).samples(scene.frame))
-
-    def newest(self, track: int) -> Moment | None:
-        row = self._rows.find(track)
-        if row is None:
-            return None
-        seq, captured_s, x1, y1, x2, y2 = self._table["seen"][row].tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
-
-
-class Gauge(Protocol):
-    """How far objects are from some lines, and in what measure. Where an array has an axis `n`, it is one row a track.
-
-    Lines are meant by their places among the gauge's.
-    """
-
-    def points(self, seen: Seen) -> F64:
-        """(n, 2) where each object is, nan where that cannot be said."""
-        ...
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        """(lines, n) of these points from the endless lines, above 0 on their right."""
-        ...
-
-    def margins(self, seen: Seen) -> F64:
-        """(n,) nearer to a line than this, the side is not believed."""
-        ...
-
-    def lengths(self, seen: Seen) -> F64:
-        """(n,) an object's own measure, in that of the distances: its length, or its box's height."""
-        ...
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        """(2,), (2,) the line's ends, in the measure of the points."""
-        ...
-
-    def away(self, line: int, point: F64) -> float:
-        """Of one point, what `distances` says of all."""
-        ...
-
-
-class FootGauge:
-    """By the foot point, in pixels. Lines are added before the first frame."""
-
-    def __init__(self, site: Site) -> None:
-        self._places = site.places
-        self.lines: list[str] = []
-        self._rows: list[int] = []
-
-    def add(self, line: str) -> int:
-        """The line's place among the gauge's."""
-        if line not in self.lines:
-            self.lines.append(line)
-            self._rows.append(self._places.line_rows[line])
-        return self.lines.index(line)
-
-    def points(self, seen: Seen) -> F64:
-        return seen.points
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return seen.distances_of(self._rows)
-
-    def margins(self, seen: Seen) -> F64:
-        return seen.margins(2.0, 0.06)
-
-    def lengths(self, seen: Seen) -> F64:
-        return np.asarray(seen.heights, np.float64)
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        start, end = self._places.ends[self._rows[line]]
-        return start, end
-
-    def away(self, line: int, point: F64) -> float:
-        return float(signed_distance(point[None], *self.ends(line))[0])
-
-
-class FrontGauge:
-    """By the front of a vehicle seen from behind, in metres on the ground.
-
-    Its foot point is its rear; the front lies one length further on, in the direction of travel, which is taken to be
-    straight across the line. The length is the class's usual one, so the front is known to a seventh of it at best, and
-    that much it must be over the line to count. Raises ValueError without a calibration.
-    """
-
-    LEAST_MARGIN_M, MARGIN = 0.5, 0.15
-
-    def __init__(self, line: str, site: Site, forward: bool, lengths_m: dict[str, float]) -> None:
-        ground = site.places.ground
-        if ground is None:
-            raise ValueError("the front of a vehicle is found on the ground; give the camera a calibration")
-        ends = site.places.ends[site.places.line_rows[line]]
-        self._start, self._end = ground.to_metres(ends)
-        along = ends[1] - ends[0]
-        # A point of the picture on the line's right tells which side that is on the ground, whose axes may mirror it.
-        probe = ends.mean(axis=0) + np.array([-along[1], along[0]]) / np.hypot(*along)
-        side = signed_distance(ground.to_metres(probe[None]), self._start, self._end)[0]
-        self._sign = 1.0 if side > 0 else -1.0
-        run = self._end - self._start
-        right = self._sign * np.array([-run[1], run[0]]) / np.hypot(*run)
-        self._ahead = right if forward else -right
-        self._lengths = LENGTHS_M | lengths_m
-
-    def points(self, seen: Seen) -> F64:
-        return np.asarray(seen.metres + self.lengths(seen)[:, None] * self._ahead, np.float64)
-
-    def lengths(self, seen: Seen) -> F64:
-        by_class = np.array([self._lengths.get(label, OTHER_LENGTH_M) for label in seen.tracks.labels])
-        lengths: F64 = by_class[seen.tracks.classes]
-        return lengths
-
-    def distances(self, seen: Seen, points: F64) -> F64:
-        return (self._sign * signed_distance(points, self._start, self._end))[None]
-
-    def margins(self, seen: Seen) -> F64:
-        return np.maximum(self.LEAST_MARGIN_M, self.MARGIN * self.lengths(seen))
-
-    def ends(self, line: int) -> tuple[F64, F64]:
-        return self._start, self._end
-
-    def away(self, line: int, point: F64) -> float:
-        return self._sign * float(signed_distance(point[None], self._start, self._end)[0])
-
-
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A track in one frame. seen: (6,) as Seen.samples has it. point: (2,) what the gauge measured."""
+    """A track in one frame. values: (8,) what Seen.samples has of it, and the point that the gauge measured."""
 
-    seen: F64
-    point: F64
+    values: F64
+
+    @property
+    def point(self) -> F64:
+        return self.values[6:]
 
     @property
     def captured_s(self) -> float:
-        return float(self.seen[1])
+        return float(self.values[1])
 
     def moment(self) -> Moment:
-        seq, captured_s, x1, y1, x2, y2 = self.seen.tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
+        return Moment.of_sample(self.values[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +82,17 @@ class _Pending:
     at: _Sample | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """One that is beyond a line, by where it is now. index: among the measured. place: its row in the table."""
+
+    line: int
+    index: int
+    place: int
+    was: float
+    sure: bool
+
+
 class LineWatches:
     """Crossings of some lines that are measured alike, all lines and tracks at once.
 
@@ -262,7 +103,7 @@ class LineWatches:
     def __init__(self, gauge: Gauge, site: Site, classes: tuple[str, ...], min_hits: int) -> None:
         self.gauge, self._heirs = gauge, Heirs.of(site, classes)
         self._heir_since_s: dict[int, float] = {}  # by row of the table, the oldest first
-        self._measured: tuple[int, Rows, F64] = 0, np.zeros(0, np.intp), np.zeros((1, 0))
+        self._measured: tuple[int, Measured | None] = 0, None
         self._site, self._followed = site, (classes, min_hits)
         self._pending: dict[tuple[int, int], _Pending] = {}  # by row of the table and line
         self._last: tuple[Tracks, float, list[list[Crossing]]] | None = None
@@ -270,9 +111,8 @@ class LineWatches:
 
     def watch(self, lines: int) -> None:
         """Look at so many lines. Before the first frame."""
-        # side: 1 right, -1 left, 0 not known.
-        sides, nowhere = (0.0,) * lines, (np.nan,) * 2
-        self._table = TrackTable(self._site.shared.rows, FORGET_S, side=sides, seen=(np.nan,) * 6, point=nowhere)
+        # side: 1 right, -1 left, 0 not known. last: its last sample.
+        self._table = TrackTable(self._site.shared.rows, FORGET_S, side=(0.0,) * lines, last=(np.nan,) * 8)
         self._lines = lines
 
     def update(self, scene: Scene) -> list[list[Crossing]]:
@@ -283,46 +123,46 @@ class LineWatches:
 
     def distances(self, line: int) -> F64:
         """(n,) see LineWatch."""
-        count, rows, away = self._measured
+        count, measured = self._measured
         distances = np.full(count, np.nan)
-        distances[rows] = away[line]
+        if measured is not None:
+            distances[measured.of(measured.followed.rows)] = measured.away[line]
         return distances
 
     def _look(self, scene: Scene) -> list[list[Crossing]]:
-        tracks, now_s = scene.tracks, scene.now_s
-        self._measured = len(tracks), np.zeros(0, np.intp), np.zeros((self._lines, 0))
+        tracks, now_s, table = scene.tracks, scene.now_s, self._table
+        self._measured = len(tracks), None
         found: list[list[Crossing]] = [[] for _ in range(self._lines)]
         if not len(tracks):
             return found
-        everywhere = self._site.shared.rows.of(tracks.ids, now_s)
+        rows, seen = self._site.shared.rows.of(tracks.ids, now_s), self._site.seen(tracks)
+        table.touch(rows, now_s)
         for track, heir in self._heirs.update(scene).items():
             self._inherit(track, heir.lost, now_s)
-        seen = self._site.seen(tracks)
-        points = self.gauge.points(seen)
         followed = seen.followed(*self._followed)
-        rows = (followed & (points[:, 0] == points[:, 0])).nonzero()[0]
-        away = self.gauge.distances(seen, points).take(rows, axis=1)
-        self._measured = len(tracks), rows, away
-        places = everywhere.take(rows)
-        self._table.touch(places, now_s)
-        margins, was = self.gauge.margins(seen).take(rows), np.ascontiguousarray(self._table.get("side", places).T)
-        samples, points = seen.samples(scene.frame).take(rows, axis=0), points.take(rows, axis=0)
+        measured = self.gauge.measure(seen, followed)
+        self._measured = len(tracks), measured
+        places = measured.of(followed.places(rows))
+        samples = np.empty((len(places), 8))
+        samples[:, :6], samples[:, 6:] = measured.of(followed.samples(scene.frame)), measured.points
+        was = np.ascontiguousarray(table.get("side", places).T)
         # Nearly all are where they were, for certain; of these nothing need be decided.
-        lines, open_ = (away * was <= margins).nonzero()
-        if len(lines) or self._pending:
-            found = self._decide(scene, lines, open_, was, margins, samples, points)
-        self._table.put("seen", places, samples)
-        self._table.put("point", places, points)
+        open_ = measured.away * was <= measured.margins
+        if self._pending or np.count_nonzero(open_):
+            over = self._over(open_, was, places, measured, now_s)
+            if over or self._pending:
+                self._decide(scene, measured, over, places, samples, found)
+        table.put("last", places, samples)
         return found
 
     def _inherit(self, track: int, lost: int, now_s: float) -> None:
         """What is known of a lost track holds for the one that goes on for it."""
         rows, table = self._site.shared.rows, self._table
         was, place = rows.find(lost), rows.find(track)
-        if was is None or place is None or was >= len(table.touched_s) or now_s - table.touched_s[was] > FORGET_S:
+        # Once it was measured, if that was not long ago.
+        if was is None or place is None or not now_s - table["last"].item(was, 1) <= FORGET_S:
             return
-        table.touch(np.array([place]), float(table.touched_s[was]))  # it was not measured yet itself
-        for name in ("side", "seen", "point"):
+        for name in ("side", "last"):
             table[name][place] = table[name][was]
         for line in range(self._lines):
             if (pending := self._pending.pop((was, line), None)) is not None:
@@ -332,49 +172,65 @@ class LineWatches:
         self._heir_since_s.pop(place, None)
         self._heir_since_s[place] = now_s
 
+    def _over(self, open_: NDArray[np.bool_], was: F64, places: Rows, measured: Measured, now_s: float) -> list[_Over]:
+        """Who is beyond a line, of those who are not for certain where they were. Notes where others are who are new.
+
+        open_: (lines, m) of the measured. was: (lines, m) the sides.
+        """
+        side, last = self._table["side"], self._table["last"]
+        lines, which = open_.nonzero()
+        each = zip(
+            lines.tolist(), which.tolist(), places.take(which).tolist(), was[lines, which].tolist(),
+            measured.away[lines, which].tolist(), measured.margins.take(which).tolist(), strict=True,
+        )  # fmt: skip
+        over = []
+        for line, index, place, before, away, margin in each:
+            if before and now_s - last.item(place, 1) > FORGET_S:  # not measured for so long
+                before = side[place, line] = 0.0
+            if before == 0.0:
+                if abs(away) > margin:
+                    side[place, line] = 1.0 if away > 0 else -1.0
+            elif away * before < 0:
+                over.append(_Over(line, index, place, before, abs(away) > margin))
+        return over
+
     def _decide(
-        self, scene: Scene, lines: Rows, open_: Rows, was: F64, margins: F64, samples: F64, points: F64
-    ) -> list[list[Crossing]]:
-        """Of these lines and of these of the measured, side by side: who has gone over."""
-        tracks, now_s, (_, rows, away) = scene.tracks, scene.now_s, self._measured
-        found: list[list[Crossing]] = [[] for _ in range(self._lines)]
-        places, side = self._site.shared.rows.of(tracks.ids, now_s).take(rows), self._table["side"]
-        distances, before = away[lines, open_], was[lines, open_]
-        here, sure = np.sign(distances), np.abs(distances) > margins.take(open_)
-        begins = (sure & (before == 0)).nonzero()[0]
-        side[places.take(open_.take(begins)), lines.take(begins)] = here.take(begins)
-        over = (here * before < 0).nonzero()[0]
-        lines, there, sure = lines.take(over), open_.take(over), sure.take(over)
-        started = self._started(places, there, lines, now_s)
-        hidden = feet_hidden(tracks, rows.take(there)).tolist()
-        each = zip(there.tolist(), lines.tolist(), sure.tolist(), hidden, started, strict=True)
-        for index, line, certain, behind, pending in each:
-            row, place, sample = int(rows[index]), int(places[index]), _Sample(samples[index], points[index])
+        self,
+        scene: Scene,
+        measured: Measured,
+        over: list[_Over],
+        places: Rows,
+        samples: F64,
+        found: list[list[Crossing]],
+    ) -> None:
+        """Who of those that are beyond a line has gone over it, into `found`."""
+        tracks, now_s = scene.tracks, scene.now_s
+        known, here = self._pending, set(places.tolist())
+        # Whoever is seen now and is not beyond any more is forgotten.
+        self._pending = {key: one for key, one in known.items() if key[0] not in here}
+        if not over:
+            return
+        rows = measured.of(measured.followed.rows).take([one.index for one in over])
+        last = self._table["last"]
+        for one, row, behind in zip(over, rows.tolist(), feet_hidden(tracks, rows).tolist(), strict=True):
+            key, sample = (one.place, one.line), _Sample(samples[one.index])
+            pending = known.get(key)
+            if pending is None:
+                pending = _Pending(_Sample(last[one.place].copy()), None)
             at = pending.at
             if behind:
-                away[line, index] = np.nan
+                measured.away[one.line, one.index] = np.nan
             elif at is None:
                 at = sample
-            if certain and not behind and at is not None:
-                side[place, line] = -was[line, index]
-                crossing = self._crossing(line, int(tracks.ids[row]), row, pending.before, at, sample)
+            if one.sure and not behind and at is not None:
+                self._table["side"][one.place, one.line] = -one.was
+                crossing = self._crossing(one.line, int(tracks.ids[row]), row, pending.before, at, sample)
                 if crossing is not None:
-                    concluded = crossing.before.captured_s < self._heir_since_s.get(place, 0.0)
-                    found[line].append(replace(crossing, concluded=concluded))
+                    concluded = crossing.before.captured_s < self._heir_since_s.get(one.place, 0.0)
+                    found[one.line].append(replace(crossing, concluded=concluded))
                 continue
             stands = not behind and at is not None and now_s - at.captured_s > STANDS_S
-            self._pending[place, line] = _Pending(sample if stands else pending.before, at)
-        return found
-
-    def _started(self, places: Rows, there: Rows, lines: Rows, now_s: float) -> list[_Pending]:
-        """How each that is beyond a line came there. Whoever is seen now and is not beyond any more is forgotten."""
-        if not len(there) and not self._pending:
-            return []
-        keys = list(zip(places[there].tolist(), lines.tolist(), strict=True))
-        known, seen_s = self._pending, self._table.touched_s
-        self._pending = {key: one for key, one in known.items() if seen_s[key[0]] != now_s}
-        seen, points = self._table["seen"], self._table["point"]
-        return [known.get(key) or _Pending(_Sample(seen[key[0]].copy(), points[key[0]].copy()), None) for key in keys]
+            self._pending[key] = _Pending(sample if stands else pending.before, at)
 
     def _crossing(self, line: int, track: int, row: int, before: _Sample, at: _Sample, now: _Sample) -> Crossing | None:
         stood = before.captured_s >= at.captured_s
@@ -433,7 +289,7 @@ def feet_hidden(tracks: Tracks, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
     """
     if not len(rows):
         return np.zeros(0, np.bool_)
-    x1, y1, x2, y2 = tracks.boxes.T.astype(np.float64)
+    x1, y1, x2, y2 = np.ascontiguousarray(tracks.boxes.T, np.float64)
     left, right, foot = x1[rows][:, None], x2[rows][:, None], y2[rows][:, None]
     slack = np.maximum(2.0, 0.05 * (y2[rows] - y1[rows]))[:, None]
     before = (y1 <= foot + slack) & (y2 > foot + slack)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from hoaban.detections import Tracks
 from hoaban.events import Finding, format_time, utc
 from hoaban.rules.base import Classes, RuleConfig, Site, TrackRule
-from hoaban.rules.crossing import Moment, Sightings
+from hoaban.rules.moments import KEEP_S, Moment, Sightings
+from hoaban.rules.seen import Followed
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 from hoaban.validity import Guard
@@ -20,7 +20,7 @@ VEHICLES = ("car", "motorcycle", "bus", "truck", "bicycle")
 SINCE_KNOWN_S = 10.0
 """a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence"""
 
-SAME_S, SWITCH_S, PIECE = 5.0, 1.5, 0.6
+SAME_S, SWITCH_S, PIECE = KEEP_S, 1.5, 0.6
 """within SAME_S of a report, a track that begins where the reported one was lost, at most SWITCH_S before, is the same
 vehicle; so is one that touches it above or below and is less than PIECE of its height, or it of this one's"""
 
@@ -47,7 +47,8 @@ class EnforcementRule(TrackRule):
         self.site = site
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
         self._max_gap_s = config.max_gap_s
-        self._guard = Guard(site.calibration, config.max_gap_s)
+        guard = "guard", config.max_gap_s
+        self._guard = site.shared.keep(guard, lambda: Guard(site.calibration, config.max_gap_s))
         self._sightings = Sightings.of(site)
         self._told: dict[int, _Told] = {}  # the oldest first
         self._now_s = 0.0
@@ -55,8 +56,8 @@ class EnforcementRule(TrackRule):
     def pins(self) -> set[int]:
         return set()
 
-    def wanted(self, tracks: Tracks) -> NDArray[np.bool_]:
-        """(n,) the tracks that the rule follows."""
+    def wanted(self, tracks: Tracks) -> Followed:
+        """The tracks that the rule follows."""
         return self.site.seen(tracks).followed(self._classes, self._min_hits)
 
     def see(self, scene: Scene) -> None:
@@ -90,8 +91,7 @@ class EnforcementRule(TrackRule):
         return True
 
     def _seen_last(self, track: int, told: "_Told") -> Moment:
-        seen = self._sightings.newest(track)
-        return told.newest if seen is None or seen.captured_s <= told.frame_s else seen
+        return self._sightings.newest(track, after_s=told.frame_s) or told.newest
 
     def finding(
         self,

@@ -51,8 +51,7 @@ class Heirs:
 
     def __init__(self, classes: tuple[str, ...] | None = None) -> None:
         self._classes = classes
-        self._here, self._lost = np.zeros((0, _COLUMNS)), np.zeros((0, _COLUMNS))  # numbers ascend among those here
-        self._tracks = Tracks.empty()
+        self._here, self._lost = _Here.of(Tracks.empty(), classes, 0.0), np.zeros((0, _COLUMNS))
         self._newest = -1
         self._last: tuple[Tracks, float, dict[int, Heir]] | None = None
 
@@ -67,53 +66,48 @@ class Heirs:
         return self._last[2]
 
     def _look(self, tracks: Tracks, now_s: float) -> dict[int, Heir]:
-        before, boxes_before = self._here, self._tracks.boxes
-        now = _records(tracks, self._classes, now_s)
-        since = Since.of(now[:, _ID].astype(np.int64), before[:, _ID].astype(np.int64))
-        if len(since.here) and now_s > before[0, _SEEN]:
-            was = before.take(since.before, axis=0)
-            steps = (now[:, _TOP].take(since.here, axis=0) - was[:, _TOP]) / (now_s - was[0, _SEEN])
-            now[since.here, _SPEED] = (1 - STEADY) * was[:, _SPEED] + STEADY * steps
-        self._here, self._tracks = now, tracks
+        before, now = self._here, _Here.of(tracks, self._classes, now_s)
+        since = Since.of(now.ids, before.ids)
+        if len(since.here) and now_s > before.at_s:
+            steps = (now.tops.take(since.here, axis=0) - before.tops.take(since.before, axis=0)) / (now_s - before.at_s)
+            steps *= STEADY
+            steps += (1 - STEADY) * before.speeds.take(since.before, axis=0)
+            now.speeds[since.here] = steps
+        self._here = now
         if len(since.gone):
-            lost = before.take(since.gone, axis=0)
-            hidden = _covering(lost[:, _BOX], boxes_before).any(axis=1)
+            lost, boxes = before.records(since.gone), before.tracks.boxes
+            hidden = _covering(lost[:, _BOX], boxes).any(axis=1)
             lost[hidden, _COVERED] = lost[hidden, _SEEN]
             self._lost = np.concatenate([self._lost, lost])
-        new = now[now[:, _ID].searchsorted(self._newest, "right") :]
-        self._newest = int(new[-1, _ID]) if len(new) else self._newest
+        first = int(now.ids.searchsorted(self._newest, "right"))
+        new = np.arange(first, len(now.ids))
+        self._newest = int(now.ids[-1]) if len(new) else self._newest
         if not len(self._lost):
             return {}
-        covering = self._wait(now[:, _ID].take(since.come), tracks.boxes, now_s)
-        return self._match(new, covering, tracks.boxes, now_s) if len(new) and len(self._lost) else {}
+        self._wait(now.ids.take(since.come), tracks.boxes, now_s)
+        return self._match(now.records(new), tracks.boxes, now_s) if len(new) and len(self._lost) else {}
 
-    def _wait(self, come: F64, boxes: Floats, now_s: float) -> NDArray[np.bool_]:
-        """Forget whom nobody need wait for any longer. (lost, n): who stands before where the others were lost.
-
-        come: numbers of those that are seen and were not in the frame before.
-        """
+    def _wait(self, come: NDArray[np.int64], boxes: Floats, now_s: float) -> None:
+        """Forget whom nobody need wait for any longer. come: who is seen and was not in the frame before."""
         lost = self._lost
         hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
-        covering = np.zeros((len(lost), len(boxes)), bool)
         if len(hidden):
-            covering[hidden] = covers = _covering(lost.take(hidden, axis=0)[:, _BOX], boxes)
-            lost[hidden[covers.any(axis=1)], _COVERED] = now_s
+            covered = _covering(lost.take(hidden, axis=0)[:, _BOX], boxes).any(axis=1)
+            lost[hidden[covered], _COVERED] = now_s
         away_s = now_s - lost[:, _SEEN]
         waits = (now_s - lost[:, _COVERED] <= UNCOVERED_S) & (away_s <= HIDDEN_S)
         waits |= away_s <= GAP_S
         if len(come):
             waits &= ~(lost[:, _ID, None] == come).any(axis=1)
-        if np.count_nonzero(waits) == len(waits):
-            return covering
-        self._lost = lost[waits]
-        return np.asarray(covering[waits])
+        if np.count_nonzero(waits) < len(waits):
+            self._lost = lost[waits]
 
-    def _match(self, new: F64, covering: NDArray[np.bool_], boxes: Floats, now_s: float) -> dict[int, Heir]:
+    def _match(self, new: F64, boxes: Floats, now_s: float) -> dict[int, Heir]:
         lost = self._lost
         fit = _straight_on(new, lost, now_s)
         hidden = (lost[:, _COVERED] > -np.inf).nonzero()[0]
         if len(hidden):
-            behind = _out_from_behind(new, lost.take(hidden, axis=0), covering, hidden, boxes)
+            behind = _out_from_behind(new, lost.take(hidden, axis=0), boxes)
             fit[:, hidden] = np.minimum(fit[:, hidden], behind)
         fit[(new[:, _KIND, None] != lost[:, _KIND]) | (fit > 1)] = 2.0
         if not np.count_nonzero(fit <= 1):
@@ -126,23 +120,44 @@ class Heirs:
         return {int(heir): Heir(int(first), now_s - seen_s) for heir, (first, seen_s) in heirs}
 
 
-def _records(tracks: Tracks, classes: tuple[str, ...] | None, now_s: float) -> F64:
-    """(m, 12) the tracks of the kinds of these classes, by ascending numbers, speeds not known yet."""
-    rows, kinds = np.arange(len(tracks)), np.zeros(0, np.intp)
-    if len(tracks):
-        kinds = kinds_of(tracks.labels).take(tracks.classes)
-        rows = rows if classes is None else _of_kinds(tracks.labels, classes).take(tracks.classes).nonzero()[0]
-    ids = tracks.ids.take(rows)
-    if np.count_nonzero(ids[1:] < ids[:-1]):
-        order = np.argsort(ids, kind="stable")
-        rows, ids = rows[order], ids[order]
-    now = np.zeros((len(rows), _COLUMNS))
-    now[:, _ID], now[:, _KIND], now[:, _BOX] = ids, kinds.take(rows), tracks.boxes.take(rows, axis=0)
-    now[:, _TOP] = now[:, 2:4]
-    now[:, 6] += now[:, 4]
-    now[:, 6] /= 2
-    now[:, _SEEN], now[:, _COVERED] = now_s, -np.inf
-    return now
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """The tracks of one frame of the kinds of some classes, by ascending ids: one row each in all but `tracks`.
+
+    rows: theirs in `tracks`. tops, speeds: (m, 2) the middle of the upper edge, pixels, and its speed a second.
+    """
+
+    tracks: Tracks
+    rows: Rows
+    ids: NDArray[np.int64]
+    tops: F64
+    speeds: F64
+    at_s: float
+
+    @classmethod
+    def of(cls, tracks: Tracks, classes: tuple[str, ...] | None, at_s: float) -> "_Here":
+        """Speeds are not known yet."""
+        rows = np.arange(len(tracks))
+        if classes is not None and len(tracks):
+            rows = _of_kinds(tracks.labels, classes).take(tracks.classes).nonzero()[0]
+        ids = tracks.ids.take(rows)
+        if np.count_nonzero(ids[1:] < ids[:-1]):
+            order = np.argsort(ids, kind="stable")
+            rows, ids = rows[order], ids[order]
+        boxes = tracks.boxes.take(rows, axis=0)
+        tops = boxes[:, :2].astype(np.float64)
+        tops[:, 0] += boxes[:, 2]
+        tops[:, 0] /= 2
+        return cls(tracks, rows, ids, tops, np.zeros(tops.shape), at_s)
+
+    def records(self, which: Rows) -> F64:
+        """(len(which), 12) what is remembered of these, as seen and hidden by nothing."""
+        found, rows = np.empty((len(which), _COLUMNS)), self.rows.take(which)
+        found[:, _ID], found[:, _BOX] = self.ids.take(which), self.tracks.boxes.take(rows, axis=0)
+        found[:, _KIND] = kinds_of(self.tracks.labels).take(self.tracks.classes.take(rows))
+        found[:, _TOP], found[:, _SPEED] = self.tops.take(which, axis=0), self.speeds.take(which, axis=0)
+        found[:, _SEEN], found[:, _COVERED] = self.at_s, -np.inf
+        return found
 
 
 @lru_cache(maxsize=64)
@@ -153,18 +168,15 @@ def _of_kinds(labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.b
     return np.array([int(kind) in wanted for kind in kinds], bool)
 
 
-def _out_from_behind(new: F64, lost: F64, covering: NDArray[np.bool_], hidden: Rows, boxes: Floats) -> F64:
-    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2.
-
-    lost: those of all lost ones that are hidden. covering: of all, see Heirs.
-    """
+def _out_from_behind(new: F64, lost: F64, boxes: Floats) -> F64:
+    """(new, lost) how far from where it was lost one comes out from behind what hid it, 1 at most; else 2."""
     height = (new[:, 5] - new[:, 3])[:, None, None]
     away = np.abs(new[:, None, _TOP] - lost[:, _TOP]) / height
     fit = np.maximum(away[..., 0] / HIDDEN_REACH, away[..., 1] / HIDDEN_TOP)
     rows, columns = (fit <= 1).nonzero()
     found = np.full(fit.shape, 2.0)
     if len(rows):
-        by_the_same = _beside(new[rows][:, _BOX], boxes) & covering[hidden[columns]]
+        by_the_same = _beside(new[rows][:, _BOX], boxes) & _covering(lost[columns][:, _BOX], boxes)
         near = by_the_same.any(axis=1)
         found[rows[near], columns[near]] = fit[rows[near], columns[near]]
     return found
@@ -181,7 +193,7 @@ def _straight_on(new: F64, lost: F64, now_s: float) -> F64:
 
 def _covering(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which stand before the foot of which: around it, and reaching lower."""
-    x1, y1, x2, y2 = boxes.T
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T, np.float64)
     middle, foot = ((some[:, 0] + some[:, 2]) / 2)[:, None], some[:, 3, None]
     slack = np.maximum(2.0, 0.05 * (some[:, 3] - some[:, 1]))[:, None]
     return np.asarray((x1 <= middle) & (middle <= x2) & (y1 <= foot + slack) & (y2 > foot + slack))
@@ -189,7 +201,7 @@ def _covering(some: F64, boxes: Floats) -> NDArray[np.bool_]:
 
 def _beside(some: F64, boxes: Floats) -> NDArray[np.bool_]:
     """(some, boxes) which are so near, and nearer to the camera, that one may just have come out from behind them."""
-    x1, y1, x2, y2 = boxes.T
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T, np.float64)
     left, right, foot = some[:, 0, None], some[:, 2, None], some[:, 3, None]
     wide = right - left
     return np.asarray((x1 <= right + wide) & (x2 >= left - wide) & (y1 <= foot) & (y2 > foot))

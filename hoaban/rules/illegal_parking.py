@@ -10,8 +10,8 @@ from hoaban.detections import Tracks
 from hoaban.events import Event, Finding
 from hoaban.geometry import iou
 from hoaban.rules.base import SignalId, Site, ZoneId
-from hoaban.rules.crossing import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
+from hoaban.rules.moments import Moment
 from hoaban.rules.standing import Standing
 from hoaban.rules.told import box_then
 from hoaban.scene import Scene
@@ -95,7 +95,7 @@ class IllegalParking(EnforcementRule):
         stands_s = self._standing.update(scene)
         rows = np.zeros(0, np.intp)
         if len(tracks):
-            rows = np.flatnonzero(self.wanted(tracks) & self.site.seen(tracks).inside(self._zone))
+            rows = np.flatnonzero(self.wanted(tracks).flags & self.site.seen(tracks).inside(self._zone))
         placed = self._place(tracks, rows)
         found = [spot for index, spot in enumerate(self._spots) if index in placed]
         for index, spot in enumerate(self._spots):

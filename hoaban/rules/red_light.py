@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, SignalId, Site, ZoneId
-from hoaban.rules.crossing import Crossing, FrontGauge, LineWatch, LineWatches, Moment
+from hoaban.rules.crossing import Crossing, LineWatch, LineWatches
 from hoaban.rules.enforcement import Direction, EnforcementConfig, EnforcementRule, out_of_sight, red_at
+from hoaban.rules.gauges import FrontGauge
 from hoaban.rules.heirs import Heirs
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.signals import SignalState, SignalView
 
@@ -106,9 +107,8 @@ class RedLight(EnforcementRule):
         if view is None:
             return []
         tracks, now_s = scene.tracks, scene.now_s
-        wanted = self.wanted(tracks)
         crossings = self._stop.update(scene)
-        passed = self._passed(scene, wanted)
+        passed = self._passed(scene)
         for track, heir in self._heirs.update(scene).items():
             if (lost := self._open.get(heir.lost)) is not None and lost.past is None:
                 self._open[track] = self._open.pop(heir.lost)
@@ -119,7 +119,7 @@ class RedLight(EnforcementRule):
                 self._open[crossing.track] = _Candidate(crossing, tracks.label(row), float(tracks.scores[row]))
             else:
                 self._open.pop(crossing.track, None)  # it went back
-        for row in np.flatnonzero(passed).tolist():
+        for row in passed:
             arrived = self._open.get(int(tracks.ids[row]))
             if arrived is not None and arrived.past is None:
                 arrived.past = Moment.of(scene.frame, tracks, row)
@@ -132,15 +132,16 @@ class RedLight(EnforcementRule):
                 findings += self._judge(scene, view, track, candidate, candidate.past)
         return findings
 
-    def _passed(self, scene: Scene, wanted: np.ndarray) -> np.ndarray:
-        """(n,) the tracks that reached the junction in this frame."""
-        passed = np.zeros(len(scene.tracks), bool)
+    def _passed(self, scene: Scene) -> list[int]:
+        """Rows of the tracks that reached the junction in this frame."""
         if self._past is not None:
             crossings = self._past.update(scene)
-            passed[[crossing.row for crossing in crossings if crossing.forward == self._forward]] = True
-        elif self._zone is not None and self._open:
-            passed = wanted & self.site.seen(scene.tracks).inside(self._zone)
-        return passed
+            return sorted(crossing.row for crossing in crossings if crossing.forward == self._forward)
+        if self._zone is not None and self._open:
+            flags = self.wanted(scene.tracks).flags & self.site.seen(scene.tracks).inside(self._zone)
+            rows: list[int] = flags.nonzero()[0].tolist()
+            return rows
+        return []
 
     def _was_not_red(self, view: SignalView, candidate: _Candidate) -> bool:
         crossed_s = candidate.crossing.crossed_s

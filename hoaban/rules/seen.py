@@ -93,7 +93,7 @@ class Seen:
     def __init__(self, tracks: Tracks, places: Places) -> None:
         self.tracks, self._places = tracks, places
         self._of: dict[tuple[str, ...], Flags] = {}
-        self._followed: dict[tuple[tuple[str, ...], int], Flags] = {}
+        self._followed: dict[tuple[tuple[str, ...], int], Followed] = {}
         self._within: dict[tuple[str, tuple[str, ...]], Rows] = {}
         self._margins: dict[tuple[float, float], F64] = {}
         self._samples: tuple[FrameMeta, F64] | None = None
@@ -168,12 +168,49 @@ class Seen:
             self._of[classes] = of_classes(self.tracks, classes)
         return self._of[classes]
 
-    def followed(self, classes: tuple[str, ...], min_hits: int) -> Flags:
-        """(n,) who is of one of these classes and was seen in so many frames."""
+    def followed(self, classes: tuple[str, ...], min_hits: int) -> "Followed":
+        """Those who are of one of these classes and were seen in so many frames."""
         key = classes, min_hits
         if key not in self._followed:
-            self._followed[key] = self.of(classes) & (self.tracks.hits >= min_hits)
+            self._followed[key] = Followed(self, self.of(classes) & (self.tracks.hits >= min_hits))
         return self._followed[key]
+
+
+class Followed:
+    """Some of the tracks of a frame. flags: (n,) which. All else has one row for each of them."""
+
+    def __init__(self, seen: Seen, flags: Flags) -> None:
+        self.flags, self._seen = flags, seen
+        self._places: tuple[Rows, Rows] | None = None
+        self._samples: tuple[F64, F64] | None = None
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Their rows among all tracks."""
+        return self.flags.nonzero()[0]
+
+    @cached_property
+    def points(self) -> F64:
+        """(m, 2) pixels, where each stands."""
+        return self._seen.points.take(self.rows, axis=0)
+
+    @cached_property
+    def heights(self) -> F64:
+        """(m,) pixels."""
+        return self._seen.heights.take(self.rows).astype(np.float64)
+
+    def places(self, rows: Rows) -> Rows:
+        """Their rows in the tables of tracks. rows: those of all tracks."""
+        if self._places is None or self._places[0] is not rows:
+            self._places = rows, rows.take(self.rows)
+        return self._places[1]
+
+    def samples(self, frame: FrameMeta) -> F64:
+        """(m, 6) see Seen.samples."""
+        every = self._seen.samples(frame)
+        if self._samples is None or self._samples[0] is not every:
+            self._samples = every, every.take(self.rows, axis=0)
+        return self._samples[1]
 
 
 def of_classes(tracks: Tracks, classes: Iterable[str]) -> Flags:

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from hoaban.events import Finding
 from hoaban.rules.base import Site, ZoneId
-from hoaban.rules.crossing import Crossing, Moment
+from hoaban.rules.crossing import Crossing
 from hoaban.rules.enforcement import EnforcementRule, red_at
+from hoaban.rules.moments import Moment
 from hoaban.rules.red_light import StopLineConfig
 from hoaban.rules.standing import Standing
 from hoaban.scene import Scene
@@ -85,7 +86,7 @@ class StopLine(EnforcementRule):
         distances = self._watch.distances
         units = np.maximum(self._watch.gauge.lengths(self.site.seen(tracks)), LEAST_LENGTH_M if self._by_front else 0.0)
         there = self._there(scene, self._beyond(distances), units)
-        followed = np.flatnonzero(wanted)
+        followed = wanted.rows
         rows = dict(zip(tracks.ids[followed].tolist(), followed.tolist(), strict=True))
         findings = []
         for track, candidate in list(self._open.items()):

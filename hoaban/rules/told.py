@@ -6,8 +6,8 @@ import numpy as np
 
 from hoaban.events import Event
 from hoaban.frames import FrameMeta
-from hoaban.rules.crossing import Box
 from hoaban.rules.lineage import GAP_S, REACH
+from hoaban.rules.moments import Box
 from hoaban.scene import Scene
 
 MOST_AWAY_S = 10.0

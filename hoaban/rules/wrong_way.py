@@ -7,13 +7,15 @@ from pydantic import Field
 
 from hoaban.events import Finding
 from hoaban.rules.base import LineId, Site, ZoneId
-from hoaban.rules.crossing import Moment
 from hoaban.rules.enforcement import EnforcementConfig, EnforcementRule
+from hoaban.rules.moments import Moment
 from hoaban.scene import Scene
 from hoaban.track_table import TrackTable
 
 _NOWHEN = (np.nan,) * 6
-_FAR, _SIDE, _SHARE, _WHEN = range(4)
+_FAR, _SIDE, _SHARE, _WHEN, _BEFORE = 0, 1, 2, 3, slice(4, 10)
+"""columns of a track's way: along and across the line, where it was furthest on; the share of the way back; when it was
+furthest on, and its sample then (number, time, box)"""
 PIN_FROM = 0.25
 """of the way against the direction, from which the frames of its beginning are kept"""
 
@@ -45,67 +47,73 @@ class WrongWay(EnforcementRule):
         self._along = (end - start) / np.hypot(*(end - start))
         self._across = np.array([-self._along[1], self._along[0]])
         self._travel = config.travel * site.height
-        # far, side: along and across the line, where it was furthest on; then the share of the way back, and when.
-        # before, at: number, time, box.
-        nowhere = (np.nan, np.nan, 0.0, np.nan)
-        self._table = TrackTable(site.shared.rows, way=nowhere, before=_NOWHEN, at=_NOWHEN)
+        nowhere = (np.nan, np.nan, 0.0, np.nan, *_NOWHEN)
+        self._table = TrackTable(site.shared.rows, way=nowhere, at=_NOWHEN)  # at: its sample half way
 
     def pins(self) -> set[int]:
         table = self._table
         recent = (table["way"][:, _SHARE] >= PIN_FROM) & (table.touched_s >= table.touched_s.max(initial=0.0) - 2.0)
-        seqs = np.concatenate([table["before"][recent, 0], table["at"][recent, 0]])
+        seqs = np.concatenate([table["way"][recent, _BEFORE.start], table["at"][recent, 0]])
         return {int(seq) for seq in seqs[np.isfinite(seqs)]}
 
     def update(self, scene: Scene) -> list[Finding]:
         self.see(scene)
         tracks, now_s = scene.tracks, scene.now_s
-        rows = np.flatnonzero(self.wanted(tracks)) if len(tracks) else np.zeros(0, np.intp)
-        if not len(rows):
+        if not len(tracks):
             return []
-        seen = self.site.seen(tracks)
-        points, samples = seen.points.take(rows, axis=0), seen.samples(scene.frame)
-        table = self._table
-        at = self.site.shared.rows.of(tracks.ids, now_s).take(rows)
-        table.touch(at, now_s)
-        way = table.get("way", at)
+        wanted = self.wanted(tracks)
+        if not len(wanted.rows):
+            return []
+        table, points, samples = self._table, wanted.points, wanted.samples(scene.frame)
+        places = wanted.places(self.site.shared.rows.of(tracks.ids, now_s))
+        table.touch(places, now_s)
+        before = table.get("way", places)
         progress, aside = points @ self._along, points @ self._across
-        onward = ~(progress < way[:, _FAR])
-        onward |= now_s - way[:, _WHEN] > self._within_s
+        back = progress < before[:, _FAR]
+        back &= now_s - before[:, _WHEN] <= self._within_s
         if self._zone is not None:
-            there = seen.inside(self._zone).take(rows)
-            onward |= ~there
-        moved = onward.nonzero()[0]
-        way[moved, _FAR], way[moved, _SIDE], way[moved, _WHEN] = progress.take(moved), aside.take(moved), now_s
-        table.put("before", at.take(moved), samples.take(rows.take(moved), axis=0))
-        back = way[:, _FAR] - progress
-        share = back / np.maximum(self._travel, 0.7 * seen.heights.take(rows).astype(np.float64))
-        counts = np.abs(aside - way[:, _SIDE]) <= back
-        if self._zone is not None:
-            counts &= there
-        share *= counts
-        halfway = ((share >= 0.5) & ~(way[:, _SHARE] >= 0.5)).nonzero()[0]
-        way[:, _SHARE] = share
-        table.put("way", at, way)
-        if len(halfway):
-            table.put("at", at.take(halfway), samples.take(rows.take(halfway), axis=0))
-        findings = []
-        for index in np.flatnonzero(share >= 1).tolist():
-            row, place = int(rows[index]), int(at[index])
-            if self.silent(int(tracks.ids[row])):
-                continue
-            before, past = self._moment("before", place), Moment.of(scene.frame, tracks, row)
-            if not self.fresh(int(tracks.ids[row]), before, past):
-                continue
-            moments = {"before": before, "at": self._moment("at", place), "past": past}
-            more = {"against_px": round(float(back[index]), 1)}
-            findings.append(
-                self.finding(
-                    "wrong_way", scene, int(tracks.ids[row]), tracks.label(row), float(tracks.scores[row]), moments,
-                    more=more, line=self._line, zone=self._zone, direction="backward",
-                )
-            )  # fmt: skip
-        return findings
+            back &= self.site.seen(tracks).inside(self._zone).take(wanted.rows)
+        way = np.empty_like(before)
+        way[:, _FAR], way[:, _SIDE], way[:, _SHARE], way[:, _WHEN], way[:, _BEFORE] = (
+            progress,
+            aside,
+            0.0,
+            now_s,
+            samples,
+        )
+        goes_back = back.nonzero()[0]
+        if len(goes_back):
+            way[goes_back] = before = before.take(goes_back, axis=0)
+            far = before[:, _FAR] - progress.take(goes_back)
+            share = far / np.maximum(self._travel, 0.7 * wanted.heights.take(goes_back))
+            share *= np.abs(aside.take(goes_back) - before[:, _SIDE]) <= far
+            way[goes_back, _SHARE] = share
+            halfway = goes_back[(share >= 0.5) & ~(before[:, _SHARE] >= 0.5)]
+            if len(halfway):
+                table.put("at", places.take(halfway), samples.take(halfway, axis=0))
+        table.put("way", places, way)
+        if not len(goes_back):
+            return []
+        done = (share >= 1).nonzero()[0]
+        return [
+            finding
+            for index, against_px in zip(goes_back.take(done).tolist(), far.take(done).tolist(), strict=True)
+            for finding in self._judge(scene, int(wanted.rows[index]), int(places[index]), against_px)
+        ]
 
-    def _moment(self, when: str, at: int) -> Moment:
-        seq, captured_s, x1, y1, x2, y2 = self._table[when][at].tolist()
-        return Moment(int(seq), captured_s, (x1, y1, x2, y2))
+    def _judge(self, scene: Scene, row: int, place: int, against_px: float) -> list[Finding]:
+        tracks = scene.tracks
+        track = int(tracks.ids[row])
+        if self.silent(track):
+            return []
+        before = Moment.of_sample(self._table["way"][place, _BEFORE])
+        past = Moment.of(scene.frame, tracks, row)
+        if not self.fresh(track, before, past):
+            return []
+        moments = {"before": before, "at": Moment.of_sample(self._table["at"][place]), "past": past}
+        return [
+            self.finding(
+                "wrong_way", scene, track, tracks.label(row), float(tracks.scores[row]), moments,
+                more={"against_px": round(against_px, 1)}, line=self._line, zone=self._zone, direction="backward",
+            )
+        ]  # fmt: skip

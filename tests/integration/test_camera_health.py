@@ -90,6 +90,10 @@ def leaf_before_most_of_it(image: Image) -> Image:
     return covered
 
 
+def black_cover(image: Image) -> Image:
+    return np.random.default_rng(int(image.sum()) % 2**32).integers(0, 3, image.shape, np.uint8)
+
+
 def warped(degrees: float, zoom: float) -> Callable[[Image], Image]:
     def warp(image: Image) -> Image:
         height, width = image.shape[:2]
@@ -105,6 +109,7 @@ ALTERED = {
     "dark": ("dark", lambda image: (image * 0.08).astype(np.uint8)),
     "tape": ("covered", tape_over_the_lens),
     "leaf": ("covered", leaf_before_most_of_it),
+    "black cover": ("covered", black_cover),
     "pushed aside": ("moved", lambda image: np.roll(image, 22, axis=1)),
     "pushed far": ("moved", lambda image: np.roll(image, 110, axis=1)),
     "sunk": ("moved", lambda image: np.roll(image, 24, axis=0)),
@@ -133,10 +138,11 @@ def test_each_fault_begins_and_ends_once_and_no_other_with_it(street: list[Image
         ("moved", ALTERED["pushed far"][1]),
     ],
 )
-def test_a_room_with_bare_walls_and_few_edges_is_judged_too(
-    clip: Callable[[str], Path], fault: str, alter: Callable[[Image], Image]
+@pytest.mark.parametrize("name", ["one-by-one-person-detection.mp4", "plaza.mp4", "road-a.mp4"])
+def test_a_room_with_bare_walls_a_plaza_and_a_road_are_judged_too(
+    clip: Callable[[str], Path], name: str, fault: str, alter: Callable[[Image], Image]
 ) -> None:
-    pictures = open_frames(str(clip("one-by-one-person-detection.mp4")), "cam")
+    pictures = open_frames(str(clip(name)), "cam")
     room = [picture.bgr(384) for picture in pictures if picture.meta.seq % 10 == 0]
     images = to_and_fro(room)
     before, during, after = islice(images, 70), islice(images, 90), islice(images, 90)
@@ -170,9 +176,10 @@ def test_more_or_less_light_is_no_fault(street: list[Image]) -> None:
     images = to_and_fro(street)
     brighter = (np.clip(image * 1.35, 0, 255).astype(np.uint8) for image in islice(images, 120))
     half = ((image * 0.45).astype(np.uint8) for image in islice(images, 120))
+    fog = (np.clip(image * 0.5 + 90, 0, 255).astype(np.uint8) for image in islice(images, 120))
     ramp = np.linspace(0.3, 1.2, 384)[None, :, None]
     from_the_side = (np.clip(image * ramp, 0, 255).astype(np.uint8) for image in islice(images, 120))
-    assert seen(chain(islice(images, 100), brighter, half, from_the_side), health()) == []
+    assert seen(chain(islice(images, 100), brighter, half, fog, from_the_side), health()) == []
 
 
 def test_nightfall_and_a_night_with_its_noise_are_no_fault(street: list[Image]) -> None:

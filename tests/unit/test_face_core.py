@@ -235,12 +235,22 @@ def test_who_was_proposed_before_a_restart_is_proposed_again_after_the_cooldown_
     assert len(walk(camera, here * 9, entries, 30, told)[0]) == 1
 
 
+def test_votes_of_a_passage_are_forgotten_half_a_minute_after_it(watching: Callable[..., Camera]) -> None:
+    a = vectors(1)[0]
+    for empty, kept in ((80, 1), (95, 0)):  # three a second
+        _, pipeline = walk(watching(), [rows((300, 300, a))] * 2 + [rows()] * empty, [entry("a", a)])
+        assert [len(rule._passages) for rule in pipeline._rules] == [kept]
+
+
 def test_only_the_zone_is_searched_and_the_model_does_not_see_the_rest(watching: Callable[..., Camera]) -> None:
     a = vectors(1)[0]
     camera = watching(zone="left")
     assert len(walk(camera, [rows((300, 300, a))] * 5, [entry("a", a)])[0]) == 1
     events, pipeline = walk(camera, [rows((900, 300, a))] * 5, [entry("a", a)])
     assert events == []
+    assert pipeline.status(2.0)["rules"]["face_watchlist:left"]["faces_searched"] == 0
+    margin, pipeline = walk(camera, [rows((660, 300, a))] * 5, [entry("a", a)])  # seen by the model, not searched
+    assert margin == []
     assert pipeline.status(2.0)["rules"]["face_watchlist:left"]["faces_searched"] == 0
     pixels = np.full((736, 1280, 3), 7, np.uint8)
     pipeline.hide_outside(pixels, Letterbox(1.0, 1280, 736), W, H)

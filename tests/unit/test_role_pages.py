@@ -10,7 +10,7 @@ import yaml
 from hoaban.fleet import Camera
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "roles"
-PAGES = [FOLDER / f"{role}.md" for role in ("neighbourhood", "crowd", "overview")]
+PAGES = [FOLDER / f"{role}.md" for role in ("neighbourhood", "crowd", "overview", "camera-health")]
 CALIBRATION = {
     "id": "c",
     "measured": "2026-01-01",
