@@ -61,7 +61,7 @@ navigation = st.navigation(
             page("settings", t("Settings"), "tune"),
         ],
     },
-    position="top",
+    position="hidden" if api is None else "top",  # who has not signed in has the form, or the page for citizens
 )
 with st.sidebar:
     # The widget has a key of its own: Streamlit forgets a widget's value on a page that does not show it.

@@ -12,6 +12,7 @@ from dashboards import address, cases, person, session
 from dashboards.client import ApiError
 from dashboards.drawn import drawing
 from dashboards.safe import plain
+from dashboards.terms import TERMS
 from dashboards.words import number, t, term
 
 ACTIONS = (
@@ -38,6 +39,16 @@ def at(seconds: float) -> str:
 
 def when(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y %H:%M") if text else "–"
+
+
+def done(action: str) -> str:
+    """What was done, in words; an action that has none as the record names it."""
+    if f"act_{action}" in TERMS:
+        return term(f"act_{action}")
+    thing, _, deed = action.partition(".")
+    if f"act_{thing}" in TERMS and f"did_{deed}" in TERMS:
+        return f"{term(f'act_{thing}')}: {term(f'did_{deed}')}".rstrip(".")
+    return action
 
 
 def log() -> None:
@@ -95,7 +106,7 @@ def log() -> None:
                     "#": one["seq"],
                     t("Time"): at(one["at_s"]),
                     t("Who"): one["who_name"],
-                    t("Did what"): one["action"],
+                    t("Did what"): done(one["action"]),
                     t("With what"): one["subject"],
                     t("Camera"): names.get(one["camera"], one["camera"] or ""),
                     t("Outcome"): {"begun": "◌", "done": "●", "refused": "▲", "failed": "✕"}.get(one["outcome"], "?")

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import address, cases, feed, session, states
+from dashboards import address, cases, feed, moments, session, states
 from dashboards.case_calls import Incident, IncidentDetail
 from dashboards.wall import wall
 from dashboards.words import t, term
@@ -97,6 +97,14 @@ def detail(number: int) -> None:
         if told.chosen:
             st.switch_page("views/cameras.py", query_params={"camera": told.chosen})
     st.html(facts(seen))
+    if seen["stored"]:
+        event = seen["stored"][0]["event"]
+        st.page_link(
+            "views/cameras.py",
+            label=t("See the moment: track, rule and why"),
+            icon=":material/history:",
+            query_params=moments.link(event["data"]["camera"], event["id"], event["time"]),
+        )
     events, log = st.tabs([t("Events"), t("Log")])
     with events:
         st.html(feed.listed(seen["stored"], names_of_cameras(), zone))  # type: ignore[arg-type]
@@ -172,7 +180,9 @@ def handover() -> None:
     if people is None:
         cases.missing(error)
     with st.form("handover", clear_on_submit=True):
-        to = st.selectbox(t("Who takes over"), [one["name"] for one in people or ()], index=None)
+        to = st.selectbox(
+            t("Who takes over"), [one["name"] for one in people or ()], index=None, placeholder=t("Choose a person")
+        )
         note = st.text_area(t("What they must know"), max_chars=4000)
         st.caption(t("All open incidents are listed with it, as they stand when you sign."))
         if st.form_submit_button(t("Sign and hand over"), type="primary") and to and note.strip():

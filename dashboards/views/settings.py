@@ -53,9 +53,8 @@ def choices() -> None:
             index=zones.index(kept.get("timezone")) if kept.get("timezone") in zones else 0,
             format_func=lambda one: one or province,
         )
-        theme = left.selectbox(
-            t("Colours"), themes, index=themes.index(kept.get("theme")), format_func=said.__getitem__
-        )
+        theme = st.selectbox(t("Colours"), themes, index=themes.index(kept.get("theme")), format_func=said.__getitem__)
+        left, right = st.columns(2)
         sound = left.selectbox(
             t("A sound for new incidents"), SEVERITIES, index=SEVERITIES.index(kept.get("sound")), format_func=severity
         )

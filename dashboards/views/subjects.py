@@ -12,6 +12,8 @@ from dashboards.client import ApiError
 from dashboards.safe import plain
 from dashboards.words import t, term
 
+DAY = "DD/MM/YYYY"
+
 
 def form() -> None:
     """What is searched. The answer stays until the next search."""
@@ -22,11 +24,17 @@ def form() -> None:
         st.caption(t("By plate, or by place and time. The search and its reference are recorded under your name."))
         reference = st.text_input(t("Reference of the request"), key="subject_reference")
         plate = st.text_input(t("Plate"), key="subject_plate")
-        places = st.multiselect(t("Cameras"), list(names), format_func=names.__getitem__, key="subject_cameras")
+        places = st.multiselect(
+            t("Cameras"),
+            list(names),
+            format_func=names.__getitem__,
+            placeholder=t("Choose cameras"),
+            key="subject_cameras",
+        )
         today = datetime.now(session.zone(session.fleet(api))).date()
         first, last = st.columns(2)
-        since = first.date_input(t("From day"), today - timedelta(days=7), key="subject_since")
-        until = last.date_input(t("To day"), today, key="subject_until")
+        since = first.date_input(t("From day"), today - timedelta(days=7), format=DAY, key="subject_since")
+        until = last.date_input(t("To day"), today, format=DAY, key="subject_until")
         if not st.form_submit_button(t("Search"), type="primary"):
             return
     wanted: dict[str, Any] = {"reference": reference, "plate": plate.strip() or None, "cameras": places}
@@ -38,6 +46,12 @@ def form() -> None:
         st.session_state.pop("subject_found", None)
         st.error(plain(error))
     st.session_state.pop("subject_erased", None)
+
+
+def when(text: str | None) -> str:
+    """A time of the API on the province's clock."""
+    zone = session.zone(session.fleet(api))
+    return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y %H:%M:%S") if text else "–"
 
 
 def at_midnight(day: date) -> str:
@@ -79,13 +93,14 @@ def title_of(kind: str) -> str:
 
 def table(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     """One kind of what is held; ids of those that are ticked."""
+    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
     erase, kept = t("Erase"), t("Why it is kept")
     frame = pd.DataFrame(
         {
             erase: [False] * len(rows),
             t("What"): [term(row["type"].removeprefix("hoaban.")) for row in rows],
-            t("Camera"): [row["camera"] for row in rows],
-            t("Captured"): [row.get("captured") or row.get("time") for row in rows],
+            t("Camera"): [names.get(row["camera"], row["camera"]) for row in rows],
+            t("Captured"): [when(row.get("captured") or row.get("time")) for row in rows],
             t("Plate"): [row.get("plate") for row in rows],
             t("State"): [term(row.get("state")) for row in rows],
             kept: [row["refusal"] for row in rows],

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import address, session
+from dashboards import address, reasons, session
 from dashboards.client import ApiError
 from dashboards.evidence_calls import EvidenceCase, EvidenceDetail
 from dashboards.safe import plain
@@ -92,19 +92,19 @@ def evidence(case: EvidenceDetail) -> None:
             if (still := shown.get(f"{name}.jpg")) is not None:
                 st.image(still, caption=f"{term(name)}, {moment(case, name)}", width="stretch")
             elif why := case["missing"].get(f"{name}.jpg"):
-                st.warning(f"{plain(term(name))}: {plain(why)}")
+                st.warning(f"{plain(term(name))}: {plain(reasons.said(why))}")
     left, right = st.columns([3, 2])
     with left:
         if "clip.mp4" in shown:
             st.video(shown["clip.mp4"])
         elif why := case["missing"].get("clip.mp4"):
-            st.warning(f"{t('Clip')}: {plain(why)}")
+            st.warning(f"{t('Clip')}: {plain(reasons.said(why))}")
     with right:
         if "plate.jpg" in shown:
             st.image(shown["plate.jpg"], caption=case["plate"] or t("not read"))
         st.html(facts(case))
         for doubt in case["doubts"]:
-            st.warning(plain(doubt), icon=":material/help:")
+            st.warning(plain(reasons.said(doubt)), icon=":material/help:")
         if case["state"] not in ("damaged", "erased"):
             decision(case)
         if case["state"] == "confirmed":

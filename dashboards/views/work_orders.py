@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import cases, session
+from dashboards import cases, reasons, session
 from dashboards.case_calls import WorkOrder, WorkOrderDetail
 from dashboards.safe import plain
 from dashboards.words import seconds, t, term
@@ -65,7 +65,7 @@ def detail(number: int) -> None:
         st.info(t("The camera says that the fault is over. Look whether it is, then finish the order."), icon="👁")
     rows = [
         (t("State"), term(f"order_{seen['state']}")),
-        (t("What the camera said"), seen["reason"] or "–"),
+        (t("What the camera said"), reasons.said(seen["reason"]) or "–"),
         (t("Since"), cases.at(seen["began_s"], zone)),
         (t("Over"), cases.at(seen["ended_s"], zone)),
         (t("Due"), cases.at(seen["due_s"], zone)),
