@@ -5,6 +5,7 @@ from datetime import datetime, tzinfo
 from html import escape
 from typing import Any
 
+from dashboards import markup
 from dashboards.client import StoredEvent
 from dashboards.words import TERMS, t, term
 
@@ -34,7 +35,7 @@ COUNTS = "line_count"
 def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo) -> str:
     """The feed as HTML, the newest first. names: camera id -> name. Text from outside is escaped."""
     if not events:
-        return f'<div class="hb-none">{escape(t("No events yet."))}</div>'
+        return markup.nothing(t("No events yet."))
     return f'<ol class="hb-feed">{"".join(_line(row["event"], names, zone) for row in events)}</ol>'
 
 

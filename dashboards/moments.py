@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from html import escape
 from typing import Any
 
 import streamlit as st
 
-from dashboards import address, feed, reasons, session
+from dashboards import address, feed, markup, reasons, session
 from dashboards.client import ApiClient, ApiError, Camera
 from dashboards.drawn import drawing
 from dashboards.safe import plain
@@ -94,7 +93,7 @@ def moments(api: ApiClient, camera: str) -> None:
         st.html(sketch(here, event, way(event, list(events.values()))))
         st.caption(t("Drawn after the event: its zone or line, what it is about, and where its track was seen before."))
     with right:
-        st.html(f'<div class="hb-head">{escape(feed.told(event))}</div>')
+        st.html(markup.head(feed.told(event)))
         _clip(api, event)
         st.html(why(here, event, zone))
 
@@ -146,8 +145,7 @@ def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:
         (t("Frame"), str((data.get("frame") or {}).get("seq", "–"))),
         (t("Event id"), event["id"]),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 def _listed(kind: str, values: Mapping[str, Any]) -> str:

@@ -91,10 +91,10 @@ def said(text: str | None) -> str:
         place, rest = found.groups()
         if (known := said(rest)) != rest:
             return f"{place}: {known}"
-    if "; " in text:  # reasons of a clock come together
-        first, rest = text.split("; ", 1)
+    for end in re.finditer("; ", text):  # two reasons of a clock come together
+        first = text[: end.start()]
         if (known := said(first)) != first:
-            return f"{known}; {said(rest)}"
+            return f"{known}; {said(text[end.end() :])}"
     return text
 
 

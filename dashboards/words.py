@@ -5,6 +5,7 @@ After a change of a .po file: msgfmt -o hoaban.mo hoaban.po beside it.
 
 import gettext
 import os
+from datetime import datetime, tzinfo
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,11 @@ def seconds(value: float) -> str:
     if value < 6000:
         return t("{n} min", n=f"{value / 60:.0f}")
     return t("{n} h", n=f"{value / 3600:.0f}")
+
+
+def when(text: str | None, zone: tzinfo, form: str = "%d/%m/%Y %H:%M") -> str:
+    """A time of the API (RFC 3339) on a clock; a dash where there is none."""
+    return datetime.fromisoformat(text).astimezone(zone).strftime(form) if text else "–"
 
 
 @cache

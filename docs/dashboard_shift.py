@@ -40,8 +40,8 @@ from hoaban.stream_health import OFFLINE, health_finding
 from tests.dashboard_system import DashboardSystem
 
 CLASSES = ("motorcycle",) * 6 + ("car",) * 3 + ("truck", "bus")
-ENFORCED, FILMED_S = "enf-001", 45.0
-VIOLATIONS = f"sim://junction?seed=3&violations=0.5&fps=15&duration={FILMED_S:g}"
+ENFORCED, FILMED_S = "enf-001", 46.0
+VIOLATIONS = f"sim://junction?seed=2&violations=0.6&fps=15&duration={FILMED_S:g}"
 HOUR_S = 3600.0
 NO_DATA = "no data for 10 s; check the network and that the camera is on"
 

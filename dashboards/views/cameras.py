@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import address, cases, editor, feed, moments, person, reasons, session, states
+from dashboards import address, cases, editor, feed, markup, moments, person, reasons, session, states
 from dashboards.client import Camera
 from dashboards.safe import plain
 from dashboards.wall import page_of, wall
@@ -172,8 +172,7 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
         for zone, inside in (status.get("zones") or {}).items():
             people = ", ".join(f"{term(label)} {n}" for label, n in inside.items() if n) or "–"
             rows.append((f"{t('Now in zone')} {zone}", people))
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 api = session.client()

@@ -1,11 +1,10 @@
 """Incidents: the queue, the chosen one in full with what may be done, and the handover of a shift."""
 
-from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
 
-from dashboards import address, cases, feed, moments, session, states
+from dashboards import address, cases, feed, markup, moments, session, states
 from dashboards.case_calls import Incident, IncidentDetail
 from dashboards.wall import wall
 from dashboards.words import t, term
@@ -34,7 +33,7 @@ def queue() -> list[Incident] | None:
         index=grades.index(address.chosen("severity", grades, None)),
         format_func=lambda one: cases.severity(one) if one else t("All"),
     )
-    names = districts()
+    names = session.districts(api)
     places = [None, *names]
     district = where.selectbox(
         t("District"),
@@ -66,7 +65,7 @@ def row(one: Incident) -> dict[str, object]:
         "#": one["number"],
         t("Severity"): cases.severity(one["severity"]),
         t("What"): feed.kind_said(one["kind"]),
-        t("Camera"): names_of_cameras().get(one["camera"], one["camera"]),
+        t("Camera"): session.names(api).get(one["camera"], one["camera"]),
         t("State"): term(one["state"]),
         t("Waits"): cases.age(one["waiting_since_s"]) if one["state"] == "new" else "",
         t("Assigned to"): one["assignee"] or "",
@@ -107,7 +106,7 @@ def detail(number: int) -> None:
         )
     events, log = st.tabs([t("Events"), t("Log")])
     with events:
-        st.html(feed.listed(seen["stored"], names_of_cameras(), zone))  # type: ignore[arg-type]
+        st.html(feed.listed(seen["stored"], session.names(api), zone))  # type: ignore[arg-type]
     with log:
         st.html(cases.log_list(seen["log"], zone))
 
@@ -157,7 +156,7 @@ def actions(seen: IncidentDetail) -> None:
 
 def facts(seen: IncidentDetail) -> str:
     """What is known of an incident, as HTML."""
-    names = names_of_cameras()
+    names = session.names(api)
     near = ", ".join(f"{names.get(n['camera'], n['camera'])} ({n['metres']:.0f} m)" for n in seen["neighbours"])
     reports, _ = session.latest(f"reports-of-{seen['number']}", lambda: api.reports([], seen["number"]))
     rows = [
@@ -165,13 +164,12 @@ def facts(seen: IncidentDetail) -> str:
         (t("State"), " ".join(filter(None, [term(seen["state"]), term(seen["dismissal"])]))),
         (t("Assigned to"), seen["assignee"] or "–"),
         (t("Camera"), names.get(seen["camera"], seen["camera"])),
-        (t("District"), districts().get(seen["district"] or "", seen["district"] or "–")),
+        (t("District"), session.districts(api).get(seen["district"] or "", seen["district"] or "–")),
         (t("Seen"), f"{cases.at(seen['first_s'], zone)} – {cases.at(seen['last_s'], zone)}"),
         (t("Cameras near it"), near or "–"),
         (t("Citizens' reports"), ", ".join(f"#{one['number']}" for one in reports or []) or "–"),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 def handover() -> None:
@@ -204,15 +202,6 @@ def handover() -> None:
             )
             if not one["accepted_s"] and st.button(t("Accept"), key=f"accept-{one['number']}"):
                 cases.act(api, lambda number=one["number"]: api.accept_handover(number), t("Taken over."))
-
-
-def names_of_cameras() -> Mapping[str, str]:
-    cameras, _ = session.cameras(api)
-    return {camera["id"]: camera["name"] for camera in cameras}
-
-
-def districts() -> Mapping[str, str]:
-    return {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
 
 
 @st.fragment(run_every=5)

@@ -1,11 +1,10 @@
 """Settings of who is signed in: they hold on every screen."""
 
-from html import escape
 from zoneinfo import available_timezones
 
 import streamlit as st
 
-from dashboards import cases, person, session
+from dashboards import cases, markup, person, session
 from dashboards.words import LANGUAGES, t, term
 
 SEVERITIES = (None, "critical", "high", "medium", "low")
@@ -22,8 +21,7 @@ def who() -> None:
         (t("Agency"), found["agency"] or "–"),
         (t("Roles"), ", ".join(term(f"role_{role}") for role in found["roles"])),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    st.html(f'<h2 class="hb-head">{escape(t("Who am I"))}</h2><dl class="hb-facts">{cells}</dl>')
+    st.html(markup.head(t("Who am I")) + markup.facts(rows))
 
 
 def severity(code: str | None) -> str:

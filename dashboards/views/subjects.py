@@ -10,9 +10,9 @@ import streamlit as st
 from dashboards import session
 from dashboards.client import ApiError
 from dashboards.safe import plain
-from dashboards.words import t, term
+from dashboards.words import t, term, when
 
-DAY = "DD/MM/YYYY"
+DAY, SECOND = "DD/MM/YYYY", "%d/%m/%Y %H:%M:%S"
 
 
 def form() -> None:
@@ -46,12 +46,6 @@ def form() -> None:
         st.session_state.pop("subject_found", None)
         st.error(plain(error))
     st.session_state.pop("subject_erased", None)
-
-
-def when(text: str | None) -> str:
-    """A time of the API on the province's clock."""
-    zone = session.zone(session.fleet(api))
-    return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y %H:%M:%S") if text else "–"
 
 
 def at_midnight(day: date) -> str:
@@ -93,14 +87,14 @@ def title_of(kind: str) -> str:
 
 def table(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     """One kind of what is held; ids of those that are ticked."""
-    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
+    names, zone = session.names(api), session.zone(session.fleet(api))
     erase, kept = t("Erase"), t("Why it is kept")
     frame = pd.DataFrame(
         {
             erase: [False] * len(rows),
             t("What"): [term(row["type"].removeprefix("hoaban.")) for row in rows],
             t("Camera"): [names.get(row["camera"], row["camera"]) for row in rows],
-            t("Captured"): [when(row.get("captured") or row.get("time")) for row in rows],
+            t("Captured"): [when(row.get("captured") or row.get("time"), zone, SECOND) for row in rows],
             t("Plate"): [row.get("plate") for row in rows],
             t("State"): [term(row.get("state")) for row in rows],
             kept: [row["refusal"] for row in rows],

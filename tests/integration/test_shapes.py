@@ -128,7 +128,7 @@ def test_an_address_leads_to_a_moment_of_last_week_and_says_when_it_is_gone(syst
     text = said(app)
     assert f"<dd>{old.id}</dd>" in text
     assert "which lies further back" in text
-    assert app.select_slider[0].options == [app.select_slider[0].value, *app.select_slider[0].options[1:]]
+    assert len(app.select_slider[0].options) == 2
     app.select_slider[0].set_value(near.id)
     assert f"<dd>{near.id}</dd>" in said(sound(app.run()))
     assert app.query_params["moment"] == near.id
