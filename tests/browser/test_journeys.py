@@ -94,6 +94,31 @@ def test_the_map_leads_to_a_camera_and_asks_nobody_outside(
     page.close()
 
 
+def test_an_event_and_an_incident_lead_to_their_moment(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    _, address = dashboard
+    page = opened(browser, address)
+    line = page.locator("li[data-moment]").filter(has_text="Cửa ngõ phía Nam")
+    moment = line.get_attribute("data-moment")
+    assert moment
+    line.get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    shown = page.locator(".hb-facts").get_by_text(moment)
+    expect(shown).to_be_visible()
+    assert f"moment={moment}" in page.url
+    assert "camera=gate" in page.url
+    page.reload()  # as whoever is given the address sees it
+    expect(shown).to_be_visible()
+    page.get_by_role("link", name="Sự việc").click()
+    page.locator("li[data-moment]").first.click()
+    page.wait_for_url(lambda url: "part=moments" in url and moment in url)
+    expect(shown).to_be_visible()
+    page.close()
+
+
 def test_a_zone_is_drawn_with_the_keys_and_saved(dashboard: tuple[DashboardSystem, str], browser: "Browser") -> None:
     from playwright.sync_api import expect
 
