@@ -40,7 +40,7 @@ from hoaban.stream_health import OFFLINE, health_finding
 from tests.dashboard_system import DashboardSystem
 
 CLASSES = ("motorcycle",) * 6 + ("car",) * 3 + ("truck", "bus")
-ENFORCED, FILMED_S = "enf-001", 46.0
+ENFORCED, FILMED_S = "enf-001", 31.0
 VIOLATIONS = f"sim://junction?seed=2&violations=0.6&fps=15&duration={FILMED_S:g}"
 HOUR_S = 3600.0
 NO_DATA = "no data for 10 s; check the network and that the camera is on"
@@ -49,8 +49,8 @@ NO_DATA = "no data for 10 s; check the network and that the camera is on"
 def fill(system: DashboardSystem, folder: Path) -> str:
     """Reports, events, incidents, work orders and cases of a shift; the id of the newest case."""
     dice, now_s = random.Random(7), time.time()
-    case = _cases(system, folder, now_s - 300)
     _repaired(system, now_s)
+    case = _cases(system, folder, now_s - 300)
     for camera in system.fleet.cameras:
         _report(system, camera, dice)
     failed = health_finding("camera_health", OFFLINE, "start", f"{system.fleet.camera(FAILED).source}: {NO_DATA}")

@@ -11,8 +11,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from zoneinfo import ZoneInfo
 
 import httpx
 import yaml
@@ -37,7 +39,9 @@ OUT = Path(__file__).parent / "dashboard"
 NAME, SECOND, PASSWORD = "Lò Văn Mai", "Quàng Thị Ín", "correct horse battery"
 ROLES = (Role.OPERATOR, Role.OFFICER, Role.DATA_SCIENTIST, Role.ADMIN, Role.AUDITOR)
 WIDTH, HEIGHT = 1600, 1000
-COLOURS = 256
+COLOURS, QUALITY = 256, 84
+EARLY_H = 5
+"""of the province's day: before it little has happened "today", and the pictures are by another clock"""
 
 
 def plates(page: "Page") -> None:
@@ -81,7 +85,8 @@ def plan(page: "Page") -> None:
 
 
 class Shot(NamedTuple):
-    """A picture of a page. act: what is done on it first. anyone: of who has not signed in."""
+    """A picture of a page, and how it is kept. act: what is done on it first. anyone: of who has not signed in. top:
+    where it begins."""
 
     path: str
     language: str
@@ -89,22 +94,26 @@ class Shot(NamedTuple):
     act: Callable[["Page"], None] | None = None
     height: int = HEIGHT
     anyone: bool = False
+    kind: str = "png"
+    top: int = 0
 
 
 SHOTS = {
-    "situation": Shot("/", "vi", "dark"),
+    "situation": Shot("/", "vi", "dark", kind="jpg"),
     "../dashboard": Shot("/", "en", "light"),  # of the README
     "sign-in": Shot("/", "vi", "light", anyone=True),
-    "incidents": Shot("/incidents", "vi", "light", height=1300),
-    "cameras": Shot("/cameras?camera=demo-mast", "vi", "dark"),
-    "wall": Shot("/cameras?view=wall", "en", "dark"),
-    "zones": Shot("/cameras?camera=demo-square&part=zones", "vi", "light", tried, 2400),
-    "moment": Shot(f"/cameras?camera={ENFORCED}&part=moments&moment={{case}}", "vi", "light", film, 1500),
+    "incidents": Shot("/incidents", "vi", "light", height=1300, kind="jpg"),
+    "cameras": Shot("/cameras?camera=demo-mast", "vi", "dark", kind="jpg"),
+    "wall": Shot("/cameras?view=wall", "en", "dark", kind="jpg"),
+    "zones": Shot("/cameras?camera=demo-square&part=zones", "vi", "light", tried, 2650, kind="jpg", top=960),
+    "moment": Shot(
+        f"/cameras?camera={ENFORCED}&part=moments&moment={{case}}", "vi", "light", film, 1800, kind="jpg", top=960
+    ),
     "traffic": Shot("/traffic?span=four_hours", "vi", "light"),
-    "crowds": Shot("/crowd?camera=demo-square", "vi", "dark"),
-    "violations": Shot("/violations?case={case}", "vi", "light", height=1250),
+    "crowds": Shot("/crowd?camera=demo-square", "vi", "dark", kind="jpg"),
+    "violations": Shot("/violations?case={case}", "vi", "light", height=1250, kind="jpg"),
     "watchlists": Shot("/watchlist", "vi", "light", plates),
-    "field-reports": Shot("/field_reports", "vi", "light", height=1300),
+    "field-reports": Shot("/field_reports", "vi", "light", height=1300, kind="jpg"),
     "maintenance": Shot("/work_orders", "vi", "light"),
     "requests": Shot("/subjects", "vi", "light", found, 1100),
     "citizen": Shot("/citizen", "vi", "light", anyone=True),
@@ -128,15 +137,23 @@ def take(browser: "Browser", address: str, shot: Shot) -> bytes:
         if shot.act is not None:
             shot.act(page)
             page.wait_for_timeout(1500)
-        return page.screenshot()
+        below = {"x": 0, "y": shot.top, "width": WIDTH, "height": shot.height - shot.top}
+        return page.screenshot(clip=below)  # type: ignore[arg-type]
     finally:
         page.close()
 
 
-def small(png: bytes) -> Image.Image:
-    """In COLOURS colours, which text and drawings do not need more of, and the few photographs hardly."""
+def keep(png: bytes, name: str, kind: str) -> None:
+    """A page of text and drawings in COLOURS colours; one with photographs as JPEG, for those need more."""
     with Image.open(io.BytesIO(png)) as picture:
-        return picture.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+        whole = picture.convert("RGB")
+        file = OUT / f"{name}.{kind}"
+        if kind == "jpg":
+            whole.save(file, quality=QUALITY, subsampling=0, optimize=True, progressive=True)
+        elif name.startswith(".."):
+            whole.save(file, optimize=True)
+        else:
+            whole.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 class Province(NamedTuple):
@@ -172,6 +189,8 @@ def province(*origins: str) -> Iterator[Province]:
             token, second = signed_in(system, NAME), signed_in(system, SECOND)
             headers = {"Authorization": f"Bearer {token}"}
             with httpx.Client(base_url=system.url, headers=headers, timeout=60) as http:
+                if datetime.now(ZoneInfo(fleet.province.timezone)).hour < EARLY_H:
+                    http.put("/session/preferences", json={"timezone": "UTC"}).raise_for_status()
                 people(http, ApiClient(system.url, token), ApiClient(system.url, second))
             yield Province(system, token, store.create_token("intake", Role.INTAKE)[1], case)
 
@@ -197,7 +216,7 @@ def main(only: list[str]) -> None:
         for name, shot in SHOTS.items():
             if not only or name in only:
                 shown = take(browser, addresses[shot.anyone], shot._replace(path=shot.path.format(case=case)))
-                small(shown).save(OUT / f"{name}.png", optimize=True)
+                keep(shown, name, shot.kind)
                 print(name, flush=True)
 
 

@@ -136,6 +136,12 @@ def detail(camera: Camera, districts: Mapping[str, str]) -> None:
         st.html(facts(camera, districts))
 
 
+def named(model: Mapping[str, str]) -> str:
+    """A model's name, version and the beginning of its digest; one that is code has no file, and no digest."""
+    digest = f" ({model['digest'][:12]})" if model["digest"] else ""
+    return f"{model['name']} {model['version']}{digest}"
+
+
 def facts(camera: Camera, districts: Mapping[str, str]) -> str:
     """What is known of a camera, as HTML."""
     status = camera["status"]
@@ -162,7 +168,7 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
                 ),
             ),
             (t("From picture to event, p95"), f"{number(latency * 1000)} ms" if latency is not None else "–"),
-            (t("Model"), f"{model['name']} {model['version']} ({model['digest'][:12]})" if model else "–"),
+            (t("Model"), named(model) if model else "–"),
             (t("Damaged frames, reconnects"), f"{status.get('decode_errors', 0)}, {status.get('reconnects', 0)}"),
         ]
         if waiting := status.get("events_spooled"):

@@ -68,9 +68,9 @@ def row(one: Incident) -> dict[str, object]:
         t("Camera"): session.names(api).get(one["camera"], one["camera"]),
         t("State"): term(one["state"]),
         t("Waits"): cases.age(one["waiting_since_s"]) if one["state"] == "new" else "",
+        t("Note"): ", ".join(marks),  # before what a narrow list may cut off
         t("Assigned to"): one["assignee"] or "",
         t("Events"): one["events"],
-        t("Note"): ", ".join(marks),
     }
 
 

@@ -50,6 +50,17 @@ new MutationObserver(() => {
   if (note) console.log(note.textContent);
 }).observe(document, { childList: true, subtree: true });
 """
+# Where the corners of what is chosen in the editor stand, as fractions of the picture; it is drawn in a shadow tree.
+CORNERS = """
+() => {
+  const within = root => [...root.querySelectorAll("*")].flatMap(one =>
+    [...(one.matches("circle.corner") ? [one] : []), ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  return within(document).map(corner => {
+    const [, , wide, high] = corner.ownerSVGElement.getAttribute("viewBox").split(" ").map(Number);
+    return [corner.getAttribute("cx") / wide, corner.getAttribute("cy") / high];
+  });
+}
+"""
 GROUND = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
 
 
@@ -155,9 +166,13 @@ def test_a_line_is_tried_on_what_the_camera_recorded_before_it_is_saved(
     before = file.read_text()
     page = opened(browser, f"{address}/cameras?camera=gate&part=zones")
     page.get_by_role("button", name="╱ in").click()
+    attempt = page.get_by_role("button", name="Thử trước")
     drag(page, 0, 0.5, 0.3)
+    expect(attempt).to_be_enabled()
     drag(page, 1, 0.5, 0.8)
-    page.get_by_role("button", name="Thử trước").click()
+    placed = page.evaluate(CORNERS)
+    assert placed == [pytest.approx([0.5, 0.3], abs=0.01), pytest.approx([0.5, 0.8], abs=0.01)]
+    attempt.click()
     result = page.locator(".st-key-hb-preview")
     expect(result.get_by_text(re.compile("sẽ báo thêm|sẽ không còn báo")).first).to_be_visible()
     expect(result.get_by_text("Đã thử trên")).to_be_visible()
