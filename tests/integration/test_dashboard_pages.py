@@ -224,10 +224,14 @@ def test_the_language_can_be_changed(system: DashboardSystem, monkeypatch: pytes
     monkeypatch.setenv("HOABAN_LANG", "vi")
     system.show_fleet()
     system.report("gate")
+    why = "rtsp://gate/1: not found; check the path"
+    system.report("school", SourceState.FAILED, error=why, last_frame_s=None)
     app = opened()
     assert "đang chạy" in said(app)
+    assert on_wall(app)["school"]["note"] == "rtsp://gate/1: không tìm thấy; kiểm tra đường dẫn"
     app.session_state["language"] = "en"
     assert "1 live" in said(again(app))
+    assert on_wall(app)["school"]["note"] == why
 
 
 def test_every_word_of_the_pages_is_in_the_vietnamese_catalogue() -> None:
