@@ -23,8 +23,8 @@ STYLE = """
 """
 """legible on a light and on a dark ground"""
 HOURS = (1, 4, 24, 168)
-AROUND = timedelta(minutes=30)
-"""of a moment that an address leads to: what is shown before and after it"""
+AROUND = (timedelta(minutes=30), timedelta(seconds=30))
+"""of a moment that an address leads to: what is shown before and after it; the second where the first has too much"""
 WHY = (
     "count",
     "at_least",
@@ -66,10 +66,12 @@ def moments(api: ApiClient, camera: str) -> None:
     events = _between(api, camera, since, None)
     wanted, at = st.query_params.get("moment"), _time(st.query_params.get("at"))
     if wanted is not None and wanted not in events and at is not None:
-        around = _between(api, camera, at - AROUND, at + AROUND)
-        if wanted in around:
-            events = around
-            st.caption(t("Around {time}, which lies further back.", time=f"{at.astimezone(zone):%d/%m/%Y %H:%M}"))
+        for span in AROUND:
+            around = _between(api, camera, at - span, at + span)
+            if wanted in around:
+                events = around
+                st.caption(t("Around {time}, which lies further back.", time=f"{at.astimezone(zone):%d/%m/%Y %H:%M}"))
+                break
     if wanted is not None and wanted not in events:
         st.warning(
             t("The moment that the address names is not kept, or lies further back."), icon=":material/link_off:"
@@ -120,7 +122,7 @@ def _time(text: str | None) -> datetime | None:
         found = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return None if found.tzinfo is None else found
+    return found if found.tzinfo is not None and 1970 < found.year < 9000 else None
 
 
 def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:

@@ -165,7 +165,7 @@ def facts(seen: IncidentDetail) -> str:
         (t("Assigned to"), seen["assignee"] or "–"),
         (t("Camera"), names.get(seen["camera"], seen["camera"])),
         (t("District"), session.districts(api).get(seen["district"] or "", seen["district"] or "–")),
-        (t("Seen"), f"{cases.at(seen['first_s'], zone)} – {cases.at(seen['last_s'], zone)}"),
+        (t("Seen"), " – ".join(dict.fromkeys(cases.at(seen[when], zone) for when in ("first_s", "last_s")))),
         (t("Cameras near it"), near or "–"),
         (t("Citizens' reports"), ", ".join(f"#{one['number']}" for one in reports or []) or "–"),
     ]
