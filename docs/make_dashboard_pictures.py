@@ -40,6 +40,7 @@ NAME, SECOND, PASSWORD = "Lò Văn Mai", "Quàng Thị Ín", "correct horse batt
 ROLES = (Role.OPERATOR, Role.OFFICER, Role.DATA_SCIENTIST, Role.ADMIN, Role.AUDITOR)
 WIDTH, HEIGHT = 1600, 1000
 COLOURS, QUALITY = 256, 84
+DRAWN = "() => [...document.querySelectorAll('.vega-embed')].every(chart => chart.querySelector('canvas, svg.marks'))"
 EARLY_H = 5
 """of the province's day: before it little has happened "today", and the pictures are by another clock"""
 
@@ -74,7 +75,7 @@ def found(page: "Page") -> None:
     page.get_by_role("option", name="Nút giao mẫu 01").click()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Tra cứu").click()
-    page.get_by_text(re.compile("^Bằng chứng:")).wait_for()
+    page.get_by_text(re.compile("^Chứng cứ: ")).wait_for()
 
 
 def plan(page: "Page") -> None:
@@ -134,6 +135,7 @@ def take(browser: "Browser", address: str, shot: Shot) -> bytes:
         page.locator(".stApp").wait_for()
         page.wait_for_function("() => document.querySelectorAll('[data-testid=stElementContainer]').length > 2")
         page.wait_for_timeout(6000)
+        page.wait_for_function(DRAWN)
         if shot.act is not None:
             shot.act(page)
             page.wait_for_timeout(1500)
