@@ -1,12 +1,14 @@
 // A line of events leads to its moment, by a click or by Enter. The lines are drawn by the page (feed.py), which may
-// draw them anew at any time: so the document listens, not the lines.
+// draw them anew at any time: so the document listens, once, however often this is called.
 export default function ({ setTriggerValue }) {
-  const follow = event => {
-    if (event.type === "keydown" && event.key !== "Enter") return;
-    const line = event.target.closest?.("li[data-moment]");
-    if (line && !getSelection().toString()) setTriggerValue("followed", { ...line.dataset });
-  };
-  const kinds = ["click", "keydown"];
-  for (const kind of kinds) document.addEventListener(kind, follow);
-  return () => { for (const kind of kinds) document.removeEventListener(kind, follow); };
+  const listens = "hoabanFollow" in window;
+  window.hoabanFollow = setTriggerValue;
+  if (listens) return;
+  for (const kind of ["click", "keydown"]) {
+    document.addEventListener(kind, event => {
+      if (kind === "keydown" && event.key !== "Enter") return;
+      const line = event.target.closest?.("li[data-moment]");
+      if (line && !getSelection().toString()) window.hoabanFollow("followed", { ...line.dataset });
+    });
+  }
 }
