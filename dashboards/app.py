@@ -7,7 +7,7 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `streamlit run` knows the script's folder only
 
-from dashboards import attend, person, session
+from dashboards import attend, feed, person, session
 from dashboards.words import LANGUAGES, language, t
 
 HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ navigation = st.navigation(
             page("settings", t("Settings"), "tune"),
         ],
     },
-    position="top",
+    position="hidden" if api is None else "top",  # who has not signed in has the form, or the page for citizens
 )
 with st.sidebar:
     # The widget has a key of its own: Streamlit forgets a widget's value on a page that does not show it.
@@ -79,4 +79,7 @@ with st.sidebar:
         st.rerun()
     if api is not None:
         attend.attend(api, chosen)
+        if followed := feed.follow():
+            query = {name: followed[name] for name in ("camera", "moment", "at")}
+            st.switch_page("views/cameras.py", query_params=query | {"part": "moments"})
 navigation.run()

@@ -45,7 +45,7 @@ def _listening(api: ApiClient, chosen: dict[str, Any]) -> None:
     def from_on(severity: str, least: str | None) -> bool:
         return least is not None and rank.get(severity, len(rank)) <= rank[least]
 
-    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]} if found else {}
+    names = session.names(api) if found else {}
     alarms = [
         {
             "number": one["number"],

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import session
+from dashboards import markup, session
 from dashboards.case_calls import LogLine
 from dashboards.client import ApiClient, ApiError
 from dashboards.words import seconds, t, term
@@ -44,7 +44,7 @@ def log_list(lines: Sequence[LogLine], zone: tzinfo) -> str:
         f"<time>{escape(at(line['at_s'], zone))}</time></li>"
         for line in reversed(lines)
     )
-    return f'<ol class="hb-feed">{rows}</ol>' if rows else f'<div class="hb-none">{escape(t("Nothing yet."))}</div>'
+    return f'<ol class="hb-feed">{rows}</ol>' if rows else markup.nothing(t("Nothing yet."))
 
 
 def _detail(line: LogLine) -> str:

@@ -172,10 +172,15 @@ class ApiClient(CaseCalls, EvidenceCalls, GoverningCalls, TrafficCalls):
         return cast(list[Camera], self._call("GET", "/cameras"))
 
     def events(
-        self, limit: int = 40, type: str | None = None, camera: str | None = None, since: str | None = None
+        self,
+        limit: int = 40,
+        type: str | None = None,
+        camera: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
     ) -> list[StoredEvent]:
-        """The newest events, the newest first. type: as in the event, "hoaban.line_count". since: RFC 3339."""
-        wanted = {"limit": limit, "type": type, "camera": camera, "since": since}
+        """The newest events, the newest first. type: as in the event, "hoaban.line_count". since, until: RFC 3339."""
+        wanted = {"limit": limit, "type": type, "camera": camera, "since": since, "until": until}
         return cast(list[StoredEvent], self._call("GET", "/events", params=_given(wanted))["events"])
 
     def fleet(self) -> Fleet:

@@ -39,9 +39,10 @@ class Editor {
     this.hint.className = "hint";
     this.box.append(this.bar, this.svg, this.hint);
     root.append(style, this.box);
+    this.held = null;  // the number of the corner that is dragged
     this.svg.addEventListener("pointerdown", event => this.pressed(event));
     this.svg.addEventListener("pointermove", event => this.moved(event));
-    this.svg.addEventListener("pointerup", () => { if (this.held) { this.held = null; this.told(); } });
+    for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, () => this.released());
     this.svg.addEventListener("contextmenu", event => event.preventDefault());
   }
 
@@ -95,9 +96,15 @@ class Editor {
   }
 
   moved(event) {
-    if (this.held === null || this.held === undefined || !this.chosen) return;
+    if (this.held === null || !this.chosen) return;
     this.chosen.points[this.held] = this.at(event);
     this.draw();
+  }
+
+  released() {
+    if (this.held === null) return;
+    this.held = null;
+    this.told();
   }
 
   closed() {

@@ -3,8 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from html import escape
+from pathlib import Path
 from typing import Any
 
+import streamlit as st
+
+from dashboards import markup
 from dashboards.client import StoredEvent
 from dashboards.words import TERMS, t, term
 
@@ -29,13 +33,19 @@ KINDS = {
     "camera_health": ("videocam_off", "warn"),
 }
 COUNTS = "line_count"
+_follow = st.components.v2.component("hoaban_follow", js=Path(__file__).with_name("follow.js").read_text())
 
 
 def listed(events: Sequence[StoredEvent], names: Mapping[str, str], zone: tzinfo) -> str:
     """The feed as HTML, the newest first. names: camera id -> name. Text from outside is escaped."""
     if not events:
-        return f'<div class="hb-none">{escape(t("No events yet."))}</div>'
+        return markup.nothing(t("No events yet."))
     return f'<ol class="hb-feed">{"".join(_line(row["event"], names, zone) for row in events)}</ol>'
+
+
+def follow() -> dict[str, str] | None:
+    """The line of events that was followed since the last run: camera, moment and at, as the address has them."""
+    return _follow(key="follow", data={"followed": None}, on_followed_change=lambda: None, height="content").followed
 
 
 def kind_said(kind: str) -> str:
@@ -74,8 +84,12 @@ def _line(event: Mapping[str, Any], names: Mapping[str, str], zone: tzinfo) -> s
     time = datetime.fromisoformat(event["time"]).astimezone(zone)
     camera = names.get(data["camera"], data["camera"])
     simulated = f'<b class="hb-simulated">{escape(t("SIMULATED"))}</b>' if data.get("simulated") else ""
+    moment = (
+        f'data-camera="{escape(data["camera"])}" data-moment="{escape(event["id"])}" data-at="{escape(event["time"])}"'
+    )
     return (
-        f'<li class="hb-{weight}"><span class="hb-icon" aria-hidden="true">{icon}</span>'
-        f"<div><b>{escape(told(event))}</b>{simulated}<span>{escape(camera)}</span></div>"
+        f'<li class="hb-{weight}" {moment}><span class="hb-icon" aria-hidden="true">{icon}</span>'
+        f'<div role="link" tabindex="0" title="{escape(t("See the moment"))}">'
+        f"<b>{escape(told(event))}</b>{simulated}<span>{escape(camera)}</span></div>"
         f'<time datetime="{escape(event["time"])}" title="{time:%d/%m/%Y %H:%M:%S %Z}">{time:%H:%M:%S}</time></li>'
     )

@@ -1,17 +1,17 @@
 """Any moment of a camera: its events along a time line, the rule that fired, why, and where in the picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from html import escape
 from typing import Any
 
 import streamlit as st
 
-from dashboards import address, feed, session
+from dashboards import address, feed, markup, reasons, session
 from dashboards.client import ApiClient, ApiError, Camera
 from dashboards.drawn import drawing
 from dashboards.safe import plain
-from dashboards.words import number, t, term
+from dashboards.terms import TERMS
+from dashboards.words import number, seconds, t, term
 
 MOST = 300
 SAME_TRACK_S = 120.0
@@ -23,21 +23,28 @@ STYLE = """
 """
 """legible on a light and on a dark ground"""
 HOURS = (1, 4, 24, 168)
+AROUND = (timedelta(minutes=30), timedelta(seconds=30))
+"""of a moment that an address leads to: what is shown before and after it; the second where the first has too much"""
 WHY = (
     "count",
     "at_least",
     "level",
     "was",
     "speed",
-    "speed_unit",
     "cover",
     "density",
-    "seconds",
+    "inside_s",
+    "seconds_into_red",
     "similarity",
     "fault",
-    "phase",
+    "reason",
     "lane",
+    "from",
+    "to",
 )
+"""of what an event holds: what tells why it was told"""
+SECONDS = ("seconds_into_red",)
+"""besides names that end with _s"""
 
 
 def moments(api: ApiClient, camera: str) -> None:
@@ -52,36 +59,70 @@ def moments(api: ApiClient, camera: str) -> None:
         format_func=lambda n: t("{n} h", n=n) if n < 48 else t("{n} days", n=n // 24),
         default=address.chosen("hours", HOURS, 4),
         key="moment_hours",
+        on_change=lambda: [address.keep(name, None) for name in ("moment", "at")],
     )
     address.keep("hours", hours)
-    since = (datetime.now(zone) - timedelta(hours=hours or 4)).replace(second=0, microsecond=0).isoformat()
-    rows, error = session.latest(f"moments-{camera}-{since}", lambda: api.events(MOST, camera=camera, since=since))
-    session.trouble(error)
-    if not rows:
+    since = (datetime.now(zone) - timedelta(hours=hours or 4)).replace(second=0, microsecond=0)
+    events = _between(api, camera, since, None)
+    wanted, at = st.query_params.get("moment"), _time(st.query_params.get("at"))
+    if wanted is not None and wanted not in events and at is not None:
+        for span in AROUND:
+            around = _between(api, camera, at - span, at + span)
+            if wanted in around:
+                events = around
+                st.caption(t("Around {time}, which lies further back.", time=f"{at.astimezone(zone):%d/%m/%Y %H:%M}"))
+                break
+    if wanted is not None and wanted not in events:
+        st.warning(
+            t("The moment that the address names is not kept, or lies further back."), icon=":material/link_off:"
+        )
+    if not events:
         st.info(t("Nothing happened there in this time."), icon=":material/history:")
         return
-    rows = sorted(rows, key=lambda row: datetime.fromisoformat(row["event"]["time"]))
-    ids = [row["event"]["id"] for row in rows]
-    said = {
-        row["event"]["id"]: f"{datetime.fromisoformat(row['event']['time']).astimezone(zone):%d/%m %H:%M:%S}"
-        for row in rows
-    }
-    linked = address.chosen("moment", ids, ids[-1])
-    id = (
-        st.select_slider(t("Moment"), ids, linked, format_func=said.__getitem__, key=f"moment-{camera}-{hours}")
-        if len(ids) > 1
-        else ids[0]
-    )
-    address.keep("moment", id)
-    event = next(row["event"] for row in rows if row["event"]["id"] == id)
+    ids = list(events)
+    said = {id: f"{datetime.fromisoformat(one['time']).astimezone(zone):%d/%m %H:%M:%S}" for id, one in events.items()}
+    id = ids[0]
+    if len(ids) > 1:
+        key = f"moment-{camera}-{hours}-{ids[0]}"
+        id = st.select_slider(
+            t("Moment"), ids, address.chosen("moment", ids, ids[-1]), format_func=said.__getitem__, key=key
+        )
+    event = events[id]
+    for name, value in link(camera, id, event["time"]).items():
+        address.keep(name, value)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.html(sketch(here, event, way(event, [row["event"] for row in rows])))
+        st.html(sketch(here, event, way(event, list(events.values()))))
         st.caption(t("Drawn after the event: its zone or line, what it is about, and where its track was seen before."))
     with right:
-        st.html(f'<div class="hb-head">{escape(feed.told(event))}</div>')
+        st.html(markup.head(feed.told(event)))
         _clip(api, event)
         st.html(why(here, event, zone))
+
+
+def link(camera: str, id: str, time: str) -> dict[str, str]:
+    """What the address of a camera's moment holds; the time finds it also when it lies far back."""
+    return {"camera": camera, "part": "moments", "moment": id, "at": time}
+
+
+def _between(api: ApiClient, camera: str, since: datetime, until: datetime | None) -> dict[str, dict[str, Any]]:
+    """id -> event, in time; the newest MOST."""
+    begin, end = since.isoformat(), None if until is None else until.isoformat()
+    rows, error = session.latest(
+        f"moments-{camera}-{begin}-{end}", lambda: api.events(MOST, camera=camera, since=begin, until=end)
+    )
+    session.trouble(error)
+    found = sorted((row["event"] for row in rows or []), key=lambda one: datetime.fromisoformat(one["time"]))
+    return {one["id"]: one for one in found}
+
+
+def _time(text: str | None) -> datetime | None:
+    """A time of the address; None for what is none, or has no zone."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None and 1970 < found.year < 9000 else None
 
 
 def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:
@@ -92,24 +133,42 @@ def why(camera: Camera, event: dict[str, Any], zone: Any) -> str:
         (one for one in camera["rules"] if one["type"] == kind and place in (one.get("zone"), one.get("line"), None)),
         {},
     )
-    settings = ", ".join(f"{k}={v}" for k, v in rule.items() if k != "type" and v is not None)
+    settings = _listed("set", {key: value for key, value in rule.items() if key != "type"})
+    seen = _listed("saw", {key: data.get(key) for key in WHY})
     model = data.get("model") or {}
     rows = [
         (t("Captured"), datetime.fromisoformat(event["time"]).astimezone(zone).strftime("%d/%m/%Y %H:%M:%S.%f")[:-3]),
-        (t("Rule"), f"{data.get('rule') or kind}"),
+        (t("Rule"), f"{feed.kind_said(kind)} ({data.get('rule') or kind})"),
         (t("Set to, now"), settings or "–"),
-        (
-            t("Saw"),
-            ", ".join(f"{k}={data[k]}" for k in WHY if data.get(k) is not None) or term(data.get("class")) or "–",
-        ),
+        (t("Saw"), seen or term(data.get("class")) or "–"),
         (t("Track"), str(data.get("track") if data.get("track") is not None else "–")),
         (t("Certainty"), "–" if data.get("score") is None else number(data["score"], 2)),
         (t("Model"), f"{model.get('name')} {model.get('version')}" if model else "–"),
         (t("Frame"), str((data.get("frame") or {}).get("seq", "–"))),
         (t("Event id"), event["id"]),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
+
+
+def _listed(kind: str, values: Mapping[str, Any]) -> str:
+    """Settings of a rule ("set") or what it saw ("saw"), in words; a name that has no word is shown as it is."""
+    found = []
+    for name, value in values.items():
+        if value is None or value in ("", [], {}):
+            continue
+        word = f"{kind}_{name}"
+        found.append(f"{term(word) if word in TERMS else name} {_value(name, value)}")
+    return "; ".join(found)
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(name, one) for one in value)
+    if isinstance(value, bool):
+        return t("yes") if value else t("no")
+    if isinstance(value, float | int):
+        return seconds(value) if name.endswith("_s") or name in SECONDS else number(value, 0 if value % 1 == 0 else 2)
+    return reasons.said(value) if name == "reason" else term(str(value))
 
 
 def way(event: dict[str, Any], events: Sequence[dict[str, Any]]) -> list[list[float]]:

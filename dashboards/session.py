@@ -112,6 +112,16 @@ def cameras(api: ApiClient) -> tuple[list[Camera], ApiError | None]:
     return sorted(found or [], key=lambda camera: not camera["enabled"]), error
 
 
+def names(api: ApiClient) -> dict[str, str]:
+    """camera id -> name."""
+    return {camera["id"]: camera["name"] for camera in cameras(api)[0]}
+
+
+def districts(api: ApiClient) -> dict[str, str]:
+    """district id -> name."""
+    return {district["id"]: district["name"] for district in fleet(api)["districts"]}
+
+
 def fleet(api: ApiClient) -> Fleet:
     """The fleet, empty while nothing is known of it."""
     found, _ = latest("fleet", api.fleet)

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import feed, session
+from dashboards import feed, markup, session
 from dashboards.client import ApiClient, ApiError
 from dashboards.safe import plain
 from dashboards.words import number, seconds, t, term
@@ -38,7 +38,7 @@ def show(api: ApiClient, camera: str, drawn: Mapping[str, Any] | None) -> None:
         return
     zone = session.zone(session.fleet(api))
     with st.container(border=True, key="hb-preview"):
-        st.html(f'<div class="hb-head">{escape(t("What it would have told"))}</div>' + _table(told))
+        st.html(markup.head(t("What it would have told")) + _table(told))
         st.caption(_of_what(told))
         if told["pictures"]:
             lost = {event["id"] for event in told["lost"]}
@@ -66,14 +66,19 @@ def _table(told: dict[str, Any]) -> str:
             for way in sorted(before | after)
         ]
     if not rows:
-        return f'<div class="hb-none">{escape(t("Neither the present ones nor these would have told anything."))}</div>'
-    head = "".join(f"<th>{escape(word)}</th>" for word in ("", t("Now"), t("As drawn"), t("Difference")))
-    body = "".join(
-        f"<tr><td>{escape(name)}</td><td>{number(before)}</td><td>{number(after)}</td>"
-        f"<td>{f'{after - before:+d}'.replace('-', '−') if after != before else '='}</td></tr>"
-        for name, before, after in rows
+        return markup.nothing(t("Neither the present ones nor these would have told anything."))
+    return markup.table(
+        ["", t("Now"), t("As drawn"), t("Difference")],
+        [
+            (
+                escape(name),
+                number(before),
+                number(after),
+                f"{after - before:+d}".replace("-", "−") if after != before else "=",
+            )
+            for name, before, after in rows
+        ],
     )
-    return f'<table class="hb-counts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _of_what(told: dict[str, Any]) -> str:
@@ -100,7 +105,7 @@ def _differences(told: dict[str, Any], zone: tzinfo) -> str:
         key=lambda pair: str(pair[0]["time"]),
     )
     if not lines:
-        return f'<div class="hb-none">{escape(t("The same would have been told."))}</div>'
+        return markup.nothing(t("The same would have been told."))
     words = {"+": t("would be new"), "−": t("would be gone")}
     rows = "".join(
         f"<li><b>{sign}</b><div><b>{escape(feed.told(event))}</b><span>{escape(words[sign])}</span></div>"

@@ -44,6 +44,8 @@ def ask(url: str) -> None:
         password = st.text_input(t("Password"), type="password", autocomplete="current-password", max_chars=200)
         if st.form_submit_button(t("Sign in"), type="secondary" if demo else "primary") and name.strip() and password:
             _begin(url, name.strip(), password)
+    if os.environ.get("HOABAN_INTAKE_TOKEN"):
+        st.page_link("views/citizen.py", label=t("For citizens: report something"), icon=":material/add_comment:")
     with st.expander(t("With an API token"), width=480), st.form("by-token", border=False):
         token = st.text_input(t("API token"), type="password", autocomplete="off")
         st.caption(t("An embedded system keeps it in the file `token` of its data folder."))

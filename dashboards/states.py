@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
+from dashboards import reasons
 from dashboards.client import Camera, Status
 from dashboards.wall import Tile
 from dashboards.words import seconds, t, term
@@ -51,8 +52,8 @@ def condition(camera: Camera) -> Condition:
     if status is None:
         return Condition("silent", t("Its process has not reported yet, or no longer."))
     if status["state"] == "live" and (why := status.get("not_analysed")):
-        return Condition("not_analysed", why)
-    return Condition(status["state"], status["error"] or "")
+        return Condition("not_analysed", reasons.said(why))
+    return Condition(status["state"], reasons.said(status["error"]))
 
 
 def frame_age_s(status: Status | None) -> float | None:

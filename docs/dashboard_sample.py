@@ -1,18 +1,13 @@
-"""A province for the pictures of docs/dashboard/: the demo's cameras with what a shift would have brought them.
+"""The cameras of the pictures in docs/dashboard/: the demo's, and two simulated ones of examples/dien-bien.
 
-Its pictures are real: frames of the clips, looked at by the demo's model, with faces hidden. What happened is made up.
+What they show is real: frames of the clips, looked at by the demo's model, with faces hidden.
 """
 
-import base64
-import random
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
-import httpx
 import numpy as np
 import yaml
 
@@ -21,33 +16,21 @@ from actors.looking import Looker
 from actors.models import find_clip, find_model, load_detector
 from actors.preroll import PacketRing
 from actors.preview import Recent
-from actors.promotions import PromotionRegistry
-from actors.proof.files import PackageFiles
-from actors.proof.keys import Keys
-from actors.proof.redact import Redactor
-from actors.proof.sealer import Sealer
 from actors.source import open_frames
-from actors.store import EvidenceRecords
-from actors.store.incident_keeping import Ground, follow
 from actors.tile import Tile as HeatTile
 from actors.tile import draw, with_heat
-from dashboards.client import ApiClient
-from hoaban.evaluation.report import ModelIdentity
-from hoaban.events import Finding
 from hoaban.fleet import Camera, Fleet
-from hoaban.models.promotion import Step
 from hoaban.pipeline import CameraPipeline
-from hoaban.status import SourceState
 from hoaban.tiling import merge
 from serve.tiles import Picture
-from tests.dashboard_system import DashboardSystem
-from tests.evidence import leave_candidate, red_light
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = {"road.mp4": "road-a.mp4", "square.mp4": "pets-s2l1-v1.mp4"}
 SIMULATED = {"traffic-enforcement.yaml": "enf-001", "traffic-counting.yaml": "gate-canh-quang-1"}
 FRAMES, EVERY_S, WIDTH = 14, 0.4, 640
-CLASSES = ("motorcycle",) * 6 + ("car",) * 3 + ("truck", "bus")
+BUDGETS_S = {"traffic_enforcement": 0.5, "face_crowd": 0.8}
+FAILED, FAILED_FOR_S = "demo-shared", 420.0
+"""the camera that has failed, and for how long"""
 
 
 def sample_fleet() -> Fleet:
@@ -60,7 +43,11 @@ def sample_fleet() -> Fleet:
         listed = yaml.safe_load((ROOT / "examples" / "dien-bien" / file).read_text())["cameras"]
         camera = next(one for one in listed if one["id"] == id)
         document["cameras"].append(camera | {"district": "dbp", "owner": "police"})
-    next(one for one in document["cameras"] if one["id"] == "demo-square")["heat_map"] = {}
+    for camera in document["cameras"]:
+        if camera["id"] == "demo-square":
+            camera["heat_map"] = {}
+        if camera["role"] in BUDGETS_S:
+            camera["latency_budget_s"] = BUDGETS_S[camera["role"]]
     return Fleet.model_validate(document).with_defaults()
 
 
@@ -73,14 +60,17 @@ def clip_of(camera: Camera) -> str:
 
 
 class Filmed:
-    """A TileSource of prepared tiles."""
+    """A TileSource of prepared tiles; that of the camera that failed is its last one."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.tiles = {camera.id: _tiles(camera) for camera in fleet.cameras}
         self.asked: dict[str, int] = {}
+        self._failed_s = time.time() - FAILED_FOR_S
 
     async def tile(self, camera: str) -> Picture | None:
         made = self.tiles[camera]
+        if camera == FAILED:
+            return Picture(made[0], 1, self._failed_s, "faces")
         return Picture(made[int(time.time() / EVERY_S) % len(made)], int(time.time() * 10), time.time(), "faces")
 
     async def heat_tile(self, camera: str) -> Picture | None:
@@ -136,129 +126,3 @@ class Kept:
             pass
         cut = ring.cut(float("-inf"), float("inf"))
         return Recent(cut.data, time.time() - 20.0, [])
-
-
-def fill(system: DashboardSystem, folder: Path) -> str:
-    """Reports, events, incidents, cases of a shift; the id of the newest case."""
-    case = _cases(system, folder)
-    dice = random.Random(7)
-    speeds = {"zone": "in", "level": "slow", "count": 9, "speed": 17.2, "speed_unit": "km/h"}
-    for camera in system.fleet.cameras:
-        simulated = camera.source.simulated
-        more: dict[str, Any] = {
-            "model": find_model(camera.model or "yolox-nano").ref.as_dict(),
-            "simulated": simulated,
-            "inference": "inference:1",
-            "tracks": dice.randint(2, 9),
-        }
-        if camera.role == "traffic_counting":
-            more["measures"] = {"congestion:in": speeds | {"level": dice.choice(["free", "slow"])}}
-        if camera.role in ("face_crowd", "overview"):
-            zone = camera.zones[0].id
-            more["measures"] = {
-                f"crowd:{zone}": {"zone": zone, "phase": dice.choice(["crowd", "clear"]), "count": dice.randint(4, 9)}
-            }
-        system.report(camera.id, latency_p95_s=dice.uniform(0.12, 0.34), **more)
-    failed = system.fleet.cameras[5]
-    system.report(
-        failed.id, SourceState.FAILED, last_frame_s=None, error=f"{failed.source}: no data for 5 s; check the network"
-    )
-    system.happen(
-        failed.id,
-        Finding("camera_health", "camera_health", extra={"phase": "start", "fault": "offline", "reason": "no data"}),
-    )
-    told: list[tuple[float, str, Finding]] = []
-    counting = [camera for camera in system.fleet.cameras if any(rule.type == "line_count" for rule in camera.rules)]
-    for track in range(420):
-        camera = dice.choice(counting)
-        finding = Finding(
-            "line_count", "line_count", track, dice.choice(CLASSES), line=camera.lines[0].id,
-            direction=dice.choice(("forward", "forward", "backward")), extra={"lane": dice.choice(("in", "out"))},
-        )  # fmt: skip
-        told.append((time.time() - dice.uniform(20, 4 * 3600), camera.id, finding))
-    for track in range(60):
-        way = dice.sample(("bắc", "đông", "nam"), 2)
-        turned = Finding("turning_count", "turning", track, "car", line=way[1], extra={"from": way[0], "to": way[1]})
-        told.append((time.time() - dice.uniform(60, 3600), "demo-junction", turned))
-    now = time.time()
-    for camera_id, kind, zone, ago_s, extra in (
-        ("demo-entrance", "loitering", "door", 900, {"seconds": 64}),
-        ("demo-mast", "crowd", "plaza", 420, {"phase": "start", "count": 6, "at_least": 4}),
-        ("demo-entrance", "intrusion", "door", 200, {}),
-        ("demo-square", "crowd", "square", 75, {"phase": "start", "count": 8, "at_least": 6}),
-    ):
-        box = (300.0, 180.0, 380.0, 420.0)
-        found = Finding(kind, kind, int(ago_s), "person", zone=zone, bbox=box, extra=extra)
-        told.append((now - ago_s, camera_id, found))
-    for time_s, camera_id, finding in sorted(told, key=lambda one: one[0]):
-        system.happen(camera_id, finding, time_s)
-    while follow(system.store.engine, Ground.of_fleet(system.board.get_json("fleet") or {}), now):
-        pass
-    old, new = (
-        ModelIdentity(name="yolox-nano", version=v, sha256=v[-1] * 64, card=v[-1] * 64) for v in ("0.1.1", "0.1.2")
-    )
-    step = Step(
-        kind="promote",
-        place="yolox-nano",
-        before=old,
-        after=new,
-        at=datetime.now(UTC),
-        by="Lò Văn Mai",
-        report="c" * 64,
-    )
-    PromotionRegistry(folder).add(lambda _: step)
-    return case
-
-
-def _cases(system: DashboardSystem, folder: Path) -> str:
-    """Sealed cases at the simulated junction, with its pictures; the newest."""
-    records, files = EvidenceRecords(system.store.engine), PackageFiles(str(folder / "evidence"))
-    sealer = Sealer(files, records, Keys(folder).signer(), redactor=Redactor())
-    shown = [
-        picture.bgr(1280)
-        for picture in open_frames(f"{system.fleet.camera('enf-001').source.reveal()}&duration=8", "enf-001")
-    ]
-    height, width = shown[0].shape[:2]
-    film = PacketRing(60.0, 2**25)
-    for _ in open_frames(f"{system.fleet.camera('enf-001').source.reveal()}&duration=8", "enf-001", film):
-        pass
-    clip, events = film.cut(float("-inf"), float("inf")).data, []
-    for index in range(3):
-        event = red_light("enf-001", time.time() - 900 + 200 * index, 40 + index, size=(width, height))
-        events.append(event)
-    system.store.write(events)
-    cases = [leave_candidate(folder / "evidence", event, clip=clip) for event in events]
-    while not sealer.step() and not all(records.get(case).redacted for case in cases):
-        pass
-    while sealer.behind:
-        sealer.step()
-    return cases[-1]
-
-
-def people(http: httpx.Client, api: ApiClient) -> None:
-    """What people do in a shift."""
-    told: Mapping[str, Any] = {
-        "text": "Cây đổ chắn một làn đường gần chợ",
-        "landmark": "Chợ trung tâm",
-        "lat": 21.386,
-        "lon": 103.016,
-    }
-    photo = cv2.imencode(".jpg", np.full((240, 320, 3), 150, np.uint8))[1].tobytes()
-    http.post("/reports", json=dict(told) | {"photo": base64.b64encode(photo).decode()}).raise_for_status()
-    http.post("/reports", json={"text": "Đèn tín hiệu không sáng", "landmark": "Ngã ba Noong Bua"}).raise_for_status()
-    for number, subject in (("27B-123.45", "VA-2026-118"), ("29C1-456.78", "VA-2026-131")):
-        api.propose(
-            "/plates",
-            {
-                "watchlist": "wanted",
-                "subject": subject,
-                "plate": number,
-                "law": "Bộ luật Tố tụng hình sự, Điều 192",
-                "authority": "Cơ quan Cảnh sát điều tra",
-                "document": f"QĐ-{subject[-3:]}/2026",
-                "basis_until": "2027-02-01T00:00:00+07:00",
-                "expires_at": "2027-01-31T00:00:00+07:00",
-            },
-        )
-    for incident in api.incidents(["new"], None, None)[:1]:
-        api.act_on_incident(incident["number"], "acknowledge", incident["version"])

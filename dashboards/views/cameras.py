@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from dashboards import address, cases, editor, feed, moments, person, session, states
+from dashboards import address, cases, editor, feed, markup, moments, person, reasons, session, states
 from dashboards.client import Camera
 from dashboards.safe import plain
 from dashboards.wall import page_of, wall
@@ -95,20 +95,16 @@ def pictures(cameras: list[Camera]) -> None:
 def listed(cameras: list[Camera], shown: list[Camera], districts: Mapping[str, str], choice: str | None) -> None:
     """The table of the cameras with the chosen state; below it one in full."""
     frame = pd.DataFrame([row(camera, districts) for camera in shown])
-    fps = st.column_config.NumberColumn(format="%.1f")
+    rates = [t("Source fps"), t("Analysed fps"), t("Wanted fps")]
     picked = st.dataframe(
-        frame,
+        # Its numbers are sorted as numbers, and shown as the language has them.
+        frame.style.format(lambda value: "" if pd.isna(value) else number(value, 1), subset=rates),
         hide_index=True,
         height=min(420, 38 + 35 * max(1, len(shown))),
         on_select="rerun",
         selection_mode="single-row",
         key=f"table-{choice}",
-        column_config={
-            t("Source fps"): fps,
-            t("Analysed fps"): fps,
-            t("Wanted fps"): fps,
-            t("Trouble"): st.column_config.TextColumn(width="large"),
-        },
+        column_config={t("Trouble"): st.column_config.TextColumn(width="large")},
     )
     rows = [index for index in picked["selection"]["rows"] if index < len(shown)]
     named = [camera for camera in cameras if camera["id"] == st.query_params.get("camera")]
@@ -140,6 +136,12 @@ def detail(camera: Camera, districts: Mapping[str, str]) -> None:
         st.html(facts(camera, districts))
 
 
+def named(model: Mapping[str, str]) -> str:
+    """A model's name, version and the beginning of its digest; one that is code has no file, and no digest."""
+    digest = f" ({model['digest'][:12]})" if model["digest"] else ""
+    return f"{model['name']} {model['version']}{digest}"
+
+
 def facts(camera: Camera, districts: Mapping[str, str]) -> str:
     """What is known of a camera, as HTML."""
     status = camera["status"]
@@ -166,18 +168,17 @@ def facts(camera: Camera, districts: Mapping[str, str]) -> str:
                 ),
             ),
             (t("From picture to event, p95"), f"{number(latency * 1000)} ms" if latency is not None else "–"),
-            (t("Model"), f"{model['name']} {model['version']} ({model['digest'][:12]})" if model else "–"),
+            (t("Model"), named(model) if model else "–"),
             (t("Damaged frames, reconnects"), f"{status.get('decode_errors', 0)}, {status.get('reconnects', 0)}"),
         ]
         if waiting := status.get("events_spooled"):
             rows.append((t("Events waiting on disk"), number(waiting)))
         if short := status.get("pre_roll_short"):
-            rows.append((t("Pre-roll for evidence"), short))
+            rows.append((t("Pre-roll for evidence"), reasons.said(short)))
         for zone, inside in (status.get("zones") or {}).items():
             people = ", ".join(f"{term(label)} {n}" for label, n in inside.items() if n) or "–"
             rows.append((f"{t('Now in zone')} {zone}", people))
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 api = session.client()

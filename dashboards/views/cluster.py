@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboards import cases, session
+from dashboards import cases, markup, session
 from dashboards.client import ApiError, Camera
 from dashboards.safe import plain
 from dashboards.words import number, t, term
@@ -19,10 +19,8 @@ STAGES = ("decode", "send", "queue", "infer", "return", "analyse", "publish")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """HTML; the words are escaped here."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="hb-counts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    """Of words, which are escaped here."""
+    return markup.table(heads, [[escape(cell) for cell in row] for row in rows])
 
 
 def share(value: float | None) -> str:
@@ -50,12 +48,10 @@ def machines() -> None:
         for one in found["nodes"]
     ]
     heads = [t("Machine"), t("State"), "CPU", t("in use"), "GPU", t("Memory"), t("in use")]
-    st.html(f'<h2 class="hb-head">{escape(t("Machines"))}</h2>{table(heads, rows)}')
+    st.html(markup.head(t("Machines")) + table(heads, rows))
     kinds = [(term(f"actor_{kind}"), number(n)) for kind, n in sorted(found["actors"].items())]
     left, right = st.columns([1, 2], gap="medium")
-    left.html(
-        f'<h2 class="hb-head">{escape(t("Actors"))}</h2>' + (table([t("Kind"), t("Number")], kinds) if kinds else "–")
-    )
+    left.html(markup.head(t("Actors")) + (table([t("Kind"), t("Number")], kinds) if kinds else "–"))
     seats = [
         (
             one["name"],
@@ -70,7 +66,7 @@ def machines() -> None:
         for one in found["inference"]
     ]
     pool = table([t("Inference actor"), t("State"), t("Models"), t("Seats taken")], seats) if seats else "–"
-    right.html(f'<h2 class="hb-head">{escape(t("Seats of the pool"))}</h2>{pool}')
+    right.html(markup.head(t("Seats of the pool")) + pool)
 
 
 @st.fragment(run_every=5)
@@ -79,9 +75,9 @@ def stages() -> None:
     cameras, error = session.cameras(api)
     session.trouble(error)
     rows = times(cameras)
-    st.html(f'<h2 class="hb-head">{escape(t("From picture to event, by role"))}</h2>')
+    st.html(markup.head(t("From picture to event, by role")))
     if not rows:
-        st.html(f'<div class="hb-none">{escape(t("No camera reports a time yet."))}</div>')
+        st.html(markup.nothing(t("No camera reports a time yet.")))
         return
     frame = pd.DataFrame(rows)
     chart = (
@@ -184,15 +180,12 @@ def planning() -> None:
     except ApiError as error:
         st.error(plain(error), icon=":material/calculate:")
         return
-    boxes = [
+    figures = [
         (t("Machines"), number(found["nodes"])),
         (t("Cameras"), number(found["cameras"])),
         (t("Head: CPUs"), number(found["head"]["cpus"], 1)),
     ]
-    cells = "".join(
-        f"<div><small>{escape(name)}</small><strong>{escape(value)}</strong></div>" for name, value in boxes
-    )
-    st.html(f'<div class="hb-strip">{cells}</div>')
+    st.html(markup.strip(figures))
     rows = [
         (
             site["site"] or "–",

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboards import address, feed, session, states
+from dashboards import address, feed, markup, session, states
 from dashboards.client import Camera
 from dashboards.wall import wall
 from dashboards.words import number, t
@@ -30,13 +30,12 @@ def measured(cameras: list[Camera]) -> list[tuple[Camera, dict[str, Any]]]:
 def zones() -> None:
     cameras, error = session.cameras(api)
     session.trouble(error)
-    st.html(f'<h2 class="hb-head">{escape(t("Density by zone"))}</h2>')
-    rows = "".join(row(camera, measure) for camera, measure in measured(cameras))
+    st.html(markup.head(t("Density by zone")))
+    rows = [row(camera, measure) for camera, measure in measured(cameras)]
     if rows:
-        heads = "".join(f"<th>{escape(one)}</th>" for one in (t("Zone"), t("State"), t("Persons"), t("Persons/m²")))
-        st.html(f'<table class="hb-counts"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>')
+        st.html(markup.table([t("Zone"), t("State"), t("Persons"), t("Persons/m²")], rows))
     else:
-        st.html(f'<div class="hb-none">{escape(t("No rule measures a crowd now."))}</div>')
+        st.html(markup.nothing(t("No rule measures a crowd now.")))
     flow = [
         (camera, measure)
         for camera in cameras
@@ -44,7 +43,7 @@ def zones() -> None:
         if "level" in measure
     ]
     if flow:
-        st.html(f'<h2 class="hb-head" style="margin-top:14px">{escape(t("Congestion"))}</h2>')
+        st.html(markup.head(t("Congestion")))
         lines = "".join(
             f"<li>{states.level(one['level'])}<div>{escape(camera['name'])}"
             f"<span>{escape(str(one.get('zone') or ''))}</span></div>"
@@ -54,17 +53,17 @@ def zones() -> None:
         st.html(f'<ol class="hb-feed">{lines}</ol>')
 
 
-def row(camera: Camera, measure: dict[str, Any]) -> str:
+def row(camera: Camera, measure: dict[str, Any]) -> tuple[str, ...]:
+    """Cells of the table, as HTML."""
     crowded = measure["phase"] == "crowd"
     said = f'<b class="hb-failed">▲ {escape(t("gathering"))}</b>' if crowded else f"● {escape(t('clear'))}"
     density = measure.get("density") if measure.get("density_per") == "m2" else None
-    cells = (
+    return (
         f"{escape(camera['name'])}<span>{escape(str(measure.get('zone') or ''))}</span>",
         said,
         number(measure.get("count") or 0),
         "–" if density is None else number(density, 2),
     )
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def chosen(cameras: list[Camera]) -> Camera | None:
@@ -103,11 +102,10 @@ def picture(camera: str) -> None:
 
 @st.fragment(run_every=5)
 def gatherings() -> None:
-    cameras, _ = session.cameras(api)
-    st.html(f'<h2 class="hb-head">{escape(t("Gatherings and congestion"))}</h2>')
+    st.html(markup.head(t("Gatherings and congestion")))
     rows, _ = session.latest("events-crowd", newest)
     with st.container(height=430, border=True):
-        st.html(feed.listed(rows or [], {camera["id"]: camera["name"] for camera in cameras}, zone))
+        st.html(feed.listed(rows or [], session.names(api), zone))
 
 
 def newest() -> list[Any]:

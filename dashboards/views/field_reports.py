@@ -1,11 +1,10 @@
 """Citizens' field reports, for those who handle them: the list, and the chosen one up to its answer."""
 
-from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
 
-from dashboards import cases, feed, session
+from dashboards import cases, feed, markup, session
 from dashboards.case_calls import Report, ReportDetail
 from dashboards.client import ApiError
 from dashboards.safe import plain
@@ -62,8 +61,7 @@ def detail(number: int) -> None:
         (t("Incident"), f"#{seen['incident']}" if seen["incident"] else "–"),
         (t("Answer"), seen["answer"] or "–"),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    st.html(f'<blockquote>{escape(seen["text"])}</blockquote><dl class="hb-facts">{cells}</dl>')
+    st.html(f"<blockquote>{escape(seen['text'])}</blockquote>{markup.facts(rows)}")
     if seen["has_photo"]:
         try:
             st.image(api.report_photo(number), caption=t("Faces are hidden in every picture."))
@@ -127,15 +125,10 @@ def cameras_near(seen: ReportDetail) -> None:
     if not seen["near"]:
         st.caption(t("No camera that you may see stands near."))
     for one in seen["near"]:
-        name = names().get(one["camera"], one["camera"])
+        name = session.names(api).get(one["camera"], one["camera"])
         told = t("{n} events around the time, {recorded} recorded", n=len(one["stored"]), recorded=one["recorded"])
         with st.expander(f"{name} · {one['metres']:.0f} m · {told}"):
-            st.html(feed.listed(one["stored"], names(), zone))
-
-
-def names() -> Mapping[str, str]:
-    cameras, _ = session.cameras(api)
-    return {camera["id"]: camera["name"] for camera in cameras}
+            st.html(feed.listed(one["stored"], session.names(api), zone))
 
 
 api = session.client()

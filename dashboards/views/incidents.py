@@ -1,11 +1,10 @@
 """Incidents: the queue, the chosen one in full with what may be done, and the handover of a shift."""
 
-from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
 
-from dashboards import address, cases, feed, session, states
+from dashboards import address, cases, feed, markup, moments, session, states
 from dashboards.case_calls import Incident, IncidentDetail
 from dashboards.wall import wall
 from dashboards.words import t, term
@@ -34,7 +33,7 @@ def queue() -> list[Incident] | None:
         index=grades.index(address.chosen("severity", grades, None)),
         format_func=lambda one: cases.severity(one) if one else t("All"),
     )
-    names = districts()
+    names = session.districts(api)
     places = [None, *names]
     district = where.selectbox(
         t("District"),
@@ -66,12 +65,12 @@ def row(one: Incident) -> dict[str, object]:
         "#": one["number"],
         t("Severity"): cases.severity(one["severity"]),
         t("What"): feed.kind_said(one["kind"]),
-        t("Camera"): names_of_cameras().get(one["camera"], one["camera"]),
+        t("Camera"): session.names(api).get(one["camera"], one["camera"]),
         t("State"): term(one["state"]),
         t("Waits"): cases.age(one["waiting_since_s"]) if one["state"] == "new" else "",
+        t("Note"): ", ".join(marks),  # before what a narrow list may cut off
         t("Assigned to"): one["assignee"] or "",
         t("Events"): one["events"],
-        t("Note"): ", ".join(marks),
     }
 
 
@@ -97,9 +96,17 @@ def detail(number: int) -> None:
         if told.chosen:
             st.switch_page("views/cameras.py", query_params={"camera": told.chosen})
     st.html(facts(seen))
+    if seen["stored"]:
+        event = seen["stored"][0]["event"]
+        st.page_link(
+            "views/cameras.py",
+            label=t("See the moment: track, rule and why"),
+            icon=":material/history:",
+            query_params=moments.link(event["data"]["camera"], event["id"], event["time"]),
+        )
     events, log = st.tabs([t("Events"), t("Log")])
     with events:
-        st.html(feed.listed(seen["stored"], names_of_cameras(), zone))  # type: ignore[arg-type]
+        st.html(feed.listed(seen["stored"], session.names(api), zone))  # type: ignore[arg-type]
     with log:
         st.html(cases.log_list(seen["log"], zone))
 
@@ -149,7 +156,7 @@ def actions(seen: IncidentDetail) -> None:
 
 def facts(seen: IncidentDetail) -> str:
     """What is known of an incident, as HTML."""
-    names = names_of_cameras()
+    names = session.names(api)
     near = ", ".join(f"{names.get(n['camera'], n['camera'])} ({n['metres']:.0f} m)" for n in seen["neighbours"])
     reports, _ = session.latest(f"reports-of-{seen['number']}", lambda: api.reports([], seen["number"]))
     rows = [
@@ -157,13 +164,12 @@ def facts(seen: IncidentDetail) -> str:
         (t("State"), " ".join(filter(None, [term(seen["state"]), term(seen["dismissal"])]))),
         (t("Assigned to"), seen["assignee"] or "–"),
         (t("Camera"), names.get(seen["camera"], seen["camera"])),
-        (t("District"), districts().get(seen["district"] or "", seen["district"] or "–")),
-        (t("Seen"), f"{cases.at(seen['first_s'], zone)} – {cases.at(seen['last_s'], zone)}"),
+        (t("District"), session.districts(api).get(seen["district"] or "", seen["district"] or "–")),
+        (t("Seen"), " – ".join(dict.fromkeys(cases.at(seen[when], zone) for when in ("first_s", "last_s")))),
         (t("Cameras near it"), near or "–"),
         (t("Citizens' reports"), ", ".join(f"#{one['number']}" for one in reports or []) or "–"),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 def handover() -> None:
@@ -172,7 +178,9 @@ def handover() -> None:
     if people is None:
         cases.missing(error)
     with st.form("handover", clear_on_submit=True):
-        to = st.selectbox(t("Who takes over"), [one["name"] for one in people or ()], index=None)
+        to = st.selectbox(
+            t("Who takes over"), [one["name"] for one in people or ()], index=None, placeholder=t("Choose a person")
+        )
         note = st.text_area(t("What they must know"), max_chars=4000)
         st.caption(t("All open incidents are listed with it, as they stand when you sign."))
         if st.form_submit_button(t("Sign and hand over"), type="primary") and to and note.strip():
@@ -194,15 +202,6 @@ def handover() -> None:
             )
             if not one["accepted_s"] and st.button(t("Accept"), key=f"accept-{one['number']}"):
                 cases.act(api, lambda number=one["number"]: api.accept_handover(number), t("Taken over."))
-
-
-def names_of_cameras() -> Mapping[str, str]:
-    cameras, _ = session.cameras(api)
-    return {camera["id"]: camera["name"] for camera in cameras}
-
-
-def districts() -> Mapping[str, str]:
-    return {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
 
 
 @st.fragment(run_every=5)

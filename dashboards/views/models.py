@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from datetime import datetime
 from functools import partial
 from html import escape
 from typing import Any
@@ -10,14 +9,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboards import cases, person, session
+from dashboards import cases, markup, person, session
 from dashboards.client import ApiError
 from dashboards.safe import plain
-from dashboards.words import number, seconds, t, term
-
-
-def when(text: str | None) -> str:
-    return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y %H:%M") if text else "–"
+from dashboards.words import number, seconds, t, term, when
 
 
 def current() -> None:
@@ -35,7 +30,7 @@ def current() -> None:
                 f"<dt>{escape(model)}</dt><dd>{escape(roles(cameras))}{behind(model, place['model'])}</dd>"
                 for model, cameras in sorted(place["answers"].items())
             )
-            since = f" · {escape(t('since'))} {escape(when(place['since']))}" if promoted else ""
+            since = f" · {escape(t('since'))} {escape(when(place['since'], zone))}" if promoted else ""
             left.html(
                 f"<b>{escape(place['name'])}</b> → <b>{escape(place['model'])}</b>{since}"
                 f'<dl class="hb-facts">{ran or escape(t("No camera reports it now."))}</dl>'
@@ -47,9 +42,9 @@ def current() -> None:
                     if st.button(t("Take back"), key=f"back-{place['name']}", disabled=len(why.strip()) < 5):
                         back = partial(api.roll_back, place["name"], why.strip())
                         cases.act(api, back, t("Taken back: cameras swap within seconds."))
-    st.html(f'<h2 class="hb-head">{escape(t("What was done"))}</h2>')
+    st.html(markup.head(t("What was done")))
     if not found["steps"]:
-        st.html(f'<div class="hb-none">{escape(t("Nothing was promoted: every name stands for itself."))}</div>')
+        st.html(markup.nothing(t("Nothing was promoted: every name stands for itself.")))
         return
     st.html('<ol class="hb-feed">' + "".join(step(one) for one in found["steps"][:20]) + "</ol>")
 
@@ -65,7 +60,7 @@ def step(one: dict[str, Any]) -> str:
     return (
         f"<li><b>{sign} {escape(said)}</b><div>{escape(one['place'])}: {escape(one['before'])} → {escape(one['after'])}"
         f"<span>{escape(by)}{escape(': ' + one['why'] if one['why'] else '')}</span></div>"
-        f"<time>{escape(when(one['at']))}</time></li>"
+        f"<time>{escape(when(one['at'], zone))}</time></li>"
     )
 
 
@@ -134,18 +129,17 @@ def shadows() -> None:
             runs = one["state"] == "running"
             rate = "–" if one["per_100_frames"] is None else number(one["per_100_frames"], 1)
             sign, style = ("●", "live") if runs else ("■", "ended")
-            boxes = [
+            figures = [
                 (t("Looked at"), number(one["looked"])),
                 (t("Disagree, of 100"), rate),
                 (t("No time for"), number(one["dropped"])),
                 (t("Failed on"), number(one["failed"])),
             ]
-            cells = "".join(f"<div><small>{escape(n)}</small><strong>{escape(v)}</strong></div>" for n, v in boxes)
             kinds = ", ".join(f"{term(kind)} {n}" for kind, n in one["kinds"].items() if n)
-            by = f"{one['by']}, {when(one['begun'])}"
+            by = f"{one['by']}, {when(one['begun'], zone)}"
             st.html(
                 f'<b class="hb-{style}">{sign} {escape(one["model"])}</b> · {escape(by)}'
-                f'<div class="hb-strip" style="margin-top:6px">{cells}</div>{escape(kinds)}'
+                f"{markup.strip(figures)}{escape(kinds)}"
             )
             errors = {camera["error"] for camera in one["at_cameras"] if camera["error"]}
             for why in sorted(errors):
@@ -199,7 +193,7 @@ def disagreements() -> None:
             for d in one["differences"][:3]
         )
         try:
-            column.image(api.picture(one["picture"]), caption=f"{one['camera']} · {when(one['time'])} · {said}")
+            column.image(api.picture(one["picture"]), caption=f"{one['camera']} · {when(one['time'], zone)} · {said}")
         except ApiError as refused:
             column.caption(plain(f"{one['camera']}: {refused}"))
 
@@ -219,8 +213,8 @@ def known_models() -> None:
                 (t("Known failures"), one["known_failures"]),
                 (t("Digest"), one["digest"][:16]),
             ]
-            cells = "".join(f"<dt>{escape(n)}</dt><dd>{escape(str(v or '–'))}</dd>" for n, v in facts)
-            st.html(f'{here if one["available"] else away}<dl class="hb-facts">{cells}</dl>')
+            told = markup.facts((name, str(value or "–")) for name, value in facts)
+            st.html((here if one["available"] else away) + told)
 
 
 api = session.client()

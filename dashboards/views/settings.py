@@ -1,11 +1,10 @@
 """Settings of who is signed in: they hold on every screen."""
 
-from html import escape
 from zoneinfo import available_timezones
 
 import streamlit as st
 
-from dashboards import cases, person, session
+from dashboards import cases, markup, person, session
 from dashboards.words import LANGUAGES, t, term
 
 SEVERITIES = (None, "critical", "high", "medium", "low")
@@ -22,8 +21,7 @@ def who() -> None:
         (t("Agency"), found["agency"] or "–"),
         (t("Roles"), ", ".join(term(f"role_{role}") for role in found["roles"])),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    st.html(f'<h2 class="hb-head">{escape(t("Who am I"))}</h2><dl class="hb-facts">{cells}</dl>')
+    st.html(markup.head(t("Who am I")) + markup.facts(rows))
 
 
 def severity(code: str | None) -> str:
@@ -53,9 +51,8 @@ def choices() -> None:
             index=zones.index(kept.get("timezone")) if kept.get("timezone") in zones else 0,
             format_func=lambda one: one or province,
         )
-        theme = left.selectbox(
-            t("Colours"), themes, index=themes.index(kept.get("theme")), format_func=said.__getitem__
-        )
+        theme = st.selectbox(t("Colours"), themes, index=themes.index(kept.get("theme")), format_func=said.__getitem__)
+        left, right = st.columns(2)
         sound = left.selectbox(
             t("A sound for new incidents"), SEVERITIES, index=SEVERITIES.index(kept.get("sound")), format_func=severity
         )

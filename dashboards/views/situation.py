@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from dashboards import cases, feed, person, session, states
+from dashboards import cases, feed, markup, person, session, states
 from dashboards.case_calls import Incident
 from dashboards.client import Camera, Fleet, StoredEvent
 from dashboards.map import map_of
@@ -37,13 +37,11 @@ def strip(cameras: list[Camera], fleet: Fleet) -> str:
         (t("Frames analysed/s"), number(sum(report["analysed_fps"] for report in reports))),
         (t("Slowest camera, p95"), f"{number(max(latencies) * 1000)} ms" if latencies else "–"),
     ]
-    boxes = "".join(
-        f"<div><small>{escape(name)}</small><strong>{escape(value)}</strong></div>" for name, value in numbers
-    )
     province = (fleet["province"] or {}).get("name") or "Hoa Ban"
     time = session.clock(session.zone(fleet))
     return (
-        f'<div class="hb-strip"><div class="hb-states"><small>{escape(t("Cameras"))}</small>{said or "–"}</div>{boxes}'
+        f'<div class="hb-strip"><div class="hb-states"><small>{escape(t("Cameras"))}</small>{said or "–"}</div>'
+        f"{markup.boxes(numbers)}"
         f'<div class="hb-clock"><small>{escape(province)}</small><strong>{time}</strong></div></div>'
     )
 
@@ -116,12 +114,12 @@ def queue() -> None:
     found = open_incidents()
     if found is None:
         return
-    st.html(f'<h2 class="hb-head">{escape(t("Open incidents"))} · {len(found)}</h2>')
+    st.html(markup.head(f"{t('Open incidents')} · {len(found)}"))
     cameras, _ = session.cameras(api)
     names = {camera["id"]: camera["name"] for camera in cameras}
     with st.container(height=216, border=True, gap=None, key="hb-queue"):
         if not found:
-            st.html(f'<div class="hb-none">{escape(t("No incident waits."))}</div>')
+            st.html(markup.nothing(t("No incident waits.")))
         for one in found[:QUEUE]:
             st.page_link(
                 "views/incidents.py",
@@ -176,14 +174,14 @@ def chosen(cameras: list[Camera]) -> list[Camera]:
 def events() -> None:
     cameras, _ = session.cameras(api)
     head, choice = st.columns([1, 2], vertical_alignment="center")
-    head.html(f'<h2 class="hb-head">{escape(t("Events"))}</h2>')
+    head.html(markup.head(t("Events")))
     said = {SEEN: t("All"), ALERTS: t("Alerts"), CROSSINGS: t("Crossings")}
     wanted = choice.segmented_control(
         t("Events"), list(said), format_func=said.__getitem__, default=SEEN, key="feed", label_visibility="collapsed"
     )
     rows, _ = session.latest(f"events-{wanted}", lambda: newest(wanted, cameras))
     with st.container(height=460, border=True):
-        st.html(feed.listed(rows or [], {camera["id"]: camera["name"] for camera in cameras}, zone()))
+        st.html(feed.listed(rows or [], session.names(api), zone()))
 
 
 def newest(wanted: str | None, cameras: list[Camera]) -> list[StoredEvent]:
@@ -199,32 +197,29 @@ def newest(wanted: str | None, cameras: list[Camera]) -> list[StoredEvent]:
 
 @st.fragment(run_every=5)
 def counts() -> None:
-    cameras, _ = session.cameras(api)
     midnight = datetime.now(zone()).replace(hour=0, minute=0, second=0, microsecond=0)
     rows, _ = session.latest("counts", lambda: api.counts(since=midnight.isoformat()))
-    st.html(f'<h2 class="hb-head">{escape(t("Line crossings today"))}</h2>')
+    st.html(markup.head(t("Line crossings today")))
     with st.container(height=268, border=True):
-        st.html(count_table(rows or [], {camera["id"]: camera["name"] for camera in cameras}))
+        st.html(count_table(rows or [], session.names(api)))
 
 
 def count_table(rows: list[Count], names: dict[str, str]) -> str:
     """Crossings by line and direction, a column for each class seen, as HTML."""
     if not rows:
-        return f'<div class="hb-none">{escape(t("Nothing has crossed a line yet."))}</div>'
+        return markup.nothing(t("Nothing has crossed a line yet."))
     totals = Counter[str]()
     lines: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for row in rows:
         lines[row["camera"], row["line"], row["direction"]][row["label"]] += row["n"]
         totals[row["label"]] += row["n"]
     labels = [label for label, _ in totals.most_common()]
-    heads = "".join(f"<th>{escape(term(label))}</th>" for label in labels)
-    body = ""
+    body = []
     for (camera, line, direction), by in sorted(lines.items(), key=lambda item: (-item[1].total(), item[0])):
-        cells = "".join(f"<td>{number(by[label]) if by[label] else '·'}</td>" for label in labels)
+        cells = (number(by[label]) if by[label] else "·" for label in labels)
         where = f"{escape(names.get(camera, camera))}<span>{escape(line)}, {escape(term(direction))}</span>"
-        body += f"<tr><td>{where}</td>{cells}<td>{number(by.total())}</td></tr>"
-    head = f"<tr><th>{escape(t('Line'))}</th>{heads}<th>{escape(t('Total'))}</th></tr>"
-    return f'<table class="hb-counts"><thead>{head}</thead><tbody>{body}</tbody></table>'
+        body.append((where, *cells, number(by.total())))
+    return markup.table([t("Line"), *map(term, labels), t("Total")], body)
 
 
 def zone() -> tzinfo:

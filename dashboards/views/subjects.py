@@ -10,7 +10,9 @@ import streamlit as st
 from dashboards import session
 from dashboards.client import ApiError
 from dashboards.safe import plain
-from dashboards.words import t, term
+from dashboards.words import t, term, when
+
+DAY, SECOND = "DD/MM/YYYY", "%d/%m/%Y %H:%M:%S"
 
 
 def form() -> None:
@@ -22,11 +24,17 @@ def form() -> None:
         st.caption(t("By plate, or by place and time. The search and its reference are recorded under your name."))
         reference = st.text_input(t("Reference of the request"), key="subject_reference")
         plate = st.text_input(t("Plate"), key="subject_plate")
-        places = st.multiselect(t("Cameras"), list(names), format_func=names.__getitem__, key="subject_cameras")
+        places = st.multiselect(
+            t("Cameras"),
+            list(names),
+            format_func=names.__getitem__,
+            placeholder=t("Choose cameras"),
+            key="subject_cameras",
+        )
         today = datetime.now(session.zone(session.fleet(api))).date()
         first, last = st.columns(2)
-        since = first.date_input(t("From day"), today - timedelta(days=7), key="subject_since")
-        until = last.date_input(t("To day"), today, key="subject_until")
+        since = first.date_input(t("From day"), today - timedelta(days=7), format=DAY, key="subject_since")
+        until = last.date_input(t("To day"), today, format=DAY, key="subject_until")
         if not st.form_submit_button(t("Search"), type="primary"):
             return
     wanted: dict[str, Any] = {"reference": reference, "plate": plate.strip() or None, "cameras": places}
@@ -79,13 +87,14 @@ def title_of(kind: str) -> str:
 
 def table(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     """One kind of what is held; ids of those that are ticked."""
+    names, zone = session.names(api), session.zone(session.fleet(api))
     erase, kept = t("Erase"), t("Why it is kept")
     frame = pd.DataFrame(
         {
             erase: [False] * len(rows),
             t("What"): [term(row["type"].removeprefix("hoaban.")) for row in rows],
-            t("Camera"): [row["camera"] for row in rows],
-            t("Captured"): [row.get("captured") or row.get("time") for row in rows],
+            t("Camera"): [names.get(row["camera"], row["camera"]) for row in rows],
+            t("Captured"): [when(row.get("captured") or row.get("time"), zone, SECOND) for row in rows],
             t("Plate"): [row.get("plate") for row in rows],
             t("State"): [term(row.get("state")) for row in rows],
             kept: [row["refusal"] for row in rows],

@@ -5,29 +5,15 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Any
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
-from dashboards import address, session, states
+from dashboards import address, charts, markup, session, states
 from dashboards.client import ApiError, Camera
 from dashboards.traffic_calls import Count
 from dashboards.words import number, t, term
 
-QUARTER_S = 900
-LEAST_SHOWN = pd.Timedelta(hours=4)
-"""of the time line: one quarter hour alone would be one bar as wide as the page"""
 SPANS = ("hour", "four_hours", "today", "day", "week")
 HOURS = {"hour": 1, "four_hours": 4, "day": 24, "week": 168}
-# told apart by the colour-blind, too (Okabe and Ito)
-COLOURS = {
-    "motorcycle": "#0072b2",
-    "car": "#e69f00",
-    "bus": "#009e73",
-    "truck": "#cc79a7",
-    "bicycle": "#56b4e9",
-    "person": "#999999",
-}
 COUNTING = ("line_count", "turning_count")
 
 
@@ -82,62 +68,12 @@ def figures(rows: list[Count]) -> str:
         begins_s, most = quarters.most_common(1)[0]
         busiest = datetime.fromtimestamp(begins_s, zone)
         boxes.append((t("Busiest quarter hour"), f"{busiest:%d/%m %H:%M} · {number(most)}"))
-    cells = "".join(
-        f"<div><small>{escape(name)}</small><strong>{escape(value)}</strong></div>" for name, value in boxes
-    )
-    return f'<div class="hb-strip">{cells}</div>'
-
-
-def series(rows: list[Count]) -> alt.Chart:
-    """Crossings in each quarter hour by class."""
-    sums: dict[tuple[float, str], int] = defaultdict(int)
-    for row in rows:
-        sums[row["bucket_s"] or 0.0, row["label"]] += row["n"]
-    labels = [label for label, _ in by_label(rows).most_common()]
-    # Altair takes a time without a zone for the viewer's own: what it shows is then the province's clock.
-    table = pd.DataFrame(
-        [
-            {"at": datetime.fromtimestamp(at_s, zone).replace(tzinfo=None), "class": term(label), "n": n}
-            for (at_s, label), n in sums.items()
-        ]
-    )
-    table["end"] = table["at"] + pd.Timedelta(seconds=QUARTER_S)
-    ends = table["end"].max()
-    begins = min(table["at"].min(), ends - LEAST_SHOWN)
-    clock = "%H:%M" if ends - begins <= pd.Timedelta(hours=24) else "%d/%m %H:%M"
-    colours = alt.Scale(domain=[term(one) for one in labels], range=[COLOURS.get(one, "#7f7f7f") for one in labels])
-    return (
-        alt.Chart(table, height=260)
-        .mark_bar(orient="vertical", binSpacing=1)
-        .encode(
-            x=alt.X(
-                "at:T",
-                title=None,
-                axis=alt.Axis(format=clock, labelOverlap=True),
-                scale=alt.Scale(domain=[begins.isoformat(), ends.isoformat()]),
-            ),
-            x2="end:T",
-            y=alt.Y("n:Q", title=t("Crossings in 15 minutes"), stack="zero"),
-            color=alt.Color("class:N", title=t("Class"), scale=colours, legend=alt.Legend(orient="top")),
-            tooltip=[
-                alt.Tooltip("at:T", title=t("Time"), format="%d/%m %H:%M"),
-                alt.Tooltip("class:N", title=t("Class")),
-                alt.Tooltip("n:Q", title=t("Crossings")),
-            ],
-        )
-    )
-
-
-def by_label(rows: list[Count]) -> Counter[str]:
-    sums = Counter[str]()
-    for row in rows:
-        sums[row["label"]] += row["n"]
-    return sums
+    return markup.strip(boxes)
 
 
 def lanes(rows: list[Count]) -> str:
     """Line, direction and lane by class, as HTML."""
-    labels = [label for label, _ in by_label(rows).most_common()]
+    labels = [label for label, _ in charts.by_label(rows).most_common()]
     sums: dict[tuple[str, str, str, str], Counter[str]] = defaultdict(Counter)
     for row in rows:
         sums[row["camera"], row["line"], row["direction"], row["lane"] or ""][row["label"]] += row["n"]
@@ -150,7 +86,7 @@ def lanes(rows: list[Count]) -> str:
         )
         for (camera, line, direction, lane), of in sorted(sums.items(), key=lambda item: (-item[1].total(), item[0]))
     ]
-    return table([t("Line"), t("Lane"), *map(term, labels), t("Total")], body)
+    return markup.table([t("Line"), t("Lane"), *map(term, labels), t("Total")], body)
 
 
 def turning(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -171,15 +107,8 @@ def turning(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
             if any(sums[origin, to] for to in lines)
         ]
         heads = [f"{t('from')} ↓  {t('to')} →", *lines, t("Total")]
-        found.append((f"{names.get(camera, camera)} · {number(sums.total())}", table(heads, body)))
+        found.append((f"{names.get(camera, camera)} · {number(sums.total())}", markup.table(heads, body)))
     return found
-
-
-def table(heads: list[str], body: list[tuple[str, ...]]) -> str:
-    """heads are escaped here; body is HTML already."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
-    return f'<table class="hb-counts"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def service(cameras: list[Camera]) -> str:
@@ -209,12 +138,12 @@ def service(cameras: list[Camera]) -> str:
 @st.fragment(run_every=5)
 def flow() -> None:
     cameras, _ = session.cameras(api)
-    st.html(f'<h2 class="hb-head">{escape(t("Level of service now"))}</h2>')
+    st.html(markup.head(t("Level of service now")))
     shown = service(cameras)
     if shown:
         st.html(shown)
     else:
-        st.html(f'<div class="hb-none">{escape(t("No rule measures the flow of traffic (congestion)."))}</div>')
+        st.html(markup.nothing(t("No rule measures the flow of traffic (congestion).")))
 
 
 def take_away(begin: str, camera: str | None) -> None:
@@ -222,7 +151,7 @@ def take_away(begin: str, camera: str | None) -> None:
 
     def fetched() -> bytes:
         try:
-            return api.counts_file(begin, QUARTER_S, camera)
+            return api.counts_file(begin, charts.QUARTER_S, camera)
         except ApiError as error:
             return str(error).encode()
 
@@ -239,22 +168,22 @@ def take_away(begin: str, camera: str | None) -> None:
 
 @st.fragment(run_every=30)
 def counted(begin: str, camera: str | None) -> None:
-    rows, error = session.latest(f"traffic-{begin}-{camera}", lambda: api.counts(begin, QUARTER_S, camera))
+    rows, error = session.latest(f"traffic-{begin}-{camera}", lambda: api.counts(begin, charts.QUARTER_S, camera))
     session.trouble(error)
     if not rows:
         if error is None:
             st.info(t("Nothing has crossed a line in this time."), icon=":material/traffic:")
         return
     st.html(figures(rows))
-    st.altair_chart(series(rows), width="stretch")
+    st.altair_chart(charts.crossings(rows, zone), width="stretch")
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.html(f'<h2 class="hb-head">{escape(t("By line, direction and lane"))}</h2>{lanes(rows)}')
+        st.html(markup.head(t("By line, direction and lane")) + lanes(rows))
     with right:
         found, _ = session.latest(f"turns-{begin}-{camera}", lambda: api.turns(begin, camera))
-        st.html(f'<h2 class="hb-head">{escape(t("Turning movements"))}</h2>')
+        st.html(markup.head(t("Turning movements")))
         if not found:
-            st.html(f'<div class="hb-none">{escape(t("No turning was counted in this time."))}</div>')
+            st.html(markup.nothing(t("No turning was counted in this time.")))
         for heading, matrix in turning(found or []):
             st.html(f"<b>{escape(heading)}</b>{matrix}")
 

@@ -1,11 +1,10 @@
 """Violations review: one case side by side, and an officer's decision. Keys: Y, X, N, P (Streamlit keeps C and R)."""
 
 from datetime import datetime
-from html import escape
 
 import streamlit as st
 
-from dashboards import address, session
+from dashboards import address, markup, reasons, session
 from dashboards.client import ApiError
 from dashboards.evidence_calls import EvidenceCase, EvidenceDetail
 from dashboards.safe import plain
@@ -92,19 +91,19 @@ def evidence(case: EvidenceDetail) -> None:
             if (still := shown.get(f"{name}.jpg")) is not None:
                 st.image(still, caption=f"{term(name)}, {moment(case, name)}", width="stretch")
             elif why := case["missing"].get(f"{name}.jpg"):
-                st.warning(f"{plain(term(name))}: {plain(why)}")
+                st.warning(f"{plain(term(name))}: {plain(reasons.said(why))}")
     left, right = st.columns([3, 2])
     with left:
         if "clip.mp4" in shown:
             st.video(shown["clip.mp4"])
         elif why := case["missing"].get("clip.mp4"):
-            st.warning(f"{t('Clip')}: {plain(why)}")
+            st.warning(f"{t('Clip')}: {plain(reasons.said(why))}")
     with right:
         if "plate.jpg" in shown:
             st.image(shown["plate.jpg"], caption=case["plate"] or t("not read"))
         st.html(facts(case))
         for doubt in case["doubts"]:
-            st.warning(plain(doubt), icon=":material/help:")
+            st.warning(plain(reasons.said(doubt)), icon=":material/help:")
         if case["state"] not in ("damaged", "erased"):
             decision(case)
         if case["state"] == "confirmed":
@@ -126,7 +125,7 @@ def place(case: EvidenceDetail) -> str:
 def facts(case: EvidenceDetail) -> str:
     """What is known of a case, as HTML."""
     red = case["seconds_into_red"]
-    names = {camera["id"]: camera["name"] for camera in session.cameras(api)[0]}
+    names = session.names(api)
     rows = [
         (t("What"), f"{term(case['type'].removeprefix('hoaban.'))} {place(case)}"),
         (t("Camera"), names.get(case["camera"], case["camera"])),
@@ -143,8 +142,7 @@ def facts(case: EvidenceDetail) -> str:
         (term(one["verdict"]), f"{term(one['reason'])} · {one['by']} · {clock(one['at'], date=True)} {one['note']}")
         for one in case["decisions"]
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    return f'<dl class="hb-facts">{cells}</dl>'
+    return markup.facts(rows)
 
 
 def decision(case: EvidenceDetail) -> None:

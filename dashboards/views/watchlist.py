@@ -11,16 +11,13 @@ from dashboards import cases, feed, person, session
 from dashboards.client import ApiError
 from dashboards.governing_calls import Listed
 from dashboards.safe import plain
-from dashboards.words import t, term
+from dashboards.words import t, term, when
 
 FACES, PLATES = "", "/plates"
 HITS = ("face_watchlist", "plate_watchlist")
+DAY = "%d/%m/%Y"
 SOON = timedelta(days=14)
 STATE_SIGNS = {"waiting for approval": "◌", "active": "●", "expired": "–"}
-
-
-def when(text: str | None) -> str:
-    return datetime.fromisoformat(text).astimezone(zone).strftime("%d/%m/%Y") if text else "–"
 
 
 def row(one: Listed) -> dict[str, object]:
@@ -33,7 +30,7 @@ def row(one: Listed) -> dict[str, object]:
         t("Plate"): one.get("plate", ""),
         t("Law"): one["law"],
         t("Order of"): f"{one['authority']}, {one['document']}",
-        t("Erased on"): when(one["expires_at"]) + (f" ({t('soon')})" if soon else ""),
+        t("Erased on"): when(one["expires_at"], zone, DAY) + (f" ({t('soon')})" if soon else ""),
         t("Proposed by"): one["added_by"],
         t("Approved by"): one["approved_by"] or "–",
     }
@@ -71,9 +68,9 @@ def entry(kind: str, one: Listed) -> None:
     with st.container(border=True):
         st.html(
             f"<b>{escape(one['subject'])}</b> · {escape(term(one['state']))}<br>"
-            f"{escape(t('Basis until'))} {escape(when(one['basis_until']))} · {escape(t('Erased on'))} "
-            f"{escape(when(one['expires_at']))}<br>{escape(t('Proposed by'))} {escape(one['added_by'])}, "
-            f"{escape(when(one['added_at']))}"
+            f"{escape(t('Basis until'))} {escape(when(one['basis_until'], zone, DAY))} · {escape(t('Erased on'))} "
+            f"{escape(when(one['expires_at'], zone, DAY))}<br>{escape(t('Proposed by'))} {escape(one['added_by'])}, "
+            f"{escape(when(one['added_at'], zone, DAY))}"
         )
         if not person.may(api, "watchlist.approve"):
             st.caption(t("A second person, who approves watchlists, decides."))
@@ -137,7 +134,6 @@ def propose(kind: str) -> None:
 
 def hits() -> None:
     """What the lists have found: to be compared by an officer, never a finding of who it was."""
-    cameras, _ = session.cameras(api)
     rows, error = session.latest("hits", lambda: [row for kind in HITS for row in api.events(20, f"hoaban.{kind}")])
     if rows is None:
         cases.missing(error)
@@ -145,10 +141,10 @@ def hits() -> None:
     st.caption(
         t("A similarity is a reason to look, not a proof. Faces stay hidden until there is a reason to see them.")
     )
-    st.html(feed.listed(sorted(rows, key=lambda row: -row["seq"]), {c["id"]: c["name"] for c in cameras}, zone))
+    st.html(feed.listed(sorted(rows, key=lambda row: -row["seq"]), session.names(api), zone))
     places = sorted({row["event"]["data"]["camera"] for row in rows})
     if places and person.may(api, "picture.unmask"):
-        look(places, {c["id"]: c["name"] for c in cameras})
+        look(places, session.names(api))
 
 
 def look(places: list[str], names: dict[str, str]) -> None:

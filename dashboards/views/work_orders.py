@@ -1,13 +1,11 @@
 """Work orders for the maintenance of cameras, and how long repairs take in each district."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from html import escape
 
 import pandas as pd
 import streamlit as st
 
-from dashboards import cases, session
+from dashboards import cases, markup, reasons, session
 from dashboards.case_calls import WorkOrder, WorkOrderDetail
 from dashboards.safe import plain
 from dashboards.words import seconds, t, term
@@ -23,9 +21,9 @@ def row(one: WorkOrder) -> dict[str, object]:
         "#": one["number"],
         t("State"): term(f"order_{one['state']}"),
         t("Severity"): cases.severity(one["severity"]),
-        t("Camera"): names().get(one["camera"], one["camera"]),
+        t("Camera"): session.names(api).get(one["camera"], one["camera"]),
         t("Fault"): term(one["fault"]),
-        t("District"): districts().get(one["district"] or "", one["district"] or "–"),
+        t("District"): session.districts(api).get(one["district"] or "", one["district"] or "–"),
         t("Due"): ("▲ " if one["overdue"] else "") + cases.at(one["due_s"], zone),
         t("Assigned to"): one["assignee"] or "",
     }
@@ -38,7 +36,7 @@ def listing() -> None:
     wanted = which.segmented_control(
         t("State"), list(said), format_func=said.__getitem__, default="open", key="orders-of"
     )
-    known = districts()
+    known = session.districts(api)
     district = where.selectbox(
         t("District"), [None, *known], format_func=lambda one: known[one] if one else t("All districts")
     )
@@ -57,7 +55,7 @@ def detail(number: int) -> None:
     if seen is None:
         cases.missing(error)
         return
-    camera = names().get(seen["camera"], seen["camera"])
+    camera = session.names(api).get(seen["camera"], seen["camera"])
     st.subheader(f"#{number} {plain(camera)}: {term(seen['fault'])}", anchor=False)
     if seen["overdue"]:
         st.error(t("It should have been repaired by now."), icon=":material/alarm:")
@@ -65,14 +63,13 @@ def detail(number: int) -> None:
         st.info(t("The camera says that the fault is over. Look whether it is, then finish the order."), icon="👁")
     rows = [
         (t("State"), term(f"order_{seen['state']}")),
-        (t("What the camera said"), seen["reason"] or "–"),
+        (t("What the camera said"), reasons.said(seen["reason"]) or "–"),
         (t("Since"), cases.at(seen["began_s"], zone)),
         (t("Over"), cases.at(seen["ended_s"], zone)),
         (t("Due"), cases.at(seen["due_s"], zone)),
         (t("Assigned to"), seen["assignee"] or "–"),
     ]
-    cells = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in rows)
-    st.html(f'<dl class="hb-facts">{cells}</dl>')
+    st.html(markup.facts(rows))
     actions(seen)
     st.html(cases.log_list(seen["log"], zone))
 
@@ -104,7 +101,7 @@ def repair_times() -> None:
     """Mean time to repair of each district, over the last days."""
     since = (datetime.now(UTC) - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0).isoformat()
     found, _ = session.latest("repair-times", lambda: api.repair_times(since))
-    st.html(f'<h2 class="hb-head">{escape(t("Mean time to repair, last {n} days", n=DAYS))}</h2>')
+    st.html(markup.head(t("Mean time to repair, last {n} days", n=DAYS)))
     if not found:
         st.caption(t("No fault has ended in this time."))
         return
@@ -112,7 +109,7 @@ def repair_times() -> None:
         pd.DataFrame(
             [
                 {
-                    t("District"): districts().get(one["district"] or "", one["district"] or "–"),
+                    t("District"): session.districts(api).get(one["district"] or "", one["district"] or "–"),
                     t("Orders"): one["orders"],
                     t("Mean time"): seconds(one["mean_s"]),
                 }
@@ -121,15 +118,6 @@ def repair_times() -> None:
         ),
         hide_index=True,
     )
-
-
-def names() -> Mapping[str, str]:
-    cameras, _ = session.cameras(api)
-    return {camera["id"]: camera["name"] for camera in cameras}
-
-
-def districts() -> Mapping[str, str]:
-    return {district["id"]: district["name"] for district in session.fleet(api)["districts"]}
 
 
 api = session.client()

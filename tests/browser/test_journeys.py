@@ -50,6 +50,17 @@ new MutationObserver(() => {
   if (note) console.log(note.textContent);
 }).observe(document, { childList: true, subtree: true });
 """
+# Where the corners of what is chosen in the editor stand, as fractions of the picture; it is drawn in a shadow tree.
+CORNERS = """
+() => {
+  const within = root => [...root.querySelectorAll("*")].flatMap(one =>
+    [...(one.matches("circle.corner") ? [one] : []), ...(one.shadowRoot ? within(one.shadowRoot) : [])]);
+  return within(document).map(corner => {
+    const [, , wide, high] = corner.ownerSVGElement.getAttribute("viewBox").split(" ").map(Number);
+    return [corner.getAttribute("cx") / wide, corner.getAttribute("cy") / high];
+  });
+}
+"""
 GROUND = "() => getComputedStyle(document.querySelector('.stApp')).backgroundColor"
 
 
@@ -94,6 +105,35 @@ def test_the_map_leads_to_a_camera_and_asks_nobody_outside(
     page.close()
 
 
+def test_an_event_and_an_incident_lead_to_their_moment(
+    dashboard: tuple[DashboardSystem, str], browser: "Browser"
+) -> None:
+    from playwright.sync_api import expect
+
+    _, address = dashboard
+    page = opened(browser, address)
+    line = page.locator("li[data-moment]").filter(has_text="Cửa ngõ phía Nam")
+    moment = line.get_attribute("data-moment")
+    assert moment
+    line.get_by_role("link").focus()
+    page.keyboard.press("Enter")
+    shown = page.locator(".hb-facts").get_by_text(moment)
+    expect(shown).to_be_visible()
+    assert f"moment={moment}" in page.url
+    assert "camera=gate" in page.url
+    page.reload()  # as whoever is given the address sees it
+    expect(shown).to_be_visible()
+    page.get_by_role("link", name="Sự việc").click()
+    expect(page.get_by_role("heading", name="#")).to_be_visible()  # of the worst incident, whichever that is
+    line = page.locator("li[data-moment]").first
+    other = line.get_attribute("data-moment")
+    assert other
+    line.click()
+    expect(page.locator(".hb-facts").get_by_text(other)).to_be_visible()
+    assert f"moment={other}" in page.url
+    page.close()
+
+
 def test_a_zone_is_drawn_with_the_keys_and_saved(dashboard: tuple[DashboardSystem, str], browser: "Browser") -> None:
     from playwright.sync_api import expect
 
@@ -130,9 +170,13 @@ def test_a_line_is_tried_on_what_the_camera_recorded_before_it_is_saved(
     before = file.read_text()
     page = opened(browser, f"{address}/cameras?camera=gate&part=zones")
     page.get_by_role("button", name="╱ in").click()
+    attempt = page.get_by_role("button", name="Thử trước")
     drag(page, 0, 0.5, 0.3)
+    expect(attempt).to_be_enabled()
     drag(page, 1, 0.5, 0.8)
-    page.get_by_role("button", name="Thử trước").click()
+    placed = page.evaluate(CORNERS)
+    assert placed == [pytest.approx([0.5, 0.3], abs=0.01), pytest.approx([0.5, 0.8], abs=0.01)]
+    attempt.click()
     result = page.locator(".st-key-hb-preview")
     expect(result.get_by_text(re.compile("sẽ báo thêm|sẽ không còn báo")).first).to_be_visible()
     expect(result.get_by_text("Đã thử trên")).to_be_visible()

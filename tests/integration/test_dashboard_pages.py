@@ -12,7 +12,7 @@ import httpx
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboards import words
+from dashboards import reasons, words
 from hoaban.events import Finding
 from hoaban.status import SourceState
 from tests.dashboard_system import NAMES, DashboardSystem, dashboard_system
@@ -225,15 +225,19 @@ def test_the_language_can_be_changed(system: DashboardSystem, monkeypatch: pytes
     monkeypatch.setenv("HOABAN_LANG", "vi")
     system.show_fleet()
     system.report("gate")
+    why = "rtsp://gate/1: not found; check the path"
+    system.report("school", SourceState.FAILED, error=why, last_frame_s=None)
     app = opened()
     assert "đang chạy" in said(app)
+    assert on_wall(app)["school"]["note"] == "rtsp://gate/1: không tìm thấy; kiểm tra đường dẫn"
     app.session_state["language"] = "en"
     assert "1 live" in said(again(app))
+    assert on_wall(app)["school"]["note"] == why
 
 
 def test_every_word_of_the_pages_is_in_the_vietnamese_catalogue() -> None:
     catalogue = gettext.translation("hoaban", words.LOCALE, ["vi"])
-    spoken = set(words.TERMS.values())
+    spoken = {*words.TERMS.values(), *reasons.KNOWN, *reasons.WAYS}
     for file in APP.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":

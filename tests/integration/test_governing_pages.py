@@ -153,10 +153,10 @@ def test_the_record_is_read_with_filters_and_checked(
     store.append("x", "An", "picture.unmask", "/cameras/gate/unmasked.jpg", camera="gate", reason="case 9")
     store.append("x", "An", "event.search", "camera=gate", camera="gate")
     app = page("audit")
-    assert {"picture.unmask", "event.search"} <= set(app.dataframe[0].value["Did what"])
+    assert {"looked at faces unmasked", "searched events"} <= set(app.dataframe[0].value["Did what"])
     app.selectbox(key="audit_action").select("picture")
     sound(app.run())
-    assert set(app.dataframe[0].value["Did what"]) == {"picture.unmask"}
+    assert set(app.dataframe[0].value["Did what"]) == {"looked at faces unmasked"}
     assert app.query_params["action"] == "picture"
     advance(store, Anchor(tmp_path))
     answer = ask(system, auditor, "GET", "/audit/verification").json()

@@ -125,3 +125,22 @@ def test_only_pages_that_a_person_has_a_use_for_are_listed(
     sound(AppTest.from_file(str(APP / "app.py"), default_timeout=30).run())
     assert listed <= {name for name, how in made.items() if how == "visible"}
     assert hidden <= {name for name, how in made.items() if how == "hidden"}
+
+
+def test_who_has_not_signed_in_is_offered_the_form_and_the_page_for_citizens_alone(
+    system: DashboardSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    monkeypatch.delenv("HOABAN_API_TOKEN")
+    monkeypatch.setenv("HOABAN_INTAKE_TOKEN", "whatever")
+    positions: list[str] = []
+    original = st.navigation
+    monkeypatch.setattr(st, "navigation", lambda pages, *, position: positions.append(position) or original(pages))
+    app = sound(AppTest.from_file(str(APP / "app.py"), default_timeout=30).run())
+    assert positions == ["hidden"]
+    assert [one.label for one in app.text_input][:2] == ["Name", "Password"]
+    assert [one.proto.label for one in app.get("page_link")] == ["For citizens: report something"]
+    sign_in(system, monkeypatch, Role.OPERATOR)
+    sound(AppTest.from_file(str(APP / "app.py"), default_timeout=30).run())
+    assert positions == ["hidden", "top"]

@@ -112,11 +112,33 @@ def test_a_moment_is_told_with_the_rule_that_fired_and_an_address_leads_to_it(sy
         "gate", Finding("intrusion", "r", 41, "person", zone="door", bbox=(1.0, 2.0, 3.0, 4.0)), now - 90
     )
     system.happen("gate", Finding("crowd", "r", zone="door", extra={"phase": "start", "count": 7}), now - 30)
-    assert "count=7" in said(page(camera="gate", part="moments"))
+    assert "<dt>Saw</dt><dd>counted 7</dd>" in said(page(camera="gate", part="moments"))
     text = said(page(camera="gate", part="moments", moment=first.id))
     assert "<dt>Track</dt><dd>41</dd>" in text
     assert "Person entered door" in text
     assert "data:image/svg+xml" in text  # drawn as an image: Streamlit takes drawings out of HTML
+
+
+def test_an_address_leads_to_a_moment_of_last_week_and_says_when_it_is_gone(system: DashboardSystem) -> None:
+    now = time.time()
+    old = system.happen("gate", Finding("intrusion", "r", 51, "person", zone="door"), now - 6 * 86400)
+    near = system.happen("gate", Finding("crowd", "r", zone="door", extra={"phase": "start"}), now - 6 * 86400 + 60)
+    system.happen("gate", Finding("crowd", "r", zone="door", extra={"phase": "start", "count": 7}), now - 30)
+    app = page(camera="gate", part="moments", moment=old.id, at=old.to_cloudevent()["time"])
+    text = said(app)
+    assert f"<dd>{old.id}</dd>" in text
+    assert "which lies further back" in text
+    assert len(app.select_slider[0].options) == 2
+    app.select_slider[0].set_value(near.id)
+    assert f"<dd>{near.id}</dd>" in said(sound(app.run()))
+    assert app.query_params["moment"] == near.id
+    app.segmented_control(key="moment_hours").set_value(1)  # back to now
+    text = said(sound(app.run()))
+    assert "counted 7" in text
+    assert "further back" not in text
+    gone = said(page(camera="gate", part="moments", moment="ab" * 16, at="no time"))
+    assert "The moment that the address names is not kept" in gone
+    assert "counted 7" in gone
 
 
 def page(**query: str) -> AppTest:
