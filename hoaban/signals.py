@@ -112,6 +112,17 @@ class SignalView:
         index = self._index(time_s)
         return None if index is None else self.phases[self._start(index)]
 
+    def longest_s(self, state: SignalState) -> float | None:
+        """How long it showed a state at the most, of the times whose beginning and end were seen; None: of none."""
+        phases, longest = self.phases, None
+        for index in range(1, len(phases) - 1):
+            if phases[index].state is not state or phases[index + 1].state is SignalState.UNKNOWN:
+                continue
+            start = self._start(index)
+            if start and phases[start - 1].state is not SignalState.UNKNOWN:
+                longest = max(longest or 0.0, phases[index + 1].began_s - phases[start].began_s)
+        return longest
+
     def yellow_s(self, time_s: float) -> float | None:
         """How long yellow was shown before the phase in force at a time; None where that was not seen whole."""
         index = self._index(time_s)

@@ -18,7 +18,10 @@ from hoaban.validity import Guard
 
 VEHICLES = ("car", "motorcycle", "bus", "truck", "bicycle")
 SINCE_KNOWN_S = 10.0
-"""a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence"""
+"""a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence; not so
+once that red would be longer than every one that was seen to its end, for then it is green behind what hides it"""
+LONGER_S = 1.0
+"""by so much more than the longest: a light's lengths vary, and so do the moments at which they are seen"""
 
 SAME_S, SWITCH_S, PIECE = KEEP_S, 1.5, 0.6
 """within SAME_S of a report, a track that begins where the reported one was lost, at most SWITCH_S before, is the same
@@ -189,6 +192,9 @@ def red_at(view: SignalView, time_s: float, what: str) -> tuple[bool, list[str]]
         return state is SignalState.RED, []
     known = view.known_before(time_s)
     if known is None or known[0] is not SignalState.RED or known[1] > SINCE_KNOWN_S:
+        return False, []
+    red, longest_s = view.since(time_s - known[1] - 1e-3), view.longest_s(SignalState.RED)
+    if red is not None and longest_s is not None and time_s - red.began_s > longest_s + LONGER_S:
         return False, []
     why = f" ({view.why})" if view.why else ""
     return True, [f"signal {view.id} was not known when it {what}, red {known[1]:.1f} s before{why}"]

@@ -128,12 +128,19 @@ def test_over_the_line_on_red_and_on_is_red_light_with_its_evidence(camera) -> N
         ([(UNKNOWN, 100)], "never known"),
         ([(GREEN, 5), (UNKNOWN, 100)], "green before it became unknown"),
         ([(RED, 1), (UNKNOWN, 100)], "unknown for too long"),
+        ([(GREEN, 0.2), (RED, 0.5), (GREEN, 0.5), (RED, 1), (UNKNOWN, 100)], "longer than a red of this light is"),
     ],
 )
 def test_what_is_no_red_light(camera, plan, why) -> None:
     plan = [(s, t + 6) if s is UNKNOWN and why == "unknown for too long" else (s, t) for s, t in plan]
     way = [(200.0, 300.0)] * 100 + THROUGH if why == "unknown for too long" else THROUGH
     assert run(camera(RED_LIGHT), way, plan=plan) == [], why
+
+
+def test_a_light_that_was_red_and_is_hidden_is_red_for_as_long_as_its_reds_were(camera) -> None:
+    plan = [(GREEN, 0.1), (RED, 3), (GREEN, 0.2), (RED, 0.5), (UNKNOWN, 100)]  # 2.1 s into the last red it crosses
+    (found,) = run(camera(RED_LIGHT), THROUGH, plan=plan)
+    assert "was not known when it went over the stop line" in doubts([found])
 
 
 def test_who_starts_too_early_is_reported_who_waits_is_not(camera) -> None:

@@ -212,6 +212,14 @@ def test_what_a_view_says_of_any_time_agrees_with_its_phases(spans, time_s) -> N
         assert since.began_s <= time_s + 1e-6
     yellow_s = view.yellow_s(time_s)
     assert yellow_s is None or yellow_s > 0
+    longest_s = view.longest_s(RED)
+    assert (longest_s or 0) <= now_s
+    whole = [
+        after.began_s - one.began_s
+        for before, one, after in zip(phases, phases[1:], phases[2:], strict=False)
+        if one.state is RED and UNKNOWN not in (before.state, after.state)
+    ]
+    assert not whole or longest_s >= max(whole)
 
 
 def test_a_signal_has_lamps_or_a_feed() -> None:
