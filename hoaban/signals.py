@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from pydantic import Field, model_validator
 
@@ -113,15 +114,13 @@ class SignalView:
         return None if index is None else self.phases[self._start(index)]
 
     def longest_s(self, state: SignalState) -> float | None:
-        """How long it showed a state at the most, of the times whose beginning and end were seen; None: of none."""
-        phases, longest = self.phases, None
-        for index in range(1, len(phases) - 1):
-            if phases[index].state is not state or phases[index + 1].state is SignalState.UNKNOWN:
-                continue
-            start = self._start(index)
-            if start and phases[start - 1].state is not SignalState.UNKNOWN:
-                longest = max(longest or 0.0, phases[index + 1].began_s - phases[start].began_s)
-        return longest
+        """How long it was seen in a state at the most, of those times that are over; None before there were two."""
+        seen: dict[int, float] = {}
+        for index, (phase, after) in enumerate(pairwise(self.phases)):
+            if phase.state is state:
+                start = self._start(index)
+                seen[start] = after.began_s - self.phases[start].began_s
+        return max(seen.values()) if len(seen) > 1 else None
 
     def yellow_s(self, time_s: float) -> float | None:
         """How long yellow was shown before the phase in force at a time; None where that was not seen whole."""

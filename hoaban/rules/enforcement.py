@@ -18,8 +18,8 @@ from hoaban.validity import Guard
 
 VEHICLES = ("car", "motorcycle", "bus", "truck", "bicycle")
 SINCE_KNOWN_S = 10.0
-"""a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence; not so
-once that red would be longer than every one that was seen to its end, for then it is green behind what hides it"""
+"""a light that was red and is unknown since so long at most was probably red: worth an officer's look, no evidence; not
+so once that red would be longer than any that was seen, for then it is green behind what hides it"""
 LONGER_S = 1.0
 """by so much more than the longest: a light's lengths vary, and so do the moments at which they are seen"""
 

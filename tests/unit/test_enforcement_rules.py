@@ -128,7 +128,8 @@ def test_over_the_line_on_red_and_on_is_red_light_with_its_evidence(camera) -> N
         ([(UNKNOWN, 100)], "never known"),
         ([(GREEN, 5), (UNKNOWN, 100)], "green before it became unknown"),
         ([(RED, 1), (UNKNOWN, 100)], "unknown for too long"),
-        ([(GREEN, 0.2), (RED, 0.5), (GREEN, 0.5), (RED, 1), (UNKNOWN, 100)], "longer than a red of this light is"),
+        ([(RED, 0.5), (GREEN, 0.5)] * 2 + [(RED, 1), (UNKNOWN, 100)], "longer than a red of this light is"),
+        ([(RED, 0.9), (UNKNOWN, 0.5), (YELLOW, 0.1)] * 2 + [(RED, 0.9), (UNKNOWN, 99)], "green is hidden each time"),
     ],
 )
 def test_what_is_no_red_light(camera, plan, why) -> None:
@@ -138,7 +139,8 @@ def test_what_is_no_red_light(camera, plan, why) -> None:
 
 
 def test_a_light_that_was_red_and_is_hidden_is_red_for_as_long_as_its_reds_were(camera) -> None:
-    plan = [(GREEN, 0.1), (RED, 3), (GREEN, 0.2), (RED, 0.5), (UNKNOWN, 100)]  # 2.1 s into the last red it crosses
+    # It crosses 1.6 s into the last red and is in the junction 1.2 s later.
+    plan = [(GREEN, 0.1), (RED, 3), (GREEN, 0.2), (RED, 0.2), (GREEN, 0.2), (RED, 0.5), (UNKNOWN, 100)]
     (found,) = run(camera(RED_LIGHT), THROUGH, plan=plan)
     assert "was not known when it went over the stop line" in doubts([found])
 

@@ -1,5 +1,7 @@
 """Signals: lamps drawn by day, by night, behind a bus, in glare; feeds that fall silent; phases and their times."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -212,17 +214,23 @@ def test_what_a_view_says_of_any_time_agrees_with_its_phases(spans, time_s) -> N
         assert since.began_s <= time_s + 1e-6
     yellow_s = view.yellow_s(time_s)
     assert yellow_s is None or yellow_s > 0
+    reds_s = [after.began_s - one.began_s for one, after in pairwise(phases) if one.state is RED]
     longest_s = view.longest_s(RED)
-    assert (longest_s or 0) <= now_s
-    whole = [
-        after.began_s - one.began_s
-        for before, one, after in zip(phases, phases[1:], phases[2:], strict=False)
-        if one.state is RED and UNKNOWN not in (before.state, after.state)
-    ]
-    assert not whole or longest_s >= max(whole)
+    assert longest_s is None or max(reds_s) <= longest_s <= now_s
 
 
 def test_a_signal_has_lamps_or_a_feed() -> None:
     for wrong in ({"id": "x"}, {"id": "x", "feed": {}, "lamps": SIGNAL.model_dump()["lamps"]}):
         with pytest.raises(ValidationError, match="one of lamps and feed"):
             Signal.model_validate(wrong)
+
+
+def test_a_red_is_as_long_as_the_longest_that_was_seen_and_is_over() -> None:
+    plan = [(RED, 5), (UNKNOWN, 9), (YELLOW, 3), (RED, 4), (UNKNOWN, 2), (RED, 3), (GREEN, 9), (RED, 50)]
+    starts = np.cumsum([0, *(length_s for _, length_s in plan)])
+    phases = [Phase(state, float(began_s), 0.0) for (state, _), began_s in zip(plan, starts, strict=False)]
+
+    def longest(count: int) -> float | None:
+        return SignalView("s", "lamps", tuple(phases[:count]), float(starts[count])).longest_s(RED)
+
+    assert [longest(count) for count in (1, 2, 4, 5, 6, 7, 8)] == [None, None, None, 5, 5, 9, 9]
