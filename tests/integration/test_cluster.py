@@ -20,6 +20,7 @@ from ray.cluster_utils import Cluster
 from actors import NAMESPACE
 from actors.board import Board
 from actors.embedded_redis import EmbeddedRedis
+from actors.last_good import FILE as LAST_GOOD
 from actors.local_ray import SETTINGS
 from actors.processes import free_port
 from actors.rtsp_server import RtspServer
@@ -168,6 +169,9 @@ def test_secrets_of_the_start_reach_cameras_and_stand_nowhere_else(running: Runn
         if path.is_file() and path.stat().st_size < 10**7:
             shown[str(path)] = path.read_text(errors="replace")
     assert len(shown) > 10
+    copy = running.folder / "data" / LAST_GOOD  # a secret that the fleet file itself says is in its copy too
+    assert copy.stat().st_mode & 0o777 == 0o600
+    shown[str(copy)] = shown[str(copy)].replace(TOKEN, "")
     assert "wrong" in shown["log"]
     assert "${" not in shown["log"].replace("${ENV}", "")
     leaks = {(place, secret) for place, text in shown.items() for secret in SECRETS if secret in text}
