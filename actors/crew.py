@@ -98,6 +98,11 @@ class Crew:
     def gone(self, name: str) -> None:
         """It was ended for good."""
 
+    @property
+    def starting(self) -> bool:
+        """Whether any of them is about to run for the first time, or again."""
+        return any(record.phase is Phase.STARTING for record in self._observed.values())
+
     def tick(self, desired: Mapping[str, str], held: Collection[str] = ()) -> list[Step]:
         """Take the steps that are due; returns them. desired and held: see plan_steps."""
         steps = plan_steps(desired, self._observed, time.monotonic(), self._most_starting, held)

@@ -52,7 +52,7 @@ class FleetInForce:
             stamp = tuple(_stamp(path.stat()) for path in paths)
         except OSError:
             stamp = ()  # read, and told of, at each look, so that the same file that comes back is taken
-        if stamp and stamp == self._stamp:
+        if stamp and stamp == self._stamp and (self.fleet is not None or not self.errors):
             return
         self._stamp = stamp
         try:
@@ -80,7 +80,7 @@ class FleetInForce:
             return
         try:
             self.taken_s = self._last_good.keep(self._to_keep, time.time()).taken_s
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a full disk, a name that is no text: the fleet runs all the same
             if str(error) != self._not_kept:
                 log.error("the last good fleet is not kept; it is tried again", error=str(error))
             self._not_kept = str(error)

@@ -82,6 +82,7 @@ class Supervisor:
         self._silence: SilenceWatch | None = None
         self._reported: dict[str, float] = {}
         self._whereabouts: dict[str, str] = {}
+        self._taken: Fleet | None = None
         spools = Path(settings.data_dir) / "spool"
         self._publisher = SpoolingPublisher(EventBus(settings.redis_url), spools / ".supervisor")
         self._sweeper = SpoolSweeper(spools, settings.redis_url)
@@ -127,12 +128,12 @@ class Supervisor:
     # --- the fleet file
 
     def _read_fleet(self) -> None:
-        before = self._in_force.fleet
         if self._in_force.look():
             self._shown_s = None
         fleet = self._in_force.fleet
-        if fleet is not None and fleet is not before:
+        if fleet is not None and fleet is not self._taken:
             self._take(fleet)
+            self._taken = fleet
 
     def _take(self, fleet: Fleet) -> None:
         self._configs = {camera.id: camera for camera in fleet.cameras if camera.enabled}
@@ -162,6 +163,8 @@ class Supervisor:
         self._nodes_checked_s = now
         self._nodes = [_node(node) for node in ray.nodes() if node["Alive"]]
         self._sweeper.tick([node.id for node in self._nodes])
+        if self._cameras.starting:
+            return  # each would be told of another order as its neighbours come to be known
         try:
             self._whereabouts |= self._board.whereabouts()
         except Exception:  # cameras stay with the models they have

@@ -49,7 +49,7 @@ def fleet_or_refuse(paths: list[Path]) -> Fleet:
 
 def file_names(files: Iterable[Path]) -> tuple[str, ...]:
     """Of fleet files, from wherever they are read. A link stays one: what it leads to may be exchanged."""
-    return tuple(str(path.absolute()) for path in files)
+    return tuple(os.path.abspath(path) for path in files)
 
 
 def data_folder(given: Path | None) -> Path:

@@ -16,7 +16,7 @@ from actors import NAMESPACE
 from actors.cluster import ON_HEAD, join_cluster
 from actors.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from actors.fleet_file import Texts, read_texts, secrets_of
-from cli.common import file_names, say
+from cli.common import file_names, fleet_or_refuse, say
 from cli.demo.person import DEMO_SIGN_IN, demo_person, end_demo
 from cli.ending import CAMERAS_S, Ending, Stage
 from cli.trouble import TroubleError, check_redis, open_store
@@ -81,6 +81,7 @@ class System:
             demo_fleet, server = prepare(self._data)
             self._ending.later(Stage.CAMERAS_AND_DOORS, "RTSP server", server.stop)
             fleet = [demo_fleet]
+            fleet_or_refuse(fleet)
             texts = read_texts(fleet)
         redis_url, store_url = self._stores()
         demo = not fleet_given and not any(os.environ.get(name) for name in CONFIGURED)

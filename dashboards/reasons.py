@@ -77,35 +77,49 @@ KNOWN = (
 )
 WAYS = ("left", "right", "up", "down", "ahead", "behind", "gains", "loses")
 """in which a picture has shifted, or a clock goes wrong"""
-_PLACE = re.compile(r"(\S+): (.+)")
+MOST = 600
+"""characters of a text that is looked through; errors of libraries may be pages"""
+NAMES = ("name", "actor", "what")
+"""parts in which a point is no decimal point"""
 
 
 def said(text: str | None) -> str:
     """A reason in the viewer's language. What stands before it (an address, a name) stays there."""
-    if not text or language() == "en":
+    if not text or len(text) > MOST or language() == "en":
         return text or ""
-    for sentence, pattern in _patterns():
-        if found := pattern.fullmatch(text):
-            return t(sentence, **{name: _part(name, value) for name, value in found.groupdict().items()})
-    if found := _PLACE.fullmatch(text):
-        place, rest = found.groups()
-        if (known := said(rest)) != rest:
-            return f"{place}: {known}"
+    if known := _placed(text):
+        return known
     for end in re.finditer("; ", text):  # two reasons of a clock come together
-        first = text[: end.start()]
-        if (known := said(first)) != first:
+        if known := _placed(text[: end.start()]):
             return f"{known}; {said(text[end.end() :])}"
     return text
 
 
+def _placed(text: str) -> str | None:
+    """One sentence that is known, with what it is about before it; None for any other."""
+    if known := _sentence(text):
+        return known
+    for end in re.finditer(": ", text):
+        if known := _sentence(text[end.end() :]):
+            return text[: end.end()] + known
+    return None
+
+
+def _sentence(text: str) -> str | None:
+    for sentence, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            return t(sentence, **{name: _part(name, value) for name, value in found.groupdict().items()})
+    return None
+
+
 def _part(name: str, value: str) -> str:
     if name == "why":
-        return said(value)
+        return _placed(value) or value
     if name == "fault" and value in TERMS:
         return term(value)
     if name in ("across", "along", "way"):  # 12% right
         return " ".join(t(word) if word in WAYS else word for word in value.split())
-    return value.replace(".", ",") if re.fullmatch(r"\d+\.\d+", value) else value
+    return value.replace(".", ",") if name not in NAMES and re.fullmatch(r"\d+\.\d+", value) else value
 
 
 @cache

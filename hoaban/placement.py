@@ -118,8 +118,9 @@ def share_out(cameras: Mapping[str, str | None], actors: Mapping[str, str]) -> d
     wishes = {camera: {actor: _wish(camera, actor) for actor in actors} for camera in cameras}
     here: dict[str | None, list[str]] = {}
     nodes = set(actors.values())
+    only = next(iter(nodes)) if len(nodes) == 1 else None
     for camera, node in cameras.items():
-        here.setdefault(node if node in nodes else None, []).append(camera)
+        here.setdefault(node if node in nodes else only, []).append(camera)
     first: dict[str, str] = {}
     for node in sorted(nodes):
         first |= _first_choices(here.get(node, ()), wishes, dict.fromkeys(_of(actors, node), 0))

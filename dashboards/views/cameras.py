@@ -88,8 +88,16 @@ def pictures(cameras: list[Camera]) -> None:
     if told.chosen:
         st.session_state.pop("cameras_view")
         st.query_params.pop("view", None)
-        st.query_params["camera"] = told.chosen
+        _turn_to(told.chosen)
         st.rerun()
+
+
+def _turn_to(camera: str) -> None:
+    """Have the address lead to a camera; a moment in it is of the camera before."""
+    if st.query_params.get("camera") != camera:
+        for name in ("moment", "at"):
+            address.keep(name, None)
+    st.query_params["camera"] = camera
 
 
 def listed(cameras: list[Camera], shown: list[Camera], districts: Mapping[str, str], choice: str | None) -> None:
@@ -110,7 +118,7 @@ def listed(cameras: list[Camera], shown: list[Camera], districts: Mapping[str, s
     named = [camera for camera in cameras if camera["id"] == st.query_params.get("camera")]
     marked = shown[rows[0]] if rows else None
     if marked is not None and marked["id"] != st.session_state.get("camera-marked"):
-        st.query_params["camera"] = marked["id"]  # a new mark; an old one gives way to an address that was followed
+        _turn_to(marked["id"])  # a new mark; an old one gives way to an address that was followed
         named = [marked]
     st.session_state["camera-marked"] = marked["id"] if marked else None
     looked = named[0] if named else shown[0]

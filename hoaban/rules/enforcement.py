@@ -50,7 +50,7 @@ class EnforcementRule(TrackRule):
         self.site = site
         self._classes, self._min_hits, self._cooldown_s = config.classes, config.min_hits, config.cooldown_s
         self._max_gap_s = config.max_gap_s
-        guard = "guard", config.max_gap_s
+        guard = "guard", config.max_gap_s  # shared: each of these rules sees every frame, for none has hours of its own
         self._guard = site.shared.keep(guard, lambda: Guard(site.calibration, config.max_gap_s))
         self._sightings = Sightings.of(site)
         self._told: dict[int, _Told] = {}  # the oldest first

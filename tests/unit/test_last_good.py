@@ -1,7 +1,9 @@
 """The last good fleet outlives the supervisor that took it, and gives way to the file as soon as that is mended."""
 
 import json
+import os
 import stat
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,9 @@ def test_a_new_supervisor_runs_the_last_good_fleet_and_takes_the_file_when_it_is
     assert second.taken_s == first.taken_s
     assert REFUSED in second.errors[0]
     assert len(second.errors) == 1
+    view = second.view()
+    assert (view["errors"], len(view["cameras"])) == (second.errors, 1)
+    assert datetime.fromisoformat(view["taken_at"]).timestamp() == pytest.approx(first.taken_s, abs=1)
     file.write_text(FLEET.replace("name: One", "name: Two"))
     assert second.look()
     assert (second.errors, second.fleet.cameras[0].name) == ([], "Two")  # type: ignore[union-attr]
@@ -71,6 +76,29 @@ def test_a_file_that_comes_back_as_it_was_is_taken_again(file: Path) -> None:
     away.rename(file)
     assert first.look()
     assert first.errors == []
+
+
+def test_a_last_good_one_that_could_not_be_read_for_a_moment_is_taken(file: Path) -> None:
+    supervisor(file)
+    file.write_text(BAD)
+    kept = LastGoodFile(file.parent / "data").path
+    away = kept.rename(kept.with_suffix(".away"))
+    second = supervisor(file)
+    assert second.fleet is None
+    away.rename(kept)
+    assert second.look()
+    assert second.fleet is not None
+
+
+def test_a_name_that_is_no_text_is_not_kept_and_runs(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    file = folder / "fleet.yaml"
+    file.write_text(FLEET)
+    found = supervisor(file)
+    assert found.fleet is not None
+    assert not found.look()
+    assert not LastGoodFile(folder / "data").path.exists()
 
 
 def test_the_same_files_keep_the_time_at_which_they_were_taken(file: Path) -> None:

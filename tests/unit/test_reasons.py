@@ -85,3 +85,15 @@ def test_the_system_still_says_each_of_them() -> None:
     for sentence in reasons.KNOWN:
         longest = max(re.split(r"{\w+}", sentence), key=len).strip("; ")
         assert longest in text, sentence
+
+
+def test_a_long_or_much_divided_text_costs_no_time_and_stays() -> None:
+    for text in ("; ".join(["x: y"] * 100), "a: " * 200 + "b", "; ".join(["z"] * 5000)):
+        assert reasons.said(text) == text
+
+
+def test_a_place_with_spaces_and_a_name_with_a_point() -> None:
+    told = reasons.said("file:///data/My Videos/a.mp4: not found; check the path")
+    assert told.startswith("file:///data/My Videos/a.mp4: ")
+    assert "not found" not in told
+    assert "cam.1.5" in reasons.said("the model failed on frame 7; see the log of cam.1.5")

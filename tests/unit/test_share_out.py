@@ -138,3 +138,13 @@ def test_only_cameras_whose_order_is_another_are_told() -> None:
     assert {peer.node for peer in crew.actors["cam-0"].told[-1][:2]} == {nodes[1]}
     assert len(crew.actors["cam-0"].told) > 1
     assert sum(len(crew.actors[camera].told) > 1 for camera in cameras) < 12
+
+
+@given(FLEETS, st.integers(1, 8), st.randoms(use_true_random=False))
+def test_on_one_node_nobody_moves_as_it_comes_to_be_known_where_cameras_run(
+    cameras: list[str], actors: int, drawn: random.Random
+) -> None:
+    names = pool(actors)
+    (node,) = set(names.values())
+    some = {camera: drawn.choice([node, None]) for camera in cameras}
+    assert share_out(some, names) == share_out(dict.fromkeys(cameras), names)
