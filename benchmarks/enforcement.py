@@ -47,8 +47,8 @@ CONDITIONS = {
     "night": "night=true",
     "all together": "noise=8&occlusion=0.1&drop=0.1&jitter=0.3",
 }
-SEEDS, DURATION_S = (21, 22), 240
-"""seeds that nobody has looked at while the rules were made: 1, 2 and 11 to 13 served that"""
+SEEDS, DURATION_S = (31, 32), 240
+"""seeds that nobody has looked at while the rules were made: 1, 2, 11 to 13, 21 and 22 served that"""
 DOC = Path(__file__).parents[1] / "docs/roles/traffic-enforcement.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
