@@ -1,8 +1,8 @@
 """Memory of the dashboard while it is kept open: one browser with Situation and the wall of Cameras, 16 tiles each.
 
 Its process's resident memory, the JavaScript heap of each page after a collection, and what the browser's processes
-hold of their own, taken every half minute while cameras report and events come. The slope is a line through all but
-the first quarter, in which caches fill. Pictures are those of a clip; the API runs in the measuring process.
+hold of their own, by kind, taken every half minute while cameras report and events come. The slope is a line through
+all but the first quarter, in which caches fill. Pictures are those of a clip; the API runs in the measuring process.
 """
 
 import argparse
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 TILES = 16
 SAMPLE_EVERY_S = 30.0
+KIND = "--type="
+"""of a browser's process: renderer, gpu-process, utility; the main one has none"""
 MIB = 2**20
 
 
@@ -106,7 +108,11 @@ def _sample(began_s: float, dashboard: int, heaps: dict[str, "CDPSession"]) -> d
     for path, session in heaps.items():
         session.send("HeapProfiler.collectGarbage")
         found[f"heap {path}"] = session.send("Runtime.getHeapUsage")["usedSize"] / MIB
-    return found | {"browser": sum(one.memory_full_info().uss for one in browser) / MIB}
+    for one in browser:
+        kind = next((part[len(KIND) :] for part in one.cmdline() if part.startswith(KIND)), "main")
+        for name in ("browser", f"browser's {kind}"):
+            found[name] = found.get(name, 0.0) + one.memory_full_info().uss / MIB
+    return found
 
 
 def _told(samples: list[dict[str, float]]) -> dict[str, Any]:
@@ -115,7 +121,7 @@ def _told(samples: list[dict[str, float]]) -> dict[str, Any]:
     hours = [sample["minute"] / 60 for sample in later]
     told: dict[str, Any] = {}
     for name in samples[0].keys() - {"minute"}:
-        values = [sample[name] for sample in later]
+        values = [sample.get(name, 0.0) for sample in later]
         slope = statistics.linear_regression(hours, values).slope if len(set(hours)) > 1 else 0.0
         told[name] = {
             "at_first": round(samples[0][name], 1),
