@@ -88,7 +88,7 @@ class CameraCrew(Crew):
             max_concurrency=4,
         ).remote(
             camera,
-            self._peers[name],
+            self._peers.get(name, []),
             self._redis_url,
             str(Path(self._data_dir) / "spool"),
             "live",
