@@ -112,8 +112,8 @@ def test_the_clip_of_a_moment_is_shown_beside_what_the_rule_saw(
     assert video.evaluate("video => [video.videoWidth, video.videoHeight, video.error]") == [320, 180, None]
     facts = page.locator(".hb-facts")
     track = re.compile("^[012]$")  # three cases of one second are queued in any order
-    rule = "Red light (red_light:stop)"
-    for name, value in (("Rule", rule), ("Track", track), ("Saw", "car"), ("Model", "sim-colours 1")):
+    rule, seen = "Red light (red_light:stop)", re.compile(r"^into red \d+(\.\d)? s$")
+    for name, value in (("Rule", rule), ("Track", track), ("Saw", seen), ("Model", "sim-colours 1")):
         expect(facts.locator(f"dt:text-is('{name}') + dd")).to_have_text(value)
     expect(page.get_by_text("Car may have run the red light at stop")).to_be_visible()
     screenshot(page, "moment")
