@@ -100,13 +100,19 @@ def wall(tiles: list[Tile], key: str) -> Told:
         "minutes": t("{n} min"),
         "language": language(),
     }
+    clicked = f"{key}-clicked"
+
+    def on_chosen() -> None:
+        # Kept until it is read: what is triggered is gone when its run is put aside for the next before it comes here.
+        st.session_state[clicked] = st.session_state[key]["chosen"]
+
     result = _component(
         key=key,
         data={"tiles": tiles[:MOST], "words": words},
         on_refused_change=lambda: None,
-        on_chosen_change=lambda: None,
+        on_chosen_change=on_chosen,
     )
-    return Told(result.refused is not None, result.chosen)
+    return Told(result.refused is not None, st.session_state.pop(clicked, None))
 
 
 def page_of(cameras: list[Camera], key: str) -> list[Camera]:
