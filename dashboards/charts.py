@@ -49,7 +49,7 @@ def crossings(rows: Sequence[Count], zone: tzinfo) -> alt.Chart:
             x=alt.X(
                 "at:T",
                 title=None,
-                axis=alt.Axis(format=clock, labelOverlap=True, tickCount=ticks(ends - begins)),
+                axis=alt.Axis(format=clock, labelOverlap=True),
                 scale=alt.Scale(domain=[begins.isoformat(), ends.isoformat()]),
             ),
             x2="end:T",
@@ -62,14 +62,6 @@ def crossings(rows: Sequence[Count], zone: tzinfo) -> alt.Chart:
             ],
         )
     )
-
-
-def ticks(lasts: pd.Timedelta) -> alt.TimeIntervalStep:
-    """Where the time line is marked: where quarter hours begin, as the bars do."""
-    for most_h, interval, step in ((5, "minute", 15), (13, "hour", 1), (26, "hour", 2)):
-        if lasts <= pd.Timedelta(hours=most_h):
-            return alt.TimeIntervalStep(interval=interval, step=step)
-    return alt.TimeIntervalStep(interval="day", step=1)
 
 
 def by_label(rows: Sequence[Count]) -> Counter[str]:
