@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dashboards.states import SIGNS
+from hoaban.events import Finding
 from hoaban.status import SourceState
 from tests.browser.pages import opened, screenshot
 from tests.dashboard_system import NAMES, DashboardSystem
@@ -149,3 +150,16 @@ def test_a_state_is_told_by_a_sign_and_a_word(page: "Page") -> None:
     assert all(marks)
     screenshot(page, "states")
     assert len(set(SIGNS.values())) == len(SIGNS)
+
+
+def test_the_chart_of_crossings_is_drawn(page: "Page", dashboard: tuple[DashboardSystem, str]) -> None:
+    """Last in this file: the texts of the chart are drawn by Vega, in Streamlit's colours."""
+    system, address = dashboard
+    system.happen("gate", Finding("line_count", "r", 9, "car", line="in", direction="forward"))
+    errors: list[str] = []
+    page.on("console", lambda told: errors.append(told.text) if "TypeError" in told.text else None)
+    page.goto(f"{address}/traffic")
+    page.locator(".vega-embed").first.wait_for()
+    page.wait_for_timeout(1500)
+    # Streamlit asks its own makers where to count; a chart that cannot be drawn says so here alone.
+    assert [error for error in errors if "metrics" not in error] == []
