@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from actors.bus import DEAD_LETTERS, OPEN, STREAM, TOLD_ONCE, connect
@@ -43,13 +44,15 @@ class Board:
 
     def reported(self) -> dict[str, float]:
         """camera id -> when its own process reported last, seconds since 1970, however long ago."""
-        records = (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
-        return {status["camera"]: status["reported_s"] for status in records if status.get("pid") is not None}
+        return {status["camera"]: status["reported_s"] for status in self._told() if status.get("pid") is not None}
 
     def whereabouts(self) -> dict[str, str]:
         """camera id -> the node on which its process ran when it reported last."""
-        records = (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
-        return {status["camera"]: status["node"] for status in records if status.get("node")}
+        return {status["camera"]: status["node"] for status in self._told() if status.get("node")}
+
+    def _told(self) -> Iterator[dict[str, Any]]:
+        """Each camera's newest status, however old it is."""
+        return (json.loads(text)["status"] for text in self._redis.hgetall(STATUS).values())
 
     def drop_status(self, camera: str) -> None:
         self._redis.hdel(STATUS, camera)

@@ -110,8 +110,9 @@ def _sample(began_s: float, dashboard: int, heaps: dict[str, "CDPSession"]) -> d
         found[f"heap {path}"] = session.send("Runtime.getHeapUsage")["usedSize"] / MIB
     for one in browser:
         kind = next((part[len(KIND) :] for part in one.cmdline() if part.startswith(KIND)), "main")
+        own = one.memory_full_info().uss / MIB
         for name in ("browser", f"browser's {kind}"):
-            found[name] = found.get(name, 0.0) + one.memory_full_info().uss / MIB
+            found[name] = found.get(name, 0.0) + own
     return found
 
 
